@@ -1,0 +1,1 @@
+"""Runs the exam: questions, the episode loop, its tools and experts, the judge, the log, the runner."""

@@ -1,0 +1,261 @@
+"""The boundaries of the eval: what the loop asks of models, search, sandbox, log and clock.
+
+Each Protocol has one real implementation in this package; fakes live in tests. A failure that is expected of a
+boundary is raised as its `Failure`, which has a name from podium_contracts; anything else is a bug and ends the
+episode as `internal`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from podium_contracts.events import Event
+from podium_contracts.names import PERMANENT, ErrorType, Role, TimingSource, Tool
+from podium_contracts.search import SearchRequest, SearchResponse
+
+
+class Failure(Exception):
+    """A named failure of something outside this process.
+
+    error_type: its name. permanent: asking again cannot help. retry_after_s: the server's own wish.
+    wait_ms/attempts: what was spent before giving up, so that no second of a failed call goes missing.
+    """
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        attempts: int = 1,
+        duration_ms: float = 0.0,
+        limiter_ms: float = 0.0,
+        retry_ms: float = 0.0,
+        provider: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_type: ErrorType = error_type
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.attempts = attempts
+        self.duration_ms = duration_ms
+        self.limiter_ms = limiter_ms
+        self.retry_ms = retry_ms
+        self.provider = provider
+        self.model = model
+
+    @property
+    def permanent(self) -> bool:
+        """Asking again within this run cannot help."""
+        return self.error_type in PERMANENT
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """One function tool as the model sees it: `parameters` is its JSON Schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInvocation:
+    """One tool call of a model, `arguments` still the model's own string (it may be no JSON)."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form an answer is held to where the server can (vLLM structured outputs, OpenAI's json_schema).
+
+    Exactly one of the two. Servers that cannot are asked in words by the prompt alone.
+    """
+
+    json_schema: Mapping[str, Any] | None = None
+    regex: str | None = None
+    name: str = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One model call. Which model, server, key and quirks are the Chat's own."""
+
+    user: str
+    system: str | None = None
+    image: str | None = None
+    """data: URL or https URL of the question's image, for models that can see."""
+    tools: Sequence[ToolSpec] = ()
+    tool_choice: Literal["auto", "required", "none"] = "auto"
+    temperature: float | None = None
+    max_tokens: int | None = None
+    form: Form | None = None
+    keep_user_end: bool = True
+    """When `user` exceeds the model's context it loses its beginning, and its end stays (False: the reverse)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """What came back, and every millisecond and token of it; None where the server did not say."""
+
+    text: str
+    reasoning: str | None
+    tool_calls: tuple[ToolInvocation, ...]
+    finish_reason: str | None
+    provider: str
+    model: str
+    server: str | None
+    duration_ms: float
+    limiter_ms: float
+    retry_ms: float
+    attempts: int
+    queue_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    itl_ms: float | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    timing_source: TimingSource = "client"
+    cost_usd: float | None = None
+    truncated_tokens: int | None = None
+    token_count: Literal["tokenizer", "estimate"] | None = None
+
+    @property
+    def wait_ms(self) -> float:
+        """Limiter and retries before the attempt that counted."""
+        return self.limiter_ms + self.retry_ms
+
+    @property
+    def overhead_ms(self) -> float | None:
+        """duration less queue, prefill and decode; None unless all three are known."""
+        if self.queue_ms is None or self.prefill_ms is None or self.decode_ms is None:
+            return None
+        return self.duration_ms - self.queue_ms - self.prefill_ms - self.decode_ms
+
+
+class Chat(Protocol):
+    """One configured model: an expert, the judge, the orchestrator, or a router over several of them."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def vision(self) -> bool: ...
+    @property
+    def context_tokens(self) -> int | None: ...
+
+    async def complete(self, request: ChatRequest) -> ChatResult:
+        """Ask once, retries inside.
+
+        Raises:
+            Failure: with a name, after the retries that the settings allow.
+        """
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts and cuts text for one model. `exact` is False when it is an estimate that errs on the long side."""
+
+    @property
+    def exact(self) -> bool: ...
+
+    def count(self, text: str) -> int: ...
+
+    def keep_end(self, text: str, limit: int) -> tuple[str, int]:
+        """The longest end of `text` within `limit` tokens, and how many tokens were cut (0: nothing)."""
+        ...
+
+
+class Search(Protocol):
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        """Raises Failure("retrieval_error" | "timeout" | "connection" | "rate_limit", …)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of a program. status: ok, error (non-zero exit), timeout, memory, output_limit, killed."""
+
+    status: str
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    duration_ms: float
+    truncated: bool = False
+
+
+class Sandbox(Protocol):
+    async def run(self, code: str, timeout_s: float) -> Execution:
+        """Raises Failure("sandbox_error" | "timeout" | "connection", …) when the sandbox, not the program, failed."""
+        ...
+
+
+class EventSink(Protocol):
+    def emit(self, event: Event) -> None:
+        """Stamp ts, level and mono_ms, queue for the one writer; never blocks the loop, never raises."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when all that was emitted before is on disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of the dataset. eid is its index in the file, from 0."""
+
+    id: str
+    eid: int
+    question: str
+    answer: str
+    answer_type: str | None = None
+    category: str | None = None
+    subject: str | None = None
+    image: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a grading protocol sees: the question's asked answer, extracted or not."""
+
+    text: str
+    extracted: str | None
+    confidence: float | None = None
+
+
+def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str | None) -> dict[str, Any]:
+    """The llm_call fields of a result, for LlmCall(**ids, **call_fields(…))."""
+    return {
+        "role": role,
+        "tool": tool,
+        "alias": alias,
+        "provider": result.provider,
+        "model": result.model,
+        "server": result.server,
+        "duration_ms": result.duration_ms,
+        "queue_ms": result.queue_ms,
+        "prefill_ms": result.prefill_ms,
+        "decode_ms": result.decode_ms,
+        "itl_ms": result.itl_ms,
+        "overhead_ms": result.overhead_ms,
+        "wait_ms": result.wait_ms,
+        "limiter_ms": result.limiter_ms,
+        "retry_ms": result.retry_ms,
+        "prompt_tokens": result.prompt_tokens,
+        "cached_tokens": result.cached_tokens,
+        "completion_tokens": result.completion_tokens,
+        "reasoning_tokens": result.reasoning_tokens,
+        "timing_source": result.timing_source,
+        "attempts": result.attempts,
+        "finish_reason": result.finish_reason,
+        "cost_usd": result.cost_usd,
+        "truncated_tokens": result.truncated_tokens,
+        "token_count": result.token_count,
+    }

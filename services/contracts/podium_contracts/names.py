@@ -1,0 +1,56 @@
+"""The closed sets of names: tools, roles, endings, failures. Each is a Literal and a tuple of the same values."""
+
+from typing import Literal, get_args
+
+Role = Literal["orchestrator", "expert", "judge"]
+Tool = Literal["search", "enhance_reasoning", "answer"]
+Protocol = Literal["hle", "toolorchestra"]
+TimingSource = Literal["server", "client"]
+
+TaskStatus = Literal["done", "error", "skipped"]
+"""done: the episode ran to an ending of its own. error: infrastructure failed; resume runs it again.
+skipped: never started, by a setting (an image question without an expert that can see)."""
+
+Ending = Literal[
+    "answered", "round_limit", "context_limit", "time_limit", "error", "cancelled", "skipped"
+]
+"""Why an episode stopped. Only `answered` has an answer to grade; the three limits are unanswered questions."""
+
+ToolStatus = Literal["ok", "failed", "invalid"]
+"""failed: the tool ran and could not deliver. invalid: the turn named no tool or no model that exists."""
+
+ErrorType = Literal[
+    "auth",
+    "rate_limit",
+    "timeout",
+    "connection",
+    "server_error",
+    "bad_response",
+    "context_length",
+    "content_filter",
+    "unknown_model",
+    "bad_request",
+    "tool_error",
+    "sandbox_error",
+    "retrieval_error",
+    "judge_error",
+    "internal",
+]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+TOOLS: tuple[Tool, ...] = get_args(Tool)
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+ENDINGS: tuple[Ending, ...] = get_args(Ending)
+ERROR_TYPES: tuple[ErrorType, ...] = get_args(ErrorType)
+PERMANENT: frozenset[ErrorType] = frozenset(
+    {"auth", "unknown_model", "context_length", "content_filter", "bad_request"}
+)
+"""Failures that the same request would meet again: never retried within a run."""
+
+ALIASES: tuple[str, ...] = (
+    *(f"search-{n}" for n in (1, 2, 3)),
+    *(f"reasoner-{n}" for n in (1, 2, 3)),
+    *(f"answer-{n}" for n in (1, 2, 3, 4)),
+    *(f"answer-math-{n}" for n in (1, 2)),
+)
+"""The twelve experts an orchestrator may name; the thirteenth model of a run is the judge."""

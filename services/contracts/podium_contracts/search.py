@@ -1,0 +1,142 @@
+"""What a client and the retrieval service say to each other at POST /retrieve."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+QUEUE_MS_HEADER: Final = "X-Podium-Queue-Ms"
+ENCODE_MS_HEADER: Final = "X-Podium-Encode-Ms"
+SEARCH_MS_HEADER: Final = "X-Podium-Search-Ms"
+WEB_MS_HEADER: Final = "X-Podium-Web-Ms"
+BATCH_SIZE_HEADER: Final = "X-Podium-Batch-Size"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One request: `queries` texts, at most `topk` documents for each.
+
+    eid: the question's index, which selects its allowed document ids when the service holds such a table.
+    return_scores: without it the answer is documents alone.
+    """
+
+    queries: tuple[str, ...]
+    topk: int
+    return_scores: bool = True
+    eid: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of POST /retrieve."""
+        body: dict[str, Any] = {
+            "queries": list(self.queries),
+            "topk": self.topk,
+            "return_scores": self.return_scores,
+        }
+        if self.eid is not None:
+            body["eid"] = self.eid
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A passage. source: `corpus`, or `web` with the page's url."""
+
+    id: str
+    contents: str
+    title: str | None = None
+    source: str = "corpus"
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document and its score: inner product for the corpus, negative rank for a web page, None if not asked."""
+
+    document: Document
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTiming:
+    """The service's own account of one request, in milliseconds; None where the service did not say."""
+
+    queue_ms: float | None = None
+    encode_ms: float | None = None
+    search_ms: float | None = None
+    web_ms: float | None = None
+    batch_size: int | None = None
+
+    @classmethod
+    def from_headers(cls, headers: Mapping[str, str]) -> "SearchTiming":
+        """Read the X-Podium-* headers of a response (a case-insensitive mapping); absent or malformed is None."""
+
+        def number(name: str) -> float | None:
+            try:
+                return float(headers[name])
+            except (KeyError, ValueError):
+                return None
+
+        size = number(BATCH_SIZE_HEADER)
+        return cls(
+            queue_ms=number(QUEUE_MS_HEADER),
+            encode_ms=number(ENCODE_MS_HEADER),
+            search_ms=number(SEARCH_MS_HEADER),
+            web_ms=number(WEB_MS_HEADER),
+            batch_size=None if size is None else int(size),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResponse:
+    """Hits for each query, in the order of the queries, best first."""
+
+    results: tuple[tuple[Hit, ...], ...]
+    timing: SearchTiming = SearchTiming()
+
+
+class BadSearchResponse(ValueError):
+    """The body is in neither of the two shapes that retrieval servers answer."""
+
+
+def parse_response(body: Any, timing: SearchTiming | None = None) -> SearchResponse:
+    """Read either shape: `[[{"document": …, "score": s}]]` or search-R1's `{"result": [[…]]}`.
+
+    Without scores each entry is the document itself. The text is in `contents` or `content`.
+
+    Raises:
+        BadSearchResponse: the body is of another shape; the message says where.
+    """
+    rows = body.get("result") if isinstance(body, dict) else body  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if not isinstance(rows, list):
+        raise BadSearchResponse("neither a list of result lists nor an object with 'result'")
+    results: list[tuple[Hit, ...]] = []
+    for at, row in enumerate(rows):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        if not isinstance(row, list):
+            raise BadSearchResponse(f"result {at} is not a list")
+        results.append(tuple(_hit(item, at) for item in row))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return SearchResponse(tuple(results), timing or SearchTiming())
+
+
+def _hit(item: Any, at: int) -> Hit:
+    if not isinstance(item, dict):
+        raise BadSearchResponse(f"result {at} holds something that is no object")
+    raw: dict[str, Any] = item
+    document: Any = raw.get("document", raw)
+    if not isinstance(document, dict):
+        raise BadSearchResponse(f"result {at} holds a document that is no object")
+    doc: dict[str, Any] = document
+    contents = doc.get("contents", doc.get("content"))
+    if not isinstance(contents, str):
+        raise BadSearchResponse(f"result {at} holds a document without 'contents' or 'content'")
+    score: Any = raw.get("score") if "document" in raw else None
+    title: Any = doc.get("title")
+    url: Any = doc.get("url")
+    return Hit(
+        Document(
+            id=str(doc.get("id", "")),
+            contents=contents,
+            title=title if isinstance(title, str) else None,
+            source=str(doc.get("source", "corpus")),
+            url=url if isinstance(url, str) else None,
+        ),
+        float(score) if isinstance(score, int | float) else None,
+    )
