@@ -239,17 +239,7 @@ class RunEnd(Event):
     """Tasks not taken or put back: a resume takes them."""
 
 
-AnyEvent = (
-    RunStart
-    | TaskStart
-    | LlmCall
-    | ToolCall
-    | Judge
-    | Limit
-    | Breaker
-    | TaskComplete
-    | RunEnd
-)
+AnyEvent = RunStart | TaskStart | LlmCall | ToolCall | Judge | Limit | Breaker | TaskComplete | RunEnd
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     "run_start": RunStart,

@@ -11,9 +11,7 @@ TaskStatus = Literal["done", "error", "skipped"]
 """done: the episode ran to an ending of its own. error: infrastructure failed; resume runs it again.
 skipped: never started, by a setting (an image question without an expert that can see)."""
 
-Ending = Literal[
-    "answered", "round_limit", "context_limit", "time_limit", "error", "cancelled", "skipped"
-]
+Ending = Literal["answered", "round_limit", "context_limit", "time_limit", "error", "cancelled", "skipped"]
 """Why an episode stopped. Only `answered` has an answer to grade; the three limits are unanswered questions."""
 
 ToolStatus = Literal["ok", "failed", "invalid"]

@@ -142,8 +142,7 @@ def record_from_json(raw: dict[str, Any]) -> TaskRecord:
     try:
         known = {k: v for k, v in raw.items() if k in TaskRecord.__dataclass_fields__}
         known["turns"] = [
-            Turn(**{k: v for k, v in t.items() if k in Turn.__dataclass_fields__})
-            for t in raw.get("turns", [])
+            Turn(**{k: v for k, v in t.items() if k in Turn.__dataclass_fields__}) for t in raw.get("turns", [])
         ]
         known["judgements"] = [
             Judgement(**{k: v for k, v in j.items() if k in Judgement.__dataclass_fields__})

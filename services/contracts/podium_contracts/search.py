@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 QUEUE_MS_HEADER: Final = "X-Podium-Queue-Ms"
 ENCODE_MS_HEADER: Final = "X-Podium-Encode-Ms"
@@ -105,25 +105,25 @@ def parse_response(body: Any, timing: SearchTiming | None = None) -> SearchRespo
     Raises:
         BadSearchResponse: the body is of another shape; the message says where.
     """
-    rows = body.get("result") if isinstance(body, dict) else body  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    rows: Any = cast("dict[str, Any]", body).get("result") if isinstance(body, dict) else body
     if not isinstance(rows, list):
         raise BadSearchResponse("neither a list of result lists nor an object with 'result'")
     results: list[tuple[Hit, ...]] = []
-    for at, row in enumerate(rows):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for at, row in enumerate(cast("list[Any]", rows)):
         if not isinstance(row, list):
             raise BadSearchResponse(f"result {at} is not a list")
-        results.append(tuple(_hit(item, at) for item in row))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        results.append(tuple(_hit(item, at) for item in cast("list[Any]", row)))
     return SearchResponse(tuple(results), timing or SearchTiming())
 
 
 def _hit(item: Any, at: int) -> Hit:
     if not isinstance(item, dict):
         raise BadSearchResponse(f"result {at} holds something that is no object")
-    raw: dict[str, Any] = item
+    raw = cast("dict[str, Any]", item)
     document: Any = raw.get("document", raw)
     if not isinstance(document, dict):
         raise BadSearchResponse(f"result {at} holds a document that is no object")
-    doc: dict[str, Any] = document
+    doc = cast("dict[str, Any]", document)
     contents = doc.get("contents", doc.get("content"))
     if not isinstance(contents, str):
         raise BadSearchResponse(f"result {at} holds a document without 'contents' or 'content'")
