@@ -1,0 +1,74 @@
+"""Secrets leave by no door: every file and line that this process writes passes through here."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+MASK: Final = "[redacted]"
+_SHORTEST: Final = 6
+"""A shorter value would blank out ordinary text; no real key is that short."""
+
+
+class Redactor:
+    """Replaces the values of secrets wherever they appear: as they are, JSON-escaped, or URL-quoted."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms: set[str] = set()
+        for secret in secrets:
+            if len(secret) >= _SHORTEST:
+                forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe="")}
+        # Longest first: a key may be the beginning of another.
+        self._text = sorted(forms, key=len, reverse=True)
+        self._bytes = [form.encode() for form in self._text]
+        self._mask = MASK.encode()
+
+    def text(self, value: str) -> str:
+        """`value` without secrets."""
+        for form in self._text:
+            if form in value:
+                value = value.replace(form, MASK)
+        return value
+
+    def data(self, value: bytes) -> bytes:
+        """`value` (UTF-8, JSON or plain) without secrets."""
+        for form in self._bytes:
+            if form in value:
+                value = value.replace(form, self._mask)
+        return value
+
+
+def secrets_of(settings: BaseModel) -> list[str]:
+    """Every SecretStr in `settings`, nested ones too, and the passwords of addresses."""
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, SecretStr):
+            found.append(value.get_secret_value())
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name))
+        elif isinstance(value, dict):
+            for item in value.values():  # pyright: ignore[reportUnknownVariableType]
+                walk(item)
+        elif isinstance(value, list | tuple):
+            for item in value:  # pyright: ignore[reportUnknownVariableType]
+                walk(item)
+        elif isinstance(value, str) and "://" in value and "@" in value:
+            for part in value.replace(",", " ").split():
+                # vllm/model@http://user:password@host: the address starts at its scheme.
+                at = part.find("://")
+                if at < 0:
+                    continue
+                start = max(part.rfind("@", 0, at), part.rfind("/", 0, at)) + 1
+                try:
+                    password = urlsplit(part[start:]).password
+                except ValueError:
+                    continue
+                if password:
+                    found.append(password)
+
+    walk(settings)
+    return [secret for secret in found if secret]

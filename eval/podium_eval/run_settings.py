@@ -1,0 +1,140 @@
+"""The settings of a run that are not about models: which questions, where to, how many at once, when to give up."""
+
+from pathlib import Path
+from typing import Literal
+
+from podium_contracts.levels import LEVELS
+from podium_contracts.names import Protocol
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class RunSettings(BaseSettings):
+    """Every field is an environment variable of the same name in capitals, and an option of `podium-eval run`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+
+    dataset: str | None = Field(
+        default=None, description="The questions: a .jsonl or .parquet file in HLE's fields, or a hub dataset's name."
+    )
+    runs_dir: Path = Field(default=Path("runs"), description="Folder that holds one folder a run.")
+    run_id: str | None = Field(
+        default=None,
+        description="The run's name, and its folder's; an existing one is resumed. Empty: a new name from the UTC time.",
+    )
+
+    protocol: Protocol = Field(default="hle", description="How answers are graded: hle or toolorchestra.")
+    epochs: PositiveInt = Field(default=1, description="How often each question is asked.")
+    limit: PositiveInt | None = Field(default=None, description="Ask only the first N of the selected questions.")
+    ids: str | None = Field(
+        default=None, description="Only these questions: a file with an id a line, or ids separated by commas."
+    )
+    shuffle: int | None = Field(default=None, description="Seed of a shuffle before LIMIT; empty keeps the file's order.")
+    text_only: bool = Field(default=False, description="Leave out questions with an image.")
+    category: str | None = Field(default=None, description="Only questions of this category.")
+    answer_type: str | None = Field(default=None, description="Only questions of this answer_type.")
+    image_questions: Literal["skip", "refuse", "text"] = Field(
+        default="skip",
+        description="A question with an image and no expert that can see: skip it, refuse the run, or ask its text only.",
+    )
+
+    concurrency: PositiveInt = Field(default=64, description="Tasks in flight at once.")
+    max_rounds: PositiveInt = Field(default=50, description="Turns of the orchestrator before a task ends unanswered.")
+    task_timeout_s: PositiveFloat = Field(
+        default=7200.0, description="Active seconds before a task ends with time_limit; a resume goes on counting."
+    )
+    max_tool_failures: PositiveInt = Field(
+        default=5,
+        description="Infrastructure failures of tools in a row after which a task ends as an error (a resume retries it).",
+    )
+    auth_failures: PositiveInt = Field(
+        default=5, description="Refused keys in a row of one provider after which the run stops."
+    )
+    grace_s: NonNegativeFloat = Field(
+        default=20.0, description="After SIGINT or SIGTERM, seconds that turns in flight get to finish."
+    )
+    budget: PositiveFloat | None = Field(
+        default=None, description="USD: take no further task once spent plus the estimate in flight reach it."
+    )
+    retry_errors: bool = Field(
+        default=False, description="On a resume run only the tasks that ended in an error, and take no new one."
+    )
+
+    prompts_dir: Path | None = Field(
+        default=None, description="Folder whose files replace the built-in prompts of the same name."
+    )
+    tools_file: Path | None = Field(
+        default=None, description="Tool descriptions in place of the built-in tools.json (ToolOrchestra's form)."
+    )
+    tool_model_aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description='JSON object: model names that TOOLS_FILE uses, each with the alias it means, {"gpt-5": "answer-1"}.',
+    )
+    orchestrator_context_tokens: PositiveInt = Field(
+        default=27_000, description="Tokens of problem and knowledge in an orchestrator turn."
+    )
+    code_context_tokens: PositiveInt = Field(
+        default=12_000, description="Of these, tokens of code with its output and of attempts."
+    )
+    attempt_context_tokens: PositiveInt = Field(default=8_000, description="Of these, tokens of attempts.")
+    context_cut_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="A full context is cut from the left to this share of its limit, so the next turns share their prefix.",
+    )
+    answer_max_words: PositiveInt = Field(default=500, description="A longer extracted answer counts as no answer.")
+    orchestrator_max_tokens: PositiveInt = Field(
+        default=4096, description="Most tokens of one orchestrator turn, its thinking included."
+    )
+    orchestrator_temperature: float | None = Field(
+        default=None, description="Sampling temperature of the orchestrator; empty: the server's own default."
+    )
+
+    retrieval_url: str = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
+    retrieval_topk: PositiveInt = Field(default=10, description="Documents asked of a search.")
+    retrieval_timeout_s: PositiveFloat = Field(default=120.0, description="Longest wait for one search.")
+    retrieval_attempts: PositiveInt = Field(default=3, description="Attempts of one search before it fails.")
+    sandbox_url: str = Field(default="http://127.0.0.1:1402", description="Address of the sandbox.")
+    sandbox_timeout_s: PositiveFloat = Field(default=60.0, description="Seconds that a program may run.")
+    sandbox_wait_s: PositiveFloat = Field(
+        default=600.0, description="Longest wait for the sandbox, its queue included, beyond the program's own time."
+    )
+    sandbox_attempts: PositiveInt = Field(default=3, description="Attempts of one execution before it fails.")
+    connect_timeout_s: PositiveFloat = Field(default=10.0, description="Longest wait for a service's connection.")
+
+    log_level: str = Field(
+        default="PROFILE",
+        description="Least level in events.jsonl: DEBUG, PROFILE, USER_JUDGE, INFO, WARNING or ERROR. Analysis needs PROFILE.",
+    )
+    record_prompts: bool = Field(default=False, description="Keep each turn's full prompt in eval's debug file prompts.jsonl.")
+    progress: Literal["auto", "live", "lines"] = Field(
+        default="auto", description="Live bar or lines; auto: the bar on a terminal."
+    )
+    heartbeat_s: PositiveFloat = Field(default=30.0, description="Seconds without a finished task before a heartbeat line.")
+    monitor: bool = Field(default=False, description="Write monitor.out in the run's folder.")
+    monitor_interval_s: PositiveFloat = Field(default=60.0, description="Seconds between lines of monitor.out.")
+    sample_interval_s: NonNegativeFloat = Field(
+        default=1.0, description="Seconds between samples of vLLM's and retrieval's /metrics; 0: none."
+    )
+    check: bool = Field(default=True, description="Run `podium-eval check` before the run.")
+    check_timeout_s: PositiveFloat = Field(default=60.0, description="Longest wait for each item of the check.")
+    min_free_mb: NonNegativeInt = Field(default=500, description="Free disk that the check asks for, MB.")
+
+    @field_validator("log_level")
+    @classmethod
+    def _level(cls, value: str) -> str:
+        name = value.strip().upper()
+        if name not in LEVELS:
+            raise ValueError(f"{value!r} is no level; use one of {', '.join(LEVELS)}")
+        return name
+
+    @field_validator("run_id")
+    @classmethod
+    def _run_id(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.strip()
+        if not name or name in {".", ".."} or "/" in name or "\0" in name or len(name.encode()) > 128:
+            raise ValueError("is the name of a folder: no '/', at most 128 bytes")
+        return name
