@@ -1,0 +1,1 @@
+"""vLLM for Podium: settings to flags, a health check, and the embedded default model. Standard library at import."""
