@@ -79,6 +79,9 @@ class Judgement:
     confidence_stated: bool | None = None
     prompt_hash: str | None = None
     ts: str
+    judge: str | None = None
+    """provider/model as configured; `model` is the server's own word. None when no model was asked."""
+    duration_ms: float | None = None
     cost_usd: float | None = None
     error_type: ErrorType | None = None
     error_message: str | None = None
