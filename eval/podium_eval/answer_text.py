@@ -1,0 +1,79 @@
+"""Finding the final answer in what an expert wrote."""
+
+import re
+from typing import Final
+
+_LABEL: Final = r"[ \t]*(?:[#>*_-][ \t#>*_-]*)?{name}[ \t]*(?:\*\*|__)?[ \t]*[:：][ \t]*(?:\*\*|__)?"
+_ANSWER: Final = re.compile("^" + _LABEL.format(name=r"(?:exact |final )?answer"), re.IGNORECASE | re.MULTILINE)
+_AFTER: Final = re.compile("^" + _LABEL.format(name=r"(?:confidence|explanation)"), re.IGNORECASE | re.MULTILINE)
+_CONFIDENCE: Final = re.compile(
+    "^"
+    + _LABEL.format(name="confidence")
+    + r"[ \t]*(?:about|around|roughly|~|≈)?[ \t]*(\d{1,3}(?:\.\d+)?)[ \t]*(%|percent)?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_TAGS: Final = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
+_BOXED: Final = re.compile(r"\\f?boxed\s*\{")
+
+
+def after_thinking(text: str) -> str:
+    """The text behind the last </think>, for servers that leave thinking in the answer."""
+    return text.rpartition("</think>")[2]
+
+
+def labelled_answer(text: str) -> str | None:
+    """What the last `Answer:` line says, up to the next label; None without such a line or with nothing behind it."""
+    found = list(_ANSWER.finditer(text))
+    if not found:
+        return None
+    rest = text[found[-1].end() :]
+    end = _AFTER.search(rest)
+    return _clean(rest[: end.start()] if end else rest)
+
+
+def stated_confidence(text: str) -> float | None:
+    """Percent of the last `Confidence:` line. None: no such line, above 100, or a bare fraction such as 0.9, which
+    may mean 90% or 0.9%.
+    """
+    found = list(_CONFIDENCE.finditer(text))
+    if not found:
+        return None
+    value = float(found[-1][1])
+    if value > 100 or (found[-1][2] is None and 0 < value < 1):
+        return None
+    return value
+
+
+def tagged_answer(text: str) -> str | None:
+    r"""The last <answer>…</answer> (its end may be cut off), else the last \boxed{…}; None when there is neither."""
+    tags = _TAGS.findall(text)
+    if tags:
+        return _clean(tags[-1])
+    boxes = list(_BOXED.finditer(text))
+    for box in reversed(boxes):
+        inside = _braced(text, box.end())
+        if inside is not None:
+            return _clean(inside)
+    return None
+
+
+def _braced(text: str, start: int) -> str | None:
+    depth = 1
+    at = start
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+            continue
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[start:at]
+        at += 1
+    return None
+
+
+def _clean(text: str) -> str | None:
+    text = text.strip()
+    for mark in ("**", "__"):
+        if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
+            text = text[2:-2].strip()
+    return text.rstrip("*").strip() if text.count("**") % 2 else text or None
