@@ -1,0 +1,104 @@
+"""A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from podium_contracts.records import Turn
+
+from podium_eval.eventlog import LogWriter, repair_tail
+from podium_eval.redact import Redactor
+from podium_eval.store import to_json_bytes
+
+VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an unfinished task has behind it. active_ms and cost_usd cover all its segments."""
+
+    turns: list[Turn] = field(default_factory=list[Turn])
+    active_ms: float = 0.0
+    cost_usd: float | None = None
+    n_unpriced: int = 0
+    started_ts: str | None = None
+    attempts: int = 1
+
+
+class Checkpoints:
+    """checkpoints/<key>.jsonl, appended by the log's writer after the events of the same turn.
+
+    Appending makes a turn's cost independent of how many came before it. A line that a kill tore is cut away.
+    """
+
+    def __init__(self, folder: Path, writer: LogWriter, redactor: Redactor) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._redactor = redactor
+
+    def append(self, key: str, turn: Turn, progress: Progress) -> None:
+        """Queue the turn; returns at once. A disk that is full breaks the log, which stops the run."""
+        line = {
+            "version": VERSION,
+            "turn": asdict(turn),
+            "active_ms": progress.active_ms,
+            "cost_usd": progress.cost_usd,
+            "n_unpriced": progress.n_unpriced,
+            "started_ts": progress.started_ts,
+            "attempts": progress.attempts,
+        }
+        path = self._path(key)
+        self._writer.put_job(lambda: _append(path, self._redactor.data(_line(line))))
+
+    def remove(self, key: str) -> None:
+        """Queue the removal: the task has a record now, or starts afresh."""
+        path = self._path(key)
+        self._writer.put_job(lambda: path.unlink(missing_ok=True))
+
+    def load(self, key: str) -> Progress | None:
+        """The progress of a task that an earlier segment began, or None. Blocks on the disk."""
+        path = self._path(key)
+        repair_tail(path)
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return None
+        progress = Progress()
+        for raw in lines:
+            try:
+                line: dict[str, Any] = orjson.loads(raw)
+            except ValueError:
+                break
+            if line.get("version") != VERSION:
+                break
+            known = {k: v for k, v in line["turn"].items() if k in Turn.__dataclass_fields__}
+            progress.turns.append(Turn(**known))
+            progress.active_ms = line["active_ms"]
+            progress.cost_usd = line["cost_usd"]
+            progress.n_unpriced = line["n_unpriced"]
+            progress.started_ts = line["started_ts"]
+            progress.attempts = line["attempts"]
+        return progress if progress.turns else None
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.jsonl"
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(value) + b"\n"
+    except orjson.JSONEncodeError:
+        return to_json_bytes(value).replace(b"\n", b"") + b"\n"
+
+
+def _append(path: Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(fd).st_size
+        if os.write(fd, data) != len(data):
+            os.ftruncate(fd, size)
+            raise OSError(28, os.strerror(28))
+    finally:
+        os.close(fd)
