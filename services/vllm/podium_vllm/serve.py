@@ -46,7 +46,7 @@ def command(settings: ServeSettings, launcher: Launcher) -> list[str]:
     argv += ["--served-model-name", settings.name, "--host", settings.host, "--port", str(settings.port)]
     # Podium's timings are the server's own: without this flag there is no profile.
     argv += ["--enable-per-request-metrics", "--enable-prompt-tokens-details"]
-    if settings.tool_parser:
+    if settings.tool_parser != "none":
         argv += ["--enable-auto-tool-choice", "--tool-call-parser", settings.tool_parser]
     optional = {
         "--tool-strict-level": settings.tool_strict_level,
@@ -91,7 +91,8 @@ def serve(settings: ServeSettings) -> NoReturn:
     Raises:
         SettingError: no vLLM here, or a model that looks like a folder and is none.
     """
-    if settings.model.startswith(("/", "./", "../")) and not os.path.isfile(os.path.join(settings.model, "config.json")):
+    is_folder = settings.model.startswith(("/", "./", "../"))
+    if is_folder and not os.path.isfile(os.path.join(settings.model, "config.json")):
         raise SettingError(f"SERVE_MODEL={settings.model} is no checkpoint folder: it has no config.json")
     launcher = installed_launcher()
     argv = command(settings, launcher)

@@ -59,7 +59,7 @@ class ServeSettings:
     name: str = _setting("orchestrator", _text, "Name under which the model is served.")
     host: str = _setting("127.0.0.1", _text, "Address to listen on; 0.0.0.0 inside a container.")
     port: int = _setting(1406, _whole(1, 65535), "Port to listen on.")
-    tool_parser: str = _setting("hermes", _text, "vLLM's tool call parser; empty serves without tools.")
+    tool_parser: str = _setting("hermes", _text, "vLLM's tool call parser; none serves without tools.")
     tool_strict_level: str = _setting(
         "",
         _text,
