@@ -1,0 +1,209 @@
+"""Task records for the report: one index row a task, and its trajectory in a chunk that the page loads on demand.
+
+Chunks are inlined until a budget is spent; the rest become `trajectories/NNNN.js` beside the page, because a page
+opened from disk may load a script but may not fetch a file.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from podium_contracts.records import TaskRecord, record_from_json
+
+CHUNK_BYTES: Final = 256_000
+INDEX_TEXT: Final = 1_200
+"""Characters of a question, answer or error that the index carries for search; the trajectory has the rest."""
+FIELD_TEXT: Final = 20_000
+"""Characters of any one text in a trajectory; what was cut is counted on the page, tasks/<key>.json has it whole."""
+
+COLUMNS: Final = (
+    "key",
+    "task_id",
+    "epoch",
+    "eid",
+    "status",
+    "ending",
+    "correct",
+    "confidence",
+    "rounds",
+    "duration_ms",
+    "cost_usd",
+    "n_unpriced",
+    "category",
+    "tools",
+    "error_type",
+    "question",
+    "answer",
+    "gold_answer",
+    "chunk",
+    "at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A file of tasks/ that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Trajectories:
+    """What the page needs of the tasks.
+
+    rows: one list a task in the order of COLUMNS, sorted by eid and epoch; `chunk` and `at` say where its trajectory
+    is. inline: chunk number to JSON text. files: chunks written beside the page.
+    """
+
+    rows: list[list[Any]] = field(default_factory=list[list[Any]])
+    inline: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    files: list[Path] = field(default_factory=list[Path])
+    bad: list[BadRecord] = field(default_factory=list[BadRecord])
+
+
+def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[TaskRecord]:
+    """Every record of tasks/, one at a time, by file name. Unreadable files go to `bad`, or raise without it.
+
+    Raises:
+        ValueError: a record is unreadable and `bad` is None; the message names the file.
+    """
+    for path in sorted((run_dir / "tasks").glob("*.json")):
+        try:
+            yield record_from_json(_loads(path.read_bytes()))
+        except (ValueError, AttributeError, TypeError, OSError) as error:
+            if bad is None:
+                raise ValueError(f"{path}: {error}") from error
+            bad.append(BadRecord(path.name, str(error)))
+
+
+def write_trajectories(
+    run_dir: Path, folder: Path, *, inline_bytes: int, chunk_bytes: int = CHUNK_BYTES
+) -> Trajectories:
+    """Read tasks/ of `run_dir`, keep at most `inline_bytes` of trajectories, write the rest into `folder`.
+
+    `folder` is emptied of earlier chunks first; it is made only when a chunk needs it.
+    """
+    for stale in folder.glob("[0-9]*.js"):
+        stale.unlink()
+    result = Trajectories()
+    spent = 0
+    pending: list[bytes] = []
+    size = 0
+
+    def flush() -> None:
+        nonlocal spent, size
+        if not pending:
+            return
+        number = len(result.inline) + len(result.files)
+        body = b"[" + b",".join(pending) + b"]"
+        if spent + len(body) <= inline_bytes and not result.files:
+            result.inline[number] = body
+            spent += len(body)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{number:04d}.js"
+            # A string for JSON.parse and not an object literal: `__proto__` stays a plain key, and parsing is faster.
+            text = orjson.dumps(body.decode())
+            path.write_bytes(b"podiumChunk(%d,%s);\n" % (number, script_safe(text)))
+            result.files.append(path)
+        pending.clear()
+        size = 0
+
+    for record in read_records(run_dir, result.bad):
+        chunk = len(result.inline) + len(result.files)
+        result.rows.append(_row(record, chunk, len(pending)))
+        encoded = _dumps(_trajectory(record))
+        pending.append(encoded)
+        size += len(encoded) + 1
+        if size >= chunk_bytes:
+            flush()
+    flush()
+    result.rows.sort(key=lambda row: (row[COLUMNS.index("eid")], row[COLUMNS.index("epoch")]))
+    return result
+
+
+def script_safe(json_text: bytes) -> bytes:
+    """JSON that cannot end or open a <script>, a comment or an entity: `<`, `>` and `&` occur only inside strings."""
+    return (
+        json_text.replace(b"<", b"\\u003c")
+        .replace(b">", b"\\u003e")
+        .replace(b"&", b"\\u0026")
+        .replace("\u2028".encode(), b"\\u2028")
+        .replace("\u2029".encode(), b"\\u2029")
+    )
+
+
+def _row(record: TaskRecord, chunk: int, at: int) -> list[Any]:
+    return [
+        record.key,
+        record.task_id,
+        record.epoch,
+        record.eid,
+        record.status,
+        record.ending,
+        record.correct,
+        record.confidence,
+        record.rounds,
+        record.duration_ms,
+        record.cost_usd,
+        record.n_unpriced,
+        record.category,
+        [turn.tool or "none" for turn in record.turns],
+        record.error_type,
+        _cut(record.question, INDEX_TEXT),
+        _cut(record.answer, INDEX_TEXT),
+        _cut(record.gold_answer, INDEX_TEXT),
+        chunk,
+        at,
+    ]
+
+
+def _trajectory(record: TaskRecord) -> dict[str, Any]:
+    """The record without what is empty, long texts cut with a count of what is gone."""
+    return _trim(asdict(record))
+
+
+def _trim(value: Any) -> Any:
+    if isinstance(value, str):
+        return _cut(value, FIELD_TEXT)
+    if isinstance(value, dict):
+        pairs: dict[str, Any] = value
+        return {k: _trim(v) for k, v in pairs.items() if v is not None and v != "" and v != [] and v != {}}
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_trim(item) for item in items]
+    return value
+
+
+def _cut(text: str | None, limit: int) -> str | None:
+    if text is None or len(text) <= limit:
+        return text
+    return f"{text[:limit]}… [{len(text) - limit:,} more characters]"
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # Lone surrogates and NaN: valid for the json module that may have written them, not for orjson.
+        return _repair(json.loads(raw))
+
+
+def _repair(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        pairs: dict[str, Any] = value
+        return {str(_repair(k)): _repair(v) for k, v in pairs.items()}
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_repair(item) for item in items]
+    return value
+
+
+def _dumps(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
