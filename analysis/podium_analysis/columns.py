@@ -1,0 +1,91 @@
+"""Which fields of events.jsonl become columns, their SQL types, and what each event must have to be counted."""
+
+from typing import Final
+
+_NUMBERS = (
+    "mono_ms",
+    "duration_ms",
+    "queue_ms",
+    "prefill_ms",
+    "decode_ms",
+    "itl_ms",
+    "overhead_ms",
+    "wait_ms",
+    "limiter_ms",
+    "retry_ms",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "duration_total_ms",
+    "expert_ms",
+    "judge_ms",
+    "exec_ms",
+    "query_ms",
+    "retrieval_ms",
+    "web_ms",
+    "retrieval_queue_ms",
+    "retrieval_encode_ms",
+    "retrieval_search_ms",
+    "confidence",
+)
+_COUNTS = (
+    "eid",
+    "epoch",
+    "step",
+    "segment",
+    "attempts",
+    "attempt",
+    "resumed_at_step",
+    "rounds",
+    "invalid_turns",
+    "n_unpriced",
+    "retrieval_batch_size",
+    "schema_version",
+    "concurrency",
+    "max_rounds",
+    "n_tasks",
+    "n_finished",
+)
+_TEXTS = (
+    "type",
+    "task_id",
+    "role",
+    "tool",
+    "alias",
+    "provider",
+    "model",
+    "server",
+    "timing_source",
+    "status",
+    "exec_status",
+    "error_type",
+    "ending",
+    "protocol",
+    "reason",
+)
+_FLAGS = ("correct", "rejudge")
+
+COLUMNS: Final[dict[str, str]] = {
+    **dict.fromkeys(_TEXTS, "VARCHAR"),
+    **dict.fromkeys(_COUNTS, "INTEGER"),
+    **dict.fromkeys(_NUMBERS, "DOUBLE"),
+    **dict.fromkeys(_FLAGS, "BOOLEAN"),
+}
+"""Column of the table `events` -> SQL type. A field that a log lacks (an older one, another event's) is NULL there."""
+
+REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "run_start": ("schema_version",),
+    "task_start": ("task_id", "mono_ms"),
+    "llm_call": ("role", "duration_ms", "mono_ms"),
+    "tool_call": ("tool", "status", "duration_ms", "duration_total_ms", "mono_ms"),
+    "judge": ("duration_ms", "mono_ms"),
+    "limit": (),
+    "breaker": (),
+    "task_complete": ("task_id", "status", "ending", "rounds", "duration_ms", "mono_ms"),
+    "run_end": ("reason",),
+}
+"""Event type -> fields without which a line is reported as bad and left out."""
+
+NUMBERS: Final = _NUMBERS

@@ -1,0 +1,356 @@
+"""A run folder, read: its events as a table, its tasks, samples and manifest.
+
+DuckDB reads the JSON lines with all cores, strictly by the columns of `columns.py`, into a table that spills to disk
+beyond its memory limit. So memory is bounded by a setting and not by the log. Bad lines (torn, no JSON, a field of the
+wrong kind) are left out, counted, and reported by number.
+"""
+
+# DuckDB's results and orjson's objects are untyped: their types are stated here, where they enter.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, cast
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import orjson
+from podium_contracts.events import check_schema
+from podium_contracts.records import TaskRecord, record_from_json
+
+from podium_analysis.columns import COLUMNS, NUMBERS, REQUIRED
+from podium_analysis.problems import LISTED, LogProblem, locate
+
+LINE_BYTES: Final = 16 * 1024 * 1024
+"""The longest line that is read. An event holds no document and no answer, so it is far below."""
+
+
+class LoadError(ValueError):
+    """The folder holds no log that can be analysed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One start of the run. offset_ms lays segments end to end: time in the run = offset_ms + mono_ms.
+
+    reason: of its run_end; None when it has none (still running, or killed).
+    """
+
+    n: int
+    offset_ms: float
+    length_ms: float
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task by its last task_complete. superseded: earlier ones, of attempts that ended in an error or were repeated."""
+
+    task: int
+    """Its index in the tables: events.task."""
+    task_id: str
+    epoch: int
+    eid: int | None
+    status: str
+    ending: str
+    correct: bool | None
+    confidence: float | None
+    rounds: int
+    invalid_turns: int | None
+    duration_ms: float
+    cost_usd: float | None
+    n_unpriced: int | None
+    error_type: str | None
+    segment: int
+    superseded: int
+
+
+class RunData:
+    """A loaded run. Close it (or use `with`): it holds a temporary folder.
+
+    `db` has the tables
+      events  a row per good line, in the log's order (rowid ascends): the columns of columns.COLUMNS, NULL where the
+              line has none;
+      tasks   a row per (task_id, epoch) that the log names: task, task_id, epoch;
+      final   a row per task that has ended: the fields of TaskRow.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        db: duckdb.DuckDBPyConnection,
+        scratch: Path | None,
+        manifest: dict[str, Any],
+        problems: Sequence[LogProblem],
+        n_problems: int,
+        n_events: int,
+        log_bytes: int,
+        segments: Sequence[Segment],
+    ) -> None:
+        self.folder = folder
+        self.db = db
+        self.manifest = manifest
+        """run.json, or {} when there is none (yet)."""
+        self.problems = tuple(problems)
+        self.n_problems = n_problems
+        self.n_events = n_events
+        self.log_bytes = log_bytes
+        self.segments = tuple(segments)
+        self._scratch = scratch
+
+    @property
+    def run_id(self) -> str:
+        return str(self.manifest.get("run_id") or self.folder.name)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "events.jsonl"
+
+    @property
+    def wall_ms(self) -> float:
+        """The segments' lengths together; pauses between them are not in it."""
+        return sum(segment.length_ms for segment in self.segments)
+
+    @property
+    def ended(self) -> bool:
+        """The last segment wrote run_end."""
+        return bool(self.segments) and self.segments[-1].reason is not None
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The result of a query as tuples. For small results."""
+        return cast(list[tuple[Any, ...]], self.db.execute(sql, list(parameters)).fetchall())
+
+    def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, npt.NDArray[Any]]:
+        """The result of a query as arrays by column name; a NULL is NaN in a DOUBLE column. Cast what may be NULL."""
+        raw = self.db.execute(sql, list(parameters)).fetchnumpy()
+        return {name: _plain(column) for name, column in raw.items()}
+
+    def tasks(self) -> list[TaskRow]:
+        """Every task that has ended, by its last ending, in the order of eid and epoch."""
+        names = ", ".join(TaskRow.__dataclass_fields__)
+        return [
+            TaskRow(*row) for row in self.rows(f"SELECT {names} FROM final ORDER BY eid NULLS LAST, task_id, epoch")
+        ]
+
+    def events(self, *types: str) -> Iterator[dict[str, Any]]:
+        """The log's own objects, line by line, of the given types (all by default); bad lines are passed over.
+
+        Whole objects with every field (ts, messages, …), straight from the file: 3 µs each, nothing is kept.
+        """
+        wanted = set(types) if types else set(REQUIRED)
+        with self.log.open("rb") as lines:
+            for line in lines:
+                try:
+                    event: Any = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(event, dict) and event.get("type") in wanted:
+                    yield cast(dict[str, Any], event)
+
+    def records(self) -> Iterator[TaskRecord]:
+        """tasks/*.json in the order of their names.
+
+        Raises:
+            LoadError: a file is no task record, or of a newer version; the message names it.
+        """
+        for path in sorted((self.folder / "tasks").glob("*.json")):
+            try:
+                yield record_from_json(orjson.loads(path.read_bytes()))
+            except (ValueError, AttributeError) as error:
+                raise LoadError(f"{path}: {error}") from error
+
+    def samples(self) -> list[dict[str, Any]]:
+        """samples.jsonl, an object a second; torn lines are passed over; [] when the run took none."""
+        path = self.folder / "samples.jsonl"
+        if not path.exists():
+            return []
+        found: list[dict[str, Any]] = []
+        with path.open("rb") as lines:
+            for line in lines:
+                try:
+                    sample: Any = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(sample, dict):
+                    found.append(cast(dict[str, Any], sample))
+        return found
+
+    def close(self) -> None:
+        """Drop the tables and the temporary folder."""
+        self.db.close()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def __enter__(self) -> "RunData":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) -> RunData:
+    """Read a run folder (or its events.jsonl).
+
+    memory_mb: the limit of the table's memory; what is beyond goes to a temporary folder. threads: None is all cores.
+
+    Raises:
+        LoadError: no such folder, no log in it, or a line longer than LINE_BYTES.
+        NewerSchema: the log was written by a newer Podium.
+    """
+    folder = path.parent if path.name == "events.jsonl" else path
+    log = folder / "events.jsonl"
+    if not folder.is_dir():
+        raise LoadError(f"{folder}: no such run folder; give --run a run's id or folder (RUNS_DIR holds the runs)")
+    if not log.is_file():
+        raise LoadError(f"{folder}: no events.jsonl in it; it is no run folder, or the run has not started")
+    _check_first_line(log)
+    scratch = Path(tempfile.mkdtemp(prefix="podium-analysis-"))
+    db = duckdb.connect(
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "temp_directory": str(scratch),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            **({"threads": str(threads)} if threads else {}),
+        }
+    )
+    try:
+        log_bytes = log.stat().st_size
+        problems, n_problems, n_events = _read_events(db, log)
+        _make_tables(db)
+        return RunData(folder, db, scratch, _manifest(folder), problems, n_problems, n_events, log_bytes, _segments(db))
+    except BaseException:
+        db.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def find_run(runs_dir: Path, run_id: str | None) -> Path:
+    """The folder of a run: `run_id` in runs_dir or as a path; None: the run whose log was written last.
+
+    Raises:
+        LoadError: there is none; the message lists what there is.
+    """
+    if run_id is not None:
+        for folder in (runs_dir / run_id, Path(run_id)):
+            if (folder / "events.jsonl").is_file():
+                return folder
+        known = ", ".join(sorted(p.name for p in all_runs(runs_dir))) or "none"
+        raise LoadError(f"no run {run_id!r} with an events.jsonl in {runs_dir}; runs there: {known}")
+    runs = all_runs(runs_dir)
+    if not runs:
+        raise LoadError(f"no run in {runs_dir}; set RUNS_DIR or give --run a folder")
+    return max(runs, key=lambda folder: (folder / "events.jsonl").stat().st_mtime)
+
+
+def all_runs(runs_dir: Path) -> list[Path]:
+    """Every run folder in runs_dir, by name."""
+    return sorted(log.parent for log in runs_dir.glob("*/events.jsonl"))
+
+
+def _check_first_line(log: Path) -> None:
+    with log.open("rb") as lines:
+        first = lines.readline()
+    try:
+        event: Any = orjson.loads(first)
+        version = event["schema_version"]
+    except (ValueError, TypeError, KeyError):
+        return  # cut off, bad or no run_start: reported as a problem later, the rest is analysed
+    if isinstance(version, int):
+        check_schema(version)
+
+
+def _read_events(db: duckdb.DuckDBPyConnection, log: Path) -> tuple[list[LogProblem], int, int]:
+    columns = ", ".join(f"{name}: '{sort}'" for name, sort in COLUMNS.items())
+    try:
+        db.execute(
+            f"CREATE TABLE events AS SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}}, "
+            f"ignore_errors = true, maximum_object_size = {LINE_BYTES})",
+            [str(log)],
+        )
+    except duckdb.InvalidInputException as error:
+        raise LoadError(f"{log}: {str(error).splitlines()[0]}") from error
+    required = " OR ".join(
+        f"(type = '{kind}' AND ({' OR '.join(f'{name} IS NULL' for name in names)}))"
+        for kind, names in REQUIRED.items()
+        if names
+    )
+    infinite = " OR ".join(f"NOT isfinite({name})" for name in NUMBERS)
+    known = ", ".join(f"'{kind}'" for kind in REQUIRED)
+    bad = f"type IS NULL OR type NOT IN ({known}) OR {required} OR coalesce({infinite}, false)"
+    rows = [int(row[0]) for row in db.execute(f"SELECT rowid FROM events WHERE {bad} ORDER BY rowid").fetchall()]
+    if rows:
+        db.execute(f"DELETE FROM events WHERE {bad}")
+    versions = db.execute("SELECT max(schema_version) FROM events WHERE type = 'run_start'").fetchone()
+    if versions and versions[0] is not None:
+        check_schema(int(versions[0]))
+    count = db.execute("SELECT count(*) FROM events").fetchone()
+    return locate(log, rows[:LISTED]), len(rows), int(count[0]) if count else 0
+
+
+def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
+    db.execute(
+        """
+        CREATE TABLE tasks AS
+        SELECT (row_number() OVER (ORDER BY first) - 1)::INTEGER AS task, task_id, epoch FROM (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, min(rowid) AS first
+            FROM events WHERE task_id IS NOT NULL GROUP BY ALL)
+        """
+    )
+    db.execute(
+        """
+        CREATE TABLE final AS
+        SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
+               duration_ms, cost_usd, n_unpriced, error_type, coalesce(segment, 1) AS segment, superseded
+        FROM (SELECT *, coalesce(epoch, 1) AS task_epoch,
+                     (count(*) OVER same - 1)::INTEGER AS superseded,
+                     row_number() OVER (same ORDER BY rowid DESC) AS place
+              FROM events WHERE type = 'task_complete' WINDOW same AS (PARTITION BY task_id, coalesce(epoch, 1))) e
+        JOIN tasks t ON t.task_id = e.task_id AND t.epoch = e.task_epoch
+        WHERE place = 1
+        """
+    )
+
+
+def _segments(db: duckdb.DuckDBPyConnection) -> list[Segment]:
+    found = db.execute(
+        """
+        SELECT coalesce(segment, 1) AS n, max(mono_ms), max(reason) FILTER (type = 'run_end')
+        FROM events GROUP BY n ORDER BY n
+        """
+    ).fetchall()
+    segments: list[Segment] = []
+    offset = 0.0
+    for n, length, reason in found:
+        segments.append(Segment(int(n), offset, float(length or 0.0), reason))
+        offset += float(length or 0.0)
+    return segments
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    try:
+        manifest: Any = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except orjson.JSONDecodeError as error:
+        raise LoadError(f"{path}: no JSON ({error.msg}); restore it or remove it to analyse the log alone") from error
+    if not isinstance(manifest, dict):
+        raise LoadError(f"{path}: no JSON object")
+    return cast(dict[str, Any], manifest)
+
+
+def _plain(column: Any) -> npt.NDArray[Any]:
+    if isinstance(column, np.ma.MaskedArray):
+        masked = cast("np.ma.MaskedArray[Any, np.dtype[Any]]", column)
+        if masked.dtype.kind == "f":
+            return np.asarray(masked.filled(np.nan))
+        return np.asarray(masked.filled(-1) if masked.dtype.kind in "iu" else masked.filled(None))
+    return np.asarray(column)
