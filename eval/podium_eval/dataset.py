@@ -51,6 +51,7 @@ class Scan:
     """A whole dataset as read, with everything that is wrong with it."""
 
     path: str
+    is_parquet: bool = False
     sha256: str = ""
     n_rows: int = 0
     """Rows seen, bad ones included."""
@@ -94,10 +95,14 @@ def scan(path: Path | Sequence[Path]) -> Scan:
     """
     paths = [path] if isinstance(path, Path) else sorted(path)
     result = Scan(path=", ".join(str(p) for p in paths))
+    if not paths:
+        raise DatasetError("no dataset file named")
     digest = hashlib.sha256()
     seen: dict[str, str] = {}
     for one in paths:
-        for where, row in _rows(one, digest, result.problems):
+        result.is_parquet = _is_parquet(one)
+        rows = _parquet_rows(one, digest) if result.is_parquet else _jsonl_rows(one, digest, result.problems)
+        for where, row in rows:
             result.n_rows += 1
             if row is not None:
                 _take(where, row, result, seen)
@@ -127,29 +132,26 @@ def image_of(value: object) -> str | None:
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The non-blank lines of a jsonl as they stand, with their line numbers from 1."""
+    """The non-blank lines of a jsonl as they stand, without a byte order mark, with their line numbers from 1."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
                 yield number, line
 
 
-def is_parquet(path: Path) -> bool:
+def _is_parquet(path: Path) -> bool:
     """Whether the file begins as Parquet does; its name plays no part."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _rows(path: Path, digest: Digest, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if path.is_dir():
         raise DatasetError(f"{path}: is a folder; name the jsonl or Parquet file in it")
     try:
-        parquet = is_parquet(path)
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
     except OSError as error:
         raise DatasetError(
             f"{path}: {reason(error)}; set DATASET to a jsonl or Parquet file, or to hub:cais/hle"
         ) from error
-    return _parquet_rows(path, digest) if parquet else _jsonl_rows(path, digest, problems)
 
 
 def _jsonl_rows(path: Path, digest: Digest, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
