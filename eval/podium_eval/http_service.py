@@ -9,7 +9,7 @@ import orjson
 from podium_contracts.names import ErrorType
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
-from podium_eval.ports import Failure
+from podium_eval.ports import Failure, Unavailable
 
 
 class Gate(Protocol):
@@ -35,7 +35,7 @@ class Gate(Protocol):
 class HttpService:
     """POSTs JSON to one path.
 
-    A refused or cut connection tells the gate, which then holds every caller until the service is back; it, 429, 503
+    A refused or cut connection, or a time limit, tells the gate, which then holds every caller until the service is back; it, 429, 503
     and other 5xx are tried again up to `attempts` times, after Retry-After where it is given.
     """
 
@@ -97,7 +97,7 @@ class HttpService:
         try:
             answer = await self._once(data, timeout_s)
         except Failure as failure:
-            if failure.error_type == "connection":
+            if failure.error_type in ("connection", "timeout"):
                 self._gate.failed(failure.message)
             else:
                 self._gate.succeeded()
@@ -169,4 +169,6 @@ class _Passing(Failure):
 
 
 def _worth_retrying(error: BaseException) -> bool:
+    if isinstance(error, Unavailable):
+        return False
     return isinstance(error, _Passing) or (isinstance(error, Failure) and error.error_type == "connection")

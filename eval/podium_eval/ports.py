@@ -51,6 +51,10 @@ class Failure(Exception):
         return self.error_type in PERMANENT
 
 
+class Unavailable(Failure):
+    """A service stayed down for longer than its limit: the task ends as an error, which a resume retries."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
     """One function tool as the model sees it: `parameters` is its JSON Schema."""
