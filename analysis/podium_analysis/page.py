@@ -100,7 +100,7 @@ def number(value: float | int | None, digits: int | None = None) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return MISSING
     if digits is None:
-        if isinstance(value, int) or value == int(value):
+        if float(value).is_integer():
             digits = 0
         else:
             size = math.floor(math.log10(abs(value))) if value else 0
@@ -179,9 +179,7 @@ def render(template: str, *, title: str, **context: Any) -> str:
         f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; "
         f"script-src '{_hash(js)}' 'strict-dynamic'; base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(template).render(
-        title=title, css=Markup(css), js=Markup(js), csp=csp, **context
-    )
+    return environment.get_template(template).render(title=title, css=Markup(css), js=Markup(js), csp=csp, **context)
 
 
 def write_atomically(path: Path, text: str) -> None:

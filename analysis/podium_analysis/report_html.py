@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from markupsafe import Markup
@@ -120,4 +120,4 @@ def _read_json(path: Path, advice: str) -> dict[str, Any]:
         raise ValueError(f"{path} is no JSON ({error}): {advice}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object: {advice}")
-    return found
+    return cast(dict[str, Any], found)

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from podium_analysis.page import (
-    Cell,
     Column,
     Fact,
-    Figure,
     FigureGroup,
     Score,
     Segment,
     Table,
     duration,
-    image_uri,
     money,
     number,
     number_cell,
@@ -53,19 +50,41 @@ def summarise(manifest: Mapping[str, Any], stats: Mapping[str, Any], tasks: Traj
         byline=[f"protocol {manifest.get('protocol')}", f"{n} tasks"],
         notes=[],
         score=Score("Accuracy", percent(counts["correct"] / n if n else None), ["95 %"]),
-        facts=[Fact("Wall time", duration(1234567), "of the run"), Fact("Cost", money(12.3), "3 unpriced"),
-               Fact("Throughput", "123 tasks/h"), Fact("Unexplained", "0.4 %", "median of tasks")],
+        facts=[
+            Fact("Wall time", duration(1234567), "of the run"),
+            Fact("Cost", money(12.3), "3 unpriced"),
+            Fact("Throughput", "123 tasks/h"),
+            Fact("Unexplained", "0.4 %", "median of tasks"),
+        ],
         outcomes=outcome_bar,
-        time=segments([("queue", "queue", 3, "3 s"), ("prefill", "prefill", 5, "5 s"), ("decode", "decode", 30, "30 s"),
-                       ("overhead", "overhead", 2, "2 s"), ("wait", "wait", 1, "1 s"), ("search", "search", 8, "8 s"),
-                       ("enhance_reasoning", "enhance", 12, "12 s"), ("answer", "answer", 20, "20 s"), ("judge", "judge", 9, "9 s"),
-                       ("rest", "rest", 1, "1 s")]),
+        time=segments(
+            [
+                ("queue", "queue", 3, "3 s"),
+                ("prefill", "prefill", 5, "5 s"),
+                ("decode", "decode", 30, "30 s"),
+                ("overhead", "overhead", 2, "2 s"),
+                ("wait", "wait", 1, "1 s"),
+                ("search", "search", 8, "8 s"),
+                ("enhance_reasoning", "enhance", 12, "12 s"),
+                ("answer", "answer", 20, "20 s"),
+                ("judge", "judge", 9, "9 s"),
+                ("rest", "rest", 1, "1 s"),
+            ]
+        ),
         time_note="Sum over tasks.",
         summary_tables=[],
-        tables=[Table("t1", "Metrics", [Column("metric"), Column("n", True), Column("mean", True)],
-                 [[text_cell("orchestrator.prefill_ms"), number_cell(123), number_cell(4.5678)],
-                  [text_cell("orchestrator.decode_ms"), number_cell(12), number_cell(None)],
-                  [text_cell("tool.search_ms"), number_cell(3), number_cell(1234.5)]])],
+        tables=[
+            Table(
+                "t1",
+                "Metrics",
+                [Column("metric"), Column("n", True), Column("mean", True)],
+                [
+                    [text_cell("orchestrator.prefill_ms"), number_cell(123), number_cell(4.5678)],
+                    [text_cell("orchestrator.decode_ms"), number_cell(12), number_cell(None)],
+                    [text_cell("tool.search_ms"), number_cell(3), number_cell(1234.5)],
+                ],
+            )
+        ],
         footer="made by podium",
     )
 

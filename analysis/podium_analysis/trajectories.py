@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from podium_contracts.records import TaskRecord, record_from_json
@@ -171,10 +171,10 @@ def _trim(value: Any) -> Any:
     if isinstance(value, str):
         return _cut(value, FIELD_TEXT)
     if isinstance(value, dict):
-        pairs: dict[str, Any] = value
+        pairs = cast(dict[str, Any], value)
         return {k: _trim(v) for k, v in pairs.items() if v is not None and v != "" and v != [] and v != {}}
     if isinstance(value, list):
-        items: list[Any] = value
+        items = cast(list[Any], value)
         return [_trim(item) for item in items]
     return value
 
@@ -197,10 +197,10 @@ def _repair(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        pairs: dict[str, Any] = value
+        pairs = cast(dict[str, Any], value)
         return {str(_repair(k)): _repair(v) for k, v in pairs.items()}
     if isinstance(value, list):
-        items: list[Any] = value
+        items = cast(list[Any], value)
         return [_repair(item) for item in items]
     return value
 

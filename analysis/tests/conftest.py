@@ -1,4 +1,4 @@
-"""A run folder as the eval writes it, made from the contracts' own types: events.jsonl, tasks/, samples.jsonl, run.json."""
+"""A run folder as the eval writes it, made from the contracts' own types."""
 
 import heapq
 import json
@@ -27,9 +27,9 @@ START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CATEGORIES = ("Math", "Physics", "Biology/Medicine", "Computer Science/AI", "Humanities/Social Science")
 LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 WORDS = (
-    "the bound follows from compactness since each operator on lattice has finite spectrum and "
-    "so the sum of residues vanishes; a second reading of the source gives another value for this constant"
-).split()
+    *("bound", "follows", "from", "compactness", "since", "each", "operator", "lattice", "finite", "spectrum"),
+    *("so", "the", "sum", "of", "residues", "vanishes;", "a", "second", "reading", "gives", "another", "value"),
+)
 
 
 class RunMaker:
@@ -297,9 +297,7 @@ class RunMaker:
         (self.folder / "tasks" / f"{key}.json").write_text(json.dumps(record.to_json()), encoding="utf-8")
         return at
 
-    def tool(
-        self, ids: dict[str, Any], step: int, tool: str, start: float, broken: bool
-    ) -> tuple[Turn, float]:
+    def tool(self, ids: dict[str, Any], step: int, tool: str, start: float, broken: bool) -> tuple[Turn, float]:
         """One tool's events and its turn; returns when it ended."""
         rnd = self.random
         alias = {"search": "search-1", "enhance_reasoning": "reasoner-1", "answer": "answer-1"}[tool]
