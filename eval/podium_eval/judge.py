@@ -58,7 +58,7 @@ class JudgeGrader:
         judgement = Judgement(protocol=self.protocol, method="exact_match", correct=None, ts="")
         verdict = self._grading.settled(question, answer)
         if verdict is None:
-            verdict = await self._ask(question, answer, ids, judgement)
+            verdict = await self._ask(question, answer, {**ids, "rejudge": rejudge}, judgement)
         if verdict is not None:
             judgement.correct = verdict.correct
             judgement.extracted_answer = verdict.extracted_answer

@@ -112,6 +112,8 @@ class LlmCall(Event):
     truncated_tokens: int | None = None
     """Prompt tokens cut away to fit the model's context; None when nothing was cut."""
     token_count: Literal["tokenizer", "estimate"] | None = None
+    rejudge: bool = False
+    """A judge's call of a rejudge: not part of what the run itself cost."""
     error_type: ErrorType | None = None
     error_message: str | None = None
 
