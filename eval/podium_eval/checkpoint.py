@@ -50,7 +50,7 @@ class Checkpoints:
             "attempts": progress.attempts,
         }
         path = self._path(key)
-        self._writer.put_job(lambda: _append(path, self._redactor.data(_line(line))))
+        self._writer.put_job(lambda: append_line(path, self._redactor.data(_line(line))))
 
     def remove(self, key: str) -> None:
         """Queue the removal: the task has a record now, or starts afresh."""
@@ -93,7 +93,12 @@ def _line(value: dict[str, Any]) -> bytes:
         return to_json_bytes(value).replace(b"\n", b"") + b"\n"
 
 
-def _append(path: Path, data: bytes) -> None:
+def append_line(path: Path, data: bytes) -> None:
+    """Append one line whole or not at all.
+
+    Raises:
+        OSError: it did not fit; the file is as it was.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(fd).st_size

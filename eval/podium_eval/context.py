@@ -119,7 +119,9 @@ class Knowledge:
         for document in turn.documents:
             self._documents.add(identity(document.get("id", ""), document.get("contents", "")))
             title = f": {document['title']}" if document.get("title") else ""
-            self._add("document", f"## Document {len(self._documents)}{title}\n{document.get('contents', '')}")
+            self._add(
+                "document", f"## Document {len(self._documents)}{title}\n{document.get('contents', '')}"
+            )
         if turn.code is not None and turn.exec_status is not None:
             self._programs += 1
             self._add("program", _program(self._programs, turn))
@@ -144,7 +146,10 @@ def _short(turn: Turn) -> str:
 def _program(number: int, turn: Turn) -> str:
     outcome = {"ok": "", "error": f", exit status {turn.exit_code}", "timeout": ", stopped at its time limit"}
     ended = outcome.get(turn.exec_status or "", f", stopped: {turn.exec_status}")
-    parts = [f"## Program {number}\n```python\n{turn.code}\n```", f"Output{ended}:\n{(turn.stdout or '(none)')[-_OUTPUT_CHARS:]}"]
+    parts = [
+        f"## Program {number}\n```python\n{turn.code}\n```",
+        f"Output{ended}:\n{(turn.stdout or '(none)')[-_OUTPUT_CHARS:]}",
+    ]
     if turn.stderr:
         parts.append(f"Errors:\n{turn.stderr[-_OUTPUT_CHARS:]}")
     return "\n".join(parts)

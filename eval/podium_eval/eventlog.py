@@ -210,7 +210,9 @@ class LogWriter(logging.Handler):
             if lines:
                 text = "\n".join(lines) + "\n"
                 lines.clear()
-                self._guard(lambda: self._log.write(self._redactor.data(text.encode("utf-8", "backslashreplace"))))
+                self._guard(
+                    lambda: self._log.write(self._redactor.data(text.encode("utf-8", "backslashreplace")))
+                )
 
         for item in batch:
             if isinstance(item, EventRecord):
@@ -288,7 +290,7 @@ class EventLog:
         """Stamp and queue; observers see every event, the file those that the level lets through."""
         for observe in self._observers:
             observe(event)
-        if event.LEVEL >= self._level or event.ALWAYS:
+        if self._level <= event.LEVEL or event.ALWAYS:
             mono_ms = (self._clock.mono() - self._began) * 1000
             self._writer.emit(EventRecord(event, self._clock.wall(), mono_ms))
 

@@ -1,15 +1,14 @@
-"""What a tool needs of an expert's text: the query, the program, the answer."""
+"""What a tool needs of an expert's text: the query, the program (the answer is grading's)."""
 
 import re
 from typing import Final
 
-from podium_contracts.names import Protocol
-
-from podium_eval.answer_text import after_thinking, labelled_answer, stated_confidence, tagged_answer
-from podium_eval.ports import Answer
+from podium_eval.answer_text import after_thinking
 
 _QUERY: Final = re.compile(r"<query>(.*?)(?:</query>|\Z)", re.IGNORECASE | re.DOTALL)
-_PYTHON: Final = re.compile(r"```[ \t]*(?:python3?|py)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.IGNORECASE | re.DOTALL)
+_PYTHON: Final = re.compile(
+    r"```[ \t]*(?:python3?|py)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.IGNORECASE | re.DOTALL
+)
 _PLAIN: Final = re.compile(r"```[ \t]*\r?\n(.*?)\r?\n[ \t]*```", re.DOTALL)
 
 
@@ -27,17 +26,3 @@ def program_of(text: str) -> str | None:
         if found:
             return found[-1].strip("\r\n")
     return None
-
-
-def answer_of(text: str, protocol: Protocol, max_words: int) -> Answer:
-    """The answer as the protocol's grader sees it.
-
-    hle reads the `Answer:` line first, then tags and boxes; toolorchestra the other way round. More than max_words
-    words are no answer (extracted None).
-    """
-    said = after_thinking(text)
-    readers = (labelled_answer, tagged_answer) if protocol == "hle" else (tagged_answer, labelled_answer)
-    extracted = readers[0](said) or readers[1](said)
-    if extracted is not None and len(extracted.split()) > max_words:
-        extracted = None
-    return Answer(text=said, extracted=extracted, confidence=stated_confidence(said))

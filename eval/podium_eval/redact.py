@@ -19,7 +19,12 @@ class Redactor:
         forms: set[str] = set()
         for secret in secrets:
             if len(secret) >= _SHORTEST:
-                forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret, safe="")}
+                forms |= {
+                    secret,
+                    json.dumps(secret)[1:-1],
+                    json.dumps(secret, ensure_ascii=False)[1:-1],
+                    quote(secret, safe=""),
+                }
         # Longest first: a key may be the beginning of another.
         self._text = sorted(forms, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._text]

@@ -12,10 +12,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class RunSettings(BaseSettings):
     """Every field is an environment variable of the same name in capitals, and an option of `podium-eval run`."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     dataset: str | None = Field(
-        default=None, description="The questions: a .jsonl or .parquet file in HLE's fields, or a hub dataset's name."
+        default=None,
+        description="The questions: a .jsonl or .parquet file in HLE's fields, or a hub dataset's name.",
     )
     runs_dir: Path = Field(default=Path("runs"), description="Folder that holds one folder a run.")
     run_id: str | None = Field(
@@ -25,11 +28,16 @@ class RunSettings(BaseSettings):
 
     protocol: Protocol = Field(default="hle", description="How answers are graded: hle or toolorchestra.")
     epochs: PositiveInt = Field(default=1, description="How often each question is asked.")
-    limit: PositiveInt | None = Field(default=None, description="Ask only the first N of the selected questions.")
-    ids: str | None = Field(
-        default=None, description="Only these questions: a file with an id a line, or ids separated by commas."
+    limit: PositiveInt | None = Field(
+        default=None, description="Ask only the first N of the selected questions."
     )
-    shuffle: int | None = Field(default=None, description="Seed of a shuffle before LIMIT; empty keeps the file's order.")
+    ids: str | None = Field(
+        default=None,
+        description="Only these questions: a file with an id a line, or ids separated by commas.",
+    )
+    shuffle: int | None = Field(
+        default=None, description="Seed of a shuffle before LIMIT; empty keeps the file's order."
+    )
     text_only: bool = Field(default=False, description="Leave out questions with an image.")
     category: str | None = Field(default=None, description="Only questions of this category.")
     answer_type: str | None = Field(default=None, description="Only questions of this answer_type.")
@@ -39,9 +47,12 @@ class RunSettings(BaseSettings):
     )
 
     concurrency: PositiveInt = Field(default=64, description="Tasks in flight at once.")
-    max_rounds: PositiveInt = Field(default=50, description="Turns of the orchestrator before a task ends unanswered.")
+    max_rounds: PositiveInt = Field(
+        default=50, description="Turns of the orchestrator before a task ends unanswered."
+    )
     task_timeout_s: PositiveFloat = Field(
-        default=7200.0, description="Active seconds before a task ends with time_limit; a resume goes on counting."
+        default=7200.0,
+        description="Active seconds before a task ends with time_limit; a resume goes on counting.",
     )
     max_tool_failures: PositiveInt = Field(
         default=5,
@@ -57,14 +68,16 @@ class RunSettings(BaseSettings):
         default=None, description="USD: take no further task once spent plus the estimate in flight reach it."
     )
     retry_errors: bool = Field(
-        default=False, description="On a resume run only the tasks that ended in an error, and take no new one."
+        default=False,
+        description="On a resume run only the tasks that ended in an error, and take no new one.",
     )
 
     prompts_dir: Path | None = Field(
         default=None, description="Folder whose files replace the built-in prompts of the same name."
     )
     tools_file: Path | None = Field(
-        default=None, description="Tool descriptions in place of the built-in tools.json (ToolOrchestra's form)."
+        default=None,
+        description="Tool descriptions in place of the built-in tools.json (ToolOrchestra's form).",
     )
     tool_model_aliases: dict[str, str] = Field(
         default_factory=dict,
@@ -83,7 +96,9 @@ class RunSettings(BaseSettings):
         le=1,
         description="A full context is cut from the left to this share of its limit, so the next turns share their prefix.",
     )
-    answer_max_words: PositiveInt = Field(default=500, description="A longer extracted answer counts as no answer.")
+    answer_max_words: PositiveInt = Field(
+        default=500, description="A longer extracted answer counts as no answer."
+    )
     orchestrator_max_tokens: PositiveInt = Field(
         default=4096, description="Most tokens of one orchestrator turn, its thinking included."
     )
@@ -91,34 +106,66 @@ class RunSettings(BaseSettings):
         default=None, description="Sampling temperature of the orchestrator; empty: the server's own default."
     )
 
-    retrieval_url: str = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
+    expert_form: Literal["prompt", "structured"] = Field(
+        default="prompt",
+        description="How queries and answers get their form: asked in the prompt alone, or held to it by the server too.",
+    )
+    query_max_tokens: PositiveInt | None = Field(
+        default=None,
+        description="Most tokens of an expert that writes a query; empty: the server's own limit.",
+    )
+    program_max_tokens: PositiveInt | None = Field(
+        default=None,
+        description="Most tokens of an expert that writes a program; empty: the server's own limit.",
+    )
+    answer_max_tokens: PositiveInt | None = Field(
+        default=None, description="Most tokens of an expert that answers; empty: the server's own limit."
+    )
+    expert_temperature: float | None = Field(
+        default=None, description="Sampling temperature of experts; empty: each server's own default."
+    )
+
+    retrieval_url: str = Field(
+        default="http://127.0.0.1:1401", description="Address of the retrieval service."
+    )
     retrieval_topk: PositiveInt = Field(default=10, description="Documents asked of a search.")
     retrieval_timeout_s: PositiveFloat = Field(default=120.0, description="Longest wait for one search.")
     retrieval_attempts: PositiveInt = Field(default=3, description="Attempts of one search before it fails.")
     sandbox_url: str = Field(default="http://127.0.0.1:1402", description="Address of the sandbox.")
     sandbox_timeout_s: PositiveFloat = Field(default=60.0, description="Seconds that a program may run.")
     sandbox_wait_s: PositiveFloat = Field(
-        default=600.0, description="Longest wait for the sandbox, its queue included, beyond the program's own time."
+        default=600.0,
+        description="Longest wait for the sandbox, its queue included, beyond the program's own time.",
     )
     sandbox_attempts: PositiveInt = Field(default=3, description="Attempts of one execution before it fails.")
-    connect_timeout_s: PositiveFloat = Field(default=10.0, description="Longest wait for a service's connection.")
+    connect_timeout_s: PositiveFloat = Field(
+        default=10.0, description="Longest wait for a service's connection."
+    )
 
     log_level: str = Field(
         default="PROFILE",
         description="Least level in events.jsonl: DEBUG, PROFILE, USER_JUDGE, INFO, WARNING or ERROR. Analysis needs PROFILE.",
     )
-    record_prompts: bool = Field(default=False, description="Keep each turn's full prompt in eval's debug file prompts.jsonl.")
+    record_prompts: bool = Field(
+        default=False, description="Keep each turn's full prompt in eval's debug file prompts.jsonl."
+    )
     progress: Literal["auto", "live", "lines"] = Field(
         default="auto", description="Live bar or lines; auto: the bar on a terminal."
     )
-    heartbeat_s: PositiveFloat = Field(default=30.0, description="Seconds without a finished task before a heartbeat line.")
+    heartbeat_s: PositiveFloat = Field(
+        default=30.0, description="Seconds without a finished task before a heartbeat line."
+    )
     monitor: bool = Field(default=False, description="Write monitor.out in the run's folder.")
-    monitor_interval_s: PositiveFloat = Field(default=60.0, description="Seconds between lines of monitor.out.")
+    monitor_interval_s: PositiveFloat = Field(
+        default=60.0, description="Seconds between lines of monitor.out."
+    )
     sample_interval_s: NonNegativeFloat = Field(
         default=1.0, description="Seconds between samples of vLLM's and retrieval's /metrics; 0: none."
     )
     check: bool = Field(default=True, description="Run `podium-eval check` before the run.")
-    check_timeout_s: PositiveFloat = Field(default=60.0, description="Longest wait for each item of the check.")
+    check_timeout_s: PositiveFloat = Field(
+        default=60.0, description="Longest wait for each item of the check."
+    )
     min_free_mb: NonNegativeInt = Field(default=500, description="Free disk that the check asks for, MB.")
 
     @field_validator("log_level")

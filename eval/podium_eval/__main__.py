@@ -1,0 +1,127 @@
+"""podium-eval: run, check, probe, data, estimate, rejudge. The one place that reads arguments and environment."""
+
+import argparse
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Final
+
+import uvloop
+from pydantic.fields import FieldInfo
+from rich.console import Console
+
+from podium_eval.config_error import ConfigError
+from podium_eval.settings import Settings, read_settings
+
+BAD_CONFIGURATION: Final = 2
+_COMMANDS: Final = {
+    "run": "ask the questions, grade the answers, log everything; an existing run is resumed",
+    "check": "try everything that a run needs, and say what is missing",
+    "probe": "send one real question to an expert alias, the judge, or all",
+    "data": "look at a dataset: check, subset, describe",
+    "estimate": "what a run would cost and how long it would take",
+    "rejudge": "grade the saved answers of a run again",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's exit status: 0 fine, 1 some tasks are not graded, 2 bad configuration."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    command = args[0] if args else ""
+    if command not in _COMMANDS:
+        _overview().parse_args(args or ["--help"])
+        return BAD_CONFIGURATION
+    try:
+        return _dispatch(command, args[1:])
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"podium-eval: {problem}", file=sys.stderr)
+        return BAD_CONFIGURATION
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(command: str, args: list[str]) -> int:
+    if command in ("run", "check"):
+        given, env_file = _options(command, args)
+        settings = read_settings(given, env_file)
+        from podium_eval import run
+
+        if command == "check":
+            return 0 if uvloop.run(run.checked(settings, Console())) else BAD_CONFIGURATION
+        return uvloop.run(run.run(settings))
+    settings = read_settings({}, None)
+    if command == "data":
+        from podium_eval import data_cli
+
+        return data_cli.main(args, dataset=settings.dataset, hub=settings)
+    raise ConfigError([f"{command} is not there yet"])
+
+
+def _overview() -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {name:9} {text}" for name, text in _COMMANDS.items())
+    return argparse.ArgumentParser(
+        prog="podium-eval",
+        usage="podium-eval {run,check,probe,data,estimate,rejudge} …",
+        description=f"Runs and times tool-orchestrating models on Humanity's Last Exam.\n\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]:
+    """Every setting as an option of the same name; only those that were given."""
+    parser = argparse.ArgumentParser(
+        prog=f"podium-eval {command}",
+        description=f"{_COMMANDS[command].capitalize()}. Every option is also an environment variable: --run-id is RUN_ID.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--env-file", metavar="FILE", default=None, help="read variables from FILE; the environment wins"
+    )
+    for name, field in Settings.model_fields.items():
+        if not field.exclude and name != "added_providers":
+            _option(parser, name, field)
+    given = vars(parser.parse_args(args))
+    return given, given.pop("env_file")
+
+
+def _option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    text = (field.description or "").replace("%", "%%")
+    if field.annotation is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        return
+    kinds = _kinds(field.annotation)
+    choices = [
+        str(value)
+        for kind in kinds
+        for value in typing.get_args(kind)
+        if typing.get_origin(kind) is typing.Literal
+    ]
+    parser.add_argument(
+        flag,
+        metavar=f"{{{','.join(choices)}}}" if choices else name.upper(),
+        help=text,
+        type=_json if dict in kinds else str,
+    )
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return [kind for one in typing.get_args(annotation) for kind in _kinds(one)]
+    return [dict if typing.get_origin(annotation) is dict else annotation]
+
+
+def _json(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"is no JSON: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Counts of a run as its events pass: what progress, heartbeat, monitor and budget read."""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from podium_contracts.events import Breaker, Event, LlmCall, TaskComplete
+
+from podium_eval.clock import Clock
+
+
+@dataclass(slots=True)
+class InFlight:
+    """One running task: since when (monotonic seconds), and what it is doing."""
+
+    task_id: str
+    epoch: int
+    since: float
+    where: Callable[[], tuple[int, str]]
+    """Its turn and what the turn is doing."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """total: tasks of this segment. before: finished in earlier segments. spent_usd: known prices only, all segments."""
+
+    clock: Clock
+    total: int
+    before: int = 0
+    spent_usd: float = 0.0
+    n_unpriced: int = 0
+    done: int = 0
+    correct: int = 0
+    ungraded: int = 0
+    skipped: int = 0
+    errors: Counter[str] = field(default_factory=Counter[str])
+    failed_ids: list[str] = field(default_factory=list[str])
+    in_flight: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
+    breakers: dict[str, str] = field(default_factory=dict[str, str])
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    finished_cost: float = 0.0
+    began: float = 0.0
+    last_finish: float = 0.0
+    _recent: deque[tuple[float, int, int]] = field(default_factory=deque[tuple[float, int, int]])
+
+    def __post_init__(self) -> None:
+        self.began = self.last_finish = self.clock.mono()
+
+    def observe(self, event: Event) -> None:
+        """An EventLog observer."""
+        if isinstance(event, LlmCall):
+            self._call(event)
+        elif isinstance(event, TaskComplete):
+            self._task(event)
+        elif isinstance(event, Breaker):
+            if event.state == "closed":
+                self.breakers.pop(event.service, None)
+            else:
+                self.breakers[event.service] = event.state
+
+    @property
+    def finished(self) -> int:
+        """Tasks that this segment ended."""
+        return self.done + self.skipped + sum(self.errors.values())
+
+    @property
+    def left(self) -> int:
+        return self.total - self.finished
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.clock.mono() - self.began
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the pace so far; None before the first end."""
+        return self.elapsed_s / self.finished * self.left if self.finished else None
+
+    @property
+    def mean_cost_usd(self) -> float | None:
+        """Of a finished task, where any price is known."""
+        ended = self.done + sum(self.errors.values())
+        return self.finished_cost / ended if ended and self.finished_cost > 0 else None
+
+    def tokens_per_s(self, window_s: float = 60.0) -> tuple[float, float]:
+        """(prompt, completion) tokens a second over the last window."""
+        now = self.clock.mono()
+        while self._recent and self._recent[0][0] < now - window_s:
+            self._recent.popleft()
+        span = max(1.0, min(window_s, now - self.began))
+        return sum(p for _, p, _ in self._recent) / span, sum(c for _, _, c in self._recent) / span
+
+    def oldest(self, n: int) -> list[InFlight]:
+        """The tasks that have run longest."""
+        return sorted(self.in_flight.values(), key=lambda task: task.since)[:n]
+
+    def _call(self, event: LlmCall) -> None:
+        self.calls += 1
+        prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        self._recent.append((self.clock.mono(), prompt, completion))
+        if event.cost_usd is not None:
+            self.spent_usd += event.cost_usd
+        elif event.error_type is None:
+            self.n_unpriced += 1
+        if len(self._recent) > 4096:
+            self.tokens_per_s()
+
+    def _task(self, event: TaskComplete) -> None:
+        self.last_finish = self.clock.mono()
+        self.finished_cost += event.cost_usd or 0.0
+        if event.status == "done":
+            self.done += 1
+            self.correct += event.correct is True
+            self.ungraded += event.correct is None
+        elif event.status == "skipped":
+            self.skipped += 1
+        else:
+            self.errors[event.error_type or "internal"] += 1
+            self.failed_ids.append(event.task_id or "?")

@@ -1,0 +1,42 @@
+"""All settings of podium-eval in one frozen object, read once at the edge."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from podium_eval.config_error import ConfigError
+from podium_eval.hub import HubSettings
+from podium_eval.judge_settings import JudgeSettings
+from podium_eval.model_settings import ModelSettings
+from podium_eval.run_settings import RunSettings
+
+
+class Settings(RunSettings, ModelSettings, HubSettings):
+    """RunSettings, ModelSettings and HubSettings together; the judge's own beside them."""
+
+    judging: JudgeSettings = Field(
+        default_factory=JudgeSettings, exclude=True, description="Filled by itself: the variables JUDGE_…"
+    )
+
+
+def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Settings:
+    """Settings from the environment, under it those of env_file, over it what the command line gave.
+
+    Raises:
+        ConfigError: every value that is wrong, by the name of its variable.
+    """
+    try:
+        return Settings(_env_file=env_file, judging=JudgeSettings(_env_file=env_file), **given)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        raise ConfigError(
+            [f"{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
+        ) from error
+    except ValueError as error:
+        # pydantic-settings' own error for JSON-valued variables
+        raise ConfigError([str(error)]) from error
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Every setting for run.json; secrets as `**********`, unset ones as None."""
+    return settings.model_dump(mode="json")

@@ -1,0 +1,73 @@
+"""Why and how fast a run stops; signals are one of the reasons."""
+
+import asyncio
+import logging
+import signal
+from typing import Final, Literal
+
+Reason = Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal"]
+Pace = Literal["drain", "halt", "now"]
+"""drain: take no further task, let the running ones end. halt: they stop at their next turn, at the latest after the
+grace period. now: at once."""
+
+_ORDER: Final[tuple[Pace, ...]] = ("drain", "halt", "now")
+_log = logging.getLogger(__name__)
+
+
+class Stop:
+    """The one switch of a run. The first reason stays; a later request can only make it faster."""
+
+    def __init__(self) -> None:
+        self.reason: Reason | None = None
+        self.message: str | None = None
+        self.pace: Pace | None = None
+        self._changed = asyncio.Event()
+
+    def request(self, reason: Reason, message: str, pace: Pace) -> None:
+        """Ask the run to stop. Of the loop's thread only."""
+        if self.pace is not None and _ORDER.index(pace) <= _ORDER.index(self.pace):
+            return
+        if self.reason is None or (self.reason == "budget" and reason != "budget"):
+            self.reason, self.message = reason, message
+        self.pace = pace
+        _log.warning("stopping (%s): %s", pace, message)
+        self._changed.set()
+
+    @property
+    def taking(self) -> bool:
+        """Whether further tasks are taken."""
+        return self.pace is None
+
+    @property
+    def halting(self) -> bool:
+        """Whether running tasks stop at their next turn."""
+        return self.pace in ("halt", "now")
+
+    async def reached(self, pace: Pace) -> None:
+        """Return when the run stops at this pace or faster."""
+        while self.pace is None or _ORDER.index(self.pace) < _ORDER.index(pace):
+            self._changed.clear()
+            await self._changed.wait()
+
+
+def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -> None:
+    """SIGINT or SIGTERM once: halt. A second one of either: now."""
+
+    def caught(name: str) -> None:
+        if stop.halting:
+            stop.request("interrupted", f"second {name}: stopping now", "now")
+        else:
+            stop.request(
+                "interrupted",
+                f"{name}: no further task is taken, turns in flight have {grace_s:g} s; again to stop now",
+                "halt",
+            )
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, caught, number.name)
+
+
+def unwatch_signals(loop: asyncio.AbstractEventLoop) -> None:
+    """Give the signals back to Python's defaults."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
