@@ -4,15 +4,17 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
+import warnings
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats as scipy_stats
 
+from podium_analysis.scores import paired
+
 RESAMPLES: Final = 2000
-Z95: Final = 1.959963984540054
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +34,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScoreDifference:
-    """B less A, in accuracy over the paired questions. only_a, only_b: pairs that only that run got right."""
+    """B less A over the paired tasks, in percent points. only_a, only_b: pairs that only that run got right."""
 
     n: int
     accuracy_a: float
@@ -43,15 +45,15 @@ class ScoreDifference:
     neither: int
     difference: Interval
     p_value: float
-    test: Literal["McNemar exact", "sign-flip permutation over questions"]
-    interval: Literal["Newcombe paired score", "bootstrap over questions"]
+    test: str
+    interval: str
 
 
 def score_difference(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], question: npt.NDArray[Any]) -> ScoreDifference:
-    """Pairs of right or wrong, and the question each belongs to.
+    """Pairs of right or not, and the question each belongs to.
 
-    One pair a question: McNemar's exact test and Newcombe's score interval for paired proportions (1998, method 10).
-    Several (epochs): pairs of one question are not independent, so both test and interval take questions as units.
+    One pair a question: McNemar's exact test, and Agresti and Min's interval. Several (epochs): the pairs of a question
+    are not independent, so test and interval take questions as units.
 
     Raises:
         ValueError: there is no pair.
@@ -59,78 +61,39 @@ def score_difference(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], questio
     n = len(a)
     if n == 0:
         raise ValueError("no pair of graded tasks")
-    both, only_a = int(np.sum(a & b)), int(np.sum(a & ~b))
-    only_b, neither = int(np.sum(~a & b)), int(np.sum(~a & ~b))
-    delta = (only_b - only_a) / n
-    common = dict(
-        n=n, accuracy_a=float(a.mean()), accuracy_b=float(b.mean()),
-        both=both, only_a=only_a, only_b=only_b, neither=neither,
-    )  # fmt: skip
+    pairs = paired(a.tolist(), b.tolist())
+    value = 100 * (pairs.only_b - pairs.only_a) / n
     if len(np.unique(question)) == n:
-        low, high = newcombe_paired(both, only_a, only_b, neither)
-        return ScoreDifference(
-            **common,
-            difference=Interval(delta, low, high),
-            p_value=mcnemar_exact(only_a, only_b),
-            test="McNemar exact",
-            interval="Newcombe paired score",
-        )
-    by_question = mean_by(b.astype(float) - a.astype(float), question)
-    shift = bootstrap_mean(by_question)
+        interval, p_value = Interval(value, pairs.low, pairs.high), pairs.p
+        test, method = "McNemar exact", "Agresti-Min"
+    else:
+        by_question = mean_by(100 * (b.astype(float) - a.astype(float)), question)
+        shift = bootstrap_mean(by_question)
+        interval, p_value = Interval(value, shift.low, shift.high), sign_flip(by_question)
+        test, method = "sign-flip permutation over questions", "bootstrap over questions"
     return ScoreDifference(
-        **common,
-        difference=Interval(delta, shift.low, shift.high),
-        p_value=sign_flip(by_question),
-        test="sign-flip permutation over questions",
-        interval="bootstrap over questions",
+        n=n,
+        accuracy_a=100 * float(a.mean()),
+        accuracy_b=100 * float(b.mean()),
+        both=pairs.both,
+        only_a=pairs.only_a,
+        only_b=pairs.only_b,
+        neither=pairs.neither,
+        difference=interval,
+        p_value=1.0 if p_value is None else p_value,
+        test=test,
+        interval=method,
     )
 
 
-def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided p of the discordant pairs under a fair coin; 1 when there are none."""
-    if only_a + only_b == 0:
-        return 1.0
-    return float(scipy_stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
-
-
-def newcombe_paired(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
-    """Newcombe (1998), method 10: Wilson limits of each proportion, squared and added, with their correlation.
-
-    Returns the 95 % limits of P(B) - P(A). Holds at the edges (no discordant pair, all right), where Wald's has width 0.
-    """
-    n = both + only_a + only_b + neither
-    p_b, p_a = (both + only_b) / n, (both + only_a) / n
-    low_b, high_b = wilson(both + only_b, n)
-    low_a, high_a = wilson(both + only_a, n)
-    margins = (both + only_b) * (only_a + neither) * (both + only_a) * (only_b + neither)
-    if margins == 0:
-        phi = 0.0
-    else:
-        cross = both * neither - only_a * only_b
-        if cross > 0:
-            cross = max(cross - n / 2, 0)
-        phi = cross / math.sqrt(margins)
-    down_b, up_b, down_a, up_a = p_b - low_b, high_b - p_b, p_a - low_a, high_a - p_a
-    delta = p_b - p_a
-    low = delta - math.sqrt(max(0.0, down_b**2 - 2 * phi * down_b * up_a + up_a**2))
-    high = delta + math.sqrt(max(0.0, up_b**2 - 2 * phi * up_b * down_a + down_a**2))
-    return max(-1.0, low), min(1.0, high)
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score limits of k in n."""
-    limits = scipy_stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
-    return float(limits.low), float(limits.high)
-
-
 def sign_flip(differences: Floats) -> float:
-    """Two-sided p that the differences' mean is zero, each sign as likely as the other: exact up to 2^13, else drawn."""
+    """Two-sided p of the differences' mean if each sign were as likely as the other: exact up to 2^13, else drawn."""
     moved = differences[differences != 0]
-    if len(moved) == 0:
+    if len(moved) < 2:
         return 1.0
     result = scipy_stats.permutation_test(
         (moved,),
-        lambda x, axis: np.abs(np.mean(x, axis=axis)),
+        _distance,
         permutation_type="samples",
         vectorized=True,
         n_resamples=9999,
@@ -169,20 +132,27 @@ def _mean(x: Floats, axis: int) -> Floats:
     return np.mean(x, axis=axis)
 
 
+def _distance(x: Floats, axis: int) -> Floats:
+    return np.abs(np.mean(x, axis=axis))
+
+
 def _ratio(a: Floats, b: Floats, axis: int) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.mean(b, axis=axis) / np.mean(a, axis=axis)
 
 
 def _limits(data: tuple[Floats, ...], statistic: Any) -> tuple[float, float]:
-    found = scipy_stats.bootstrap(
-        data,
-        statistic,
-        paired=len(data) > 1,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, 4_000_000 // len(data[0])),
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        # A resample whose divisor is zero has no ratio; the limits come out as NaN and are reported as missing.
+        warnings.simplefilter("ignore", scipy_stats.DegenerateDataWarning)
+        found = scipy_stats.bootstrap(
+            data,
+            statistic,
+            paired=len(data) > 1,
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            batch=max(1, 4_000_000 // len(data[0])),
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
     return float(found.low), float(found.high)

@@ -13,6 +13,8 @@ from typing import Any, Final, cast
 import orjson
 from podium_contracts.records import TaskRecord, record_from_json
 
+from podium_analysis.scores import outcome_of
+
 CHUNK_BYTES: Final = 256_000
 INDEX_TEXT: Final = 1_200
 """Characters of a question, answer or error that the index carries for search; the trajectory has the rest."""
@@ -26,7 +28,7 @@ COLUMNS: Final = (
     "eid",
     "status",
     "ending",
-    "correct",
+    "outcome",
     "confidence",
     "rounds",
     "duration_ms",
@@ -145,7 +147,7 @@ def _row(record: TaskRecord, chunk: int, at: int) -> list[Any]:
         record.eid,
         record.status,
         record.ending,
-        record.correct,
+        outcome_of(record.status, record.ending, record.correct),
         record.confidence,
         record.rounds,
         record.duration_ms,

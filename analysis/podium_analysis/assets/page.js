@@ -58,17 +58,10 @@
   const index = JSON.parse(indexNode.textContent);
   const column = Object.fromEntries(index.columns.map((name, at) => [name, at]));
   const get = (row, name) => row[column[name]];
-  const outcome = (row) => {
-    const status = get(row, "status");
-    if (status !== "done") return status;
-    if (get(row, "ending") !== "answered") return "unanswered";
-    const correct = get(row, "correct");
-    return correct === null ? "ungraded" : correct ? "correct" : "wrong";
-  };
   const all = index.rows.map((row) => ({
     row,
     key: get(row, "key"),
-    outcome: outcome(row),
+    outcome: get(row, "outcome"),
     tools: get(row, "tools"),
     text: null,
   }));
