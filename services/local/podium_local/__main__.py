@@ -1,0 +1,101 @@
+"""podium-local run: the whole chain as processes of this machine."""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from podium_local import embedded
+from podium_local.chain import Chain
+from podium_local.embedded import NotPrepared
+from podium_local.service import ServiceFailed
+from podium_local.settings import LocalSettings
+
+DESCRIPTION = """Start vLLM, retrieval and the sandbox, wait for them, run podium-eval, then podium-analysis, and stop
+what was started. Settings come from the environment, then from .env; options that are not listed here go to
+`podium-eval run`."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: eval's (0 graded, 1 some errors, 2 bad configuration), 3 a service failed, 130 interrupted."""
+    parser = argparse.ArgumentParser(prog="podium-local", description=DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="the whole chain", description=DESCRIPTION)
+    prepare = commands.add_parser("prepare", help="make the embedded model and index, and stop")
+    for command in (run, prepare):
+        command.add_argument("--root", type=Path, default=Path.cwd(), help="the clone of Podium (default: here)")
+    run.add_argument(
+        "--embedded", action="store_true", help="the embedded default: small models on the CPU, our questions"
+    )
+    run.add_argument("--reuse", help="services that run already, by commas: vllm, retrieval, sandbox (LOCAL_REUSE)")
+    run.add_argument("--run-id", help="the run's name; an existing one is resumed (RUN_ID)")
+    arguments, eval_options = parser.parse_known_args(argv)
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[podium-local {time.monotonic() - began:6.1f}s] {text}", flush=True)
+
+    try:
+        if arguments.command == "prepare" and eval_options:
+            parser.error(f"unknown options: {' '.join(eval_options)}")
+        return _run(arguments, eval_options, say)
+    except ValidationError as error:
+        for problem in error.errors():
+            print(f"podium-local: {str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)
+        return 2
+    except (NotPrepared, ValueError) as error:
+        print(f"podium-local: {error}", file=sys.stderr)
+        return 2
+    except ServiceFailed as error:
+        print(f"podium-local: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callable[[str], None]) -> int:
+    root: Path = arguments.root.resolve()
+    environment = {k: v for k, v in dotenv_values(root / ".env").items() if v} | dict(os.environ)
+    preparing = arguments.command == "prepare"
+    if not preparing:
+        environment |= {"LOCAL_REUSE": arguments.reuse} if arguments.reuse is not None else {}
+        environment |= {"RUN_ID": arguments.run_id} if arguments.run_id is not None else {}
+    settings = LocalSettings.model_validate(_fields(environment))
+    if preparing or arguments.embedded:
+        state = (root / settings.local_state_dir).resolve()
+        defaults = embedded.defaults(root, state, settings.orchestrator_url, settings.orchestrator_model)
+        environment = defaults | {k: v for k, v in environment.items() if v}
+        if "vllm" in settings.reuse or "retrieval" in settings.reuse:
+            say("embedded: what a reused service serves is its own affair")
+        embedded.prepare(environment, say)
+        settings = LocalSettings.model_validate(_fields(environment))
+    if preparing:
+        return 0
+
+    run_id = settings.run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    runs_dir = settings.runs_dir.resolve()
+    environment |= {"RUN_ID": run_id, "RUNS_DIR": str(runs_dir)}
+    folder = runs_dir / run_id
+    say(f"run {run_id} in {folder}")
+    status = asyncio.run(Chain(settings, environment, folder, eval_options, say).run())
+    report = folder / "analysis" / "report.html"
+    if report.is_file():
+        say(f"report: {report}")
+    say(f"ended with status {status}")
+    return status
+
+
+def _fields(environment: dict[str, str]) -> dict[str, str]:
+    """The settings' own variables, by field name; an empty one is as if it were not set."""
+    return {k.lower(): v for k, v in environment.items() if v and k.lower() in LocalSettings.model_fields}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

