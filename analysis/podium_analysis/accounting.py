@@ -1,0 +1,159 @@
+"""Where a task's time went: the sum of its parts beside its wall time, so that no second goes missing unseen.
+
+Parts do not overlap. A task's events count when they belong to the attempt that its last task_complete tells of: what an
+earlier attempt did, or a turn that a crash cut off and the resume repeated, is left out, as it is of duration_ms.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from podium_analysis.load import RunData
+from podium_analysis.ranked import RankedArray
+from podium_analysis.statistics import summarise
+
+_TURN = "type = 'llm_call' AND role = 'orchestrator'"
+_TIMED = "queue_ms IS NOT NULL AND prefill_ms IS NOT NULL AND decode_ms IS NOT NULL"
+_TOOL = "type = 'tool_call'"
+
+PARTS: Final[dict[str, tuple[str, str]]] = {
+    "client_wait_ms": ("client wait", f"CASE WHEN {_TURN} THEN wait_ms END"),
+    "queue_ms": ("queue", f"CASE WHEN {_TURN} AND {_TIMED} THEN queue_ms END"),
+    "prefill_ms": ("prefill", f"CASE WHEN {_TURN} AND {_TIMED} THEN prefill_ms END"),
+    "decode_ms": ("decode", f"CASE WHEN {_TURN} AND {_TIMED} THEN decode_ms END"),
+    "overhead_ms": (
+        "overhead",
+        f"CASE WHEN {_TURN} AND {_TIMED} THEN duration_ms - queue_ms - prefill_ms - decode_ms END",
+    ),
+    "untimed_ms": ("untimed turns", f"CASE WHEN {_TURN} AND NOT ({_TIMED}) THEN duration_ms END"),
+    "search_query_ms": (
+        "search: query",
+        f"CASE WHEN {_TOOL} AND tool = 'search' THEN coalesce(query_ms, expert_ms) END",
+    ),
+    "search_retrieval_ms": (
+        "search: retrieval",
+        f"CASE WHEN {_TOOL} AND tool = 'search' THEN retrieval_ms - least(coalesce(web_ms, 0), retrieval_ms) END",
+    ),
+    "search_web_ms": ("search: web", f"CASE WHEN {_TOOL} AND tool = 'search' THEN least(web_ms, retrieval_ms) END"),
+    "reasoning_expert_ms": (
+        "reasoning: expert",
+        f"CASE WHEN {_TOOL} AND tool = 'enhance_reasoning' THEN expert_ms END",
+    ),
+    "reasoning_execution_ms": (
+        "reasoning: execution",
+        f"CASE WHEN {_TOOL} AND tool = 'enhance_reasoning' THEN exec_ms END",
+    ),
+    "answer_expert_ms": ("answer: expert", f"CASE WHEN {_TOOL} AND tool = 'answer' THEN expert_ms END"),
+    "answer_judge_ms": ("answer: judge", f"CASE WHEN {_TOOL} AND tool = 'answer' THEN judge_ms END"),
+    "tool_rest_ms": ("tools: rest", ""),
+}
+"""Part -> (label, SQL of its milliseconds in one event). tool_rest_ms is what a tool's own parts leave of its total."""
+
+UNTIMED: Final = "a turn without the server's metrics: its queue, prefill and decode are not known apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Parts of every task that ended, one row each, in the order of `task_id`.
+
+    parts: (n tasks, n parts) milliseconds, parts in the order of PARTS. unexplained: duration less all parts, which is
+    NaN where the log holds none of the task's calls (LOG_LEVEL kept them out).
+    """
+
+    task_id: list[str]
+    epoch: npt.NDArray[np.int64]
+    status: list[str]
+    duration_ms: npt.NDArray[np.float64]
+    rounds: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.float64]
+    unexplained_ms: npt.NDArray[np.float64]
+
+
+def prepare(run: RunData) -> None:
+    """Make the view `counted`: the calls and tool calls of the attempts that count, a column for each part."""
+    run.db.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE dropped AS
+        WITH starts AS (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, resumed_at_step FROM events
+            WHERE type = 'task_start'
+              AND (task_id, coalesce(epoch, 1)) IN (
+                SELECT (task_id, coalesce(epoch, 1)) FROM events WHERE type = 'task_start' GROUP BY ALL HAVING count(*) > 1)
+        )
+        SELECT DISTINCT e.rowid AS place FROM events e JOIN starts s
+          ON e.task_id = s.task_id AND coalesce(e.epoch, 1) = s.epoch AND e.rowid < s.place
+         AND (coalesce(s.resumed_at_step, 1) <= 1 OR e.step >= s.resumed_at_step)
+        """
+    )
+    parts = ", ".join(f"coalesce({sql}, 0) AS {name}" for name, (_, sql) in PARTS.items() if sql)
+    tool_parts = " + ".join(name for name in PARTS if name.startswith(("search_", "reasoning_", "answer_")))
+    keep = ""
+    if run.rows("SELECT count(*) FROM dropped")[0][0]:
+        keep = "AND rowid NOT IN (SELECT place FROM dropped)"
+    run.db.execute(
+        f"""
+        CREATE OR REPLACE TEMP VIEW counted AS
+        SELECT *, CASE WHEN {_TOOL} THEN total_ms - ({tool_parts}) ELSE 0 END AS tool_rest_ms
+        FROM (SELECT task_id, coalesce(epoch, 1) AS epoch, step, type, role, tool, duration_total_ms AS total_ms, {parts}
+              FROM events WHERE type IN ('llm_call', 'tool_call') AND task_id IS NOT NULL {keep}) e
+        """
+    )
+
+
+def accounts(run: RunData) -> Accounts:
+    """The parts of every task that ended (skipped ones apart). Call prepare first."""
+    sums = ", ".join(f"sum({name})" for name in PARTS)
+    rows = run.rows(
+        f"""
+        SELECT f.task_id, f.epoch, f.status, f.duration_ms, f.rounds, p.*
+        FROM final f LEFT JOIN (SELECT task_id AS id, epoch AS e, {sums} FROM counted GROUP BY ALL) p
+          ON p.id = f.task_id AND p.e = f.epoch
+        WHERE f.status <> 'skipped' ORDER BY f.task_id, f.epoch
+        """
+    )
+    parts = np.array([row[7:] for row in rows], dtype=np.float64).reshape(len(rows), len(PARTS))
+    duration = np.array([row[3] for row in rows], dtype=np.float64)
+    return Accounts(
+        task_id=[row[0] for row in rows],
+        epoch=np.array([row[1] for row in rows], dtype=np.int64),
+        status=[row[2] for row in rows],
+        duration_ms=duration,
+        rounds=np.array([row[4] for row in rows], dtype=np.int64),
+        parts=parts,
+        unexplained_ms=duration - parts.sum(axis=1),
+    )
+
+
+def accounting_statistics(found: Accounts) -> dict[str, Any]:
+    """The share of a task's wall time that no part explains. Negative: parts overlap or clocks differ."""
+    counted = ~np.isnan(found.unexplained_ms) & (found.duration_ms > 0)
+    share = found.unexplained_ms[counted] / found.duration_ms[counted]
+    return {
+        "n_tasks": len(found.task_id),
+        "n_without_calls": int((~counted).sum()),
+        "wall_ms": float(found.duration_ms[counted].sum()),
+        "explained_ms": float(found.parts[counted].sum()),
+        "unexplained_ms": float(found.unexplained_ms[counted].sum()),
+        "unexplained_share": summarise(RankedArray(share.astype(np.float64))),
+    }
+
+
+def time_statistics(run: RunData, found: Accounts) -> dict[str, Any]:
+    """Milliseconds by part: over all tasks that ended, and by step over all turns that count."""
+    counted = ~np.isnan(found.unexplained_ms)
+    totals = dict(zip(PARTS, found.parts[counted].sum(axis=0).tolist(), strict=True))
+    totals["unexplained_ms"] = float(found.unexplained_ms[counted].sum())
+    whole = float(found.duration_ms[counted].sum())
+    sums = ", ".join(f"sum({name})" for name in PARTS)
+    turns = f"count(*) FILTER ({_TURN})"
+    steps = run.rows(f"SELECT step, {turns}, {sums} FROM counted WHERE step IS NOT NULL GROUP BY step ORDER BY step")
+    return {
+        "labels": {name: label for name, (label, _) in PARTS.items()} | {"unexplained_ms": "unexplained"},
+        "overall_ms": totals,
+        "overall_share": {name: value / whole if whole else None for name, value in totals.items()},
+        "by_step": [
+            {"step": row[0], "n_turns": row[1], "parts_ms": dict(zip(PARTS, row[2:], strict=True))} for row in steps
+        ],
+    }

@@ -1,0 +1,87 @@
+"""The slowest tasks, and why: which part took the time, how that compares, and the longest single call."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from podium_analysis.accounting import PARTS, Accounts
+from podium_analysis.load import RunData
+
+N_SLOWEST: Final = 10
+
+
+def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dict[str, Any]]:
+    """The n tasks of the longest duration, longest first."""
+    places = np.argsort(-found.duration_ms, kind="stable")[:n]
+    if not places.size:
+        return []
+    known = ~np.isnan(found.parts).any(axis=1)
+    medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(PARTS))
+    usual_rounds = float(np.median(found.rounds))
+    usual_ms = float(np.median(found.duration_ms))
+    return [_entry(run, found, int(place), medians.tolist(), usual_rounds, usual_ms) for place in places]
+
+
+def _entry(
+    run: RunData, found: Accounts, place: int, medians: list[float], usual_rounds: float, usual_ms: float
+) -> dict[str, Any]:
+    task_id, epoch = found.task_id[place], int(found.epoch[place])
+    duration = float(found.duration_ms[place])
+    parts = None if np.isnan(found.parts[place]).any() else found.parts[place].tolist()
+    longest = _longest(run, task_id, epoch)
+    rounds = int(found.rounds[place])
+    why = [f"{duration / 1000:.1f} s, the median task {usual_ms / 1000:.1f} s"]
+    if parts is None:
+        why.append("the log holds none of its calls")
+    else:
+        names = list(PARTS)
+        biggest = int(np.argmax(parts))
+        share = parts[biggest] / duration if duration else 0.0
+        why.append(
+            f"most of it {PARTS[names[biggest]][0]}: {parts[biggest] / 1000:.1f} s ({100 * share:.0f}%), "
+            f"the median task {medians[biggest] / 1000:.1f} s"
+        )
+    why.append(f"{rounds} rounds, the median task {usual_rounds:g}")
+    if longest is not None:
+        failed = f", {longest['error_type'] or longest['status']}" if longest["status"] not in (None, "ok") else ""
+        why.append(
+            f"longest call: {longest['what']} at step {longest['step']}, {longest['duration_ms'] / 1000:.1f} s{failed}"
+        )
+    return {
+        "task_id": task_id,
+        "epoch": epoch,
+        "status": found.status[place],
+        "duration_ms": duration,
+        "rounds": rounds,
+        "parts_ms": None if parts is None else dict(zip(PARTS, parts, strict=True)),
+        "unexplained_ms": None if parts is None else float(found.unexplained_ms[place]),
+        "longest_call": longest,
+        "why": "; ".join(why),
+    }
+
+
+def _longest(run: RunData, task_id: str, epoch: int) -> dict[str, Any] | None:
+    rows = run.rows(
+        """
+        SELECT CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
+               step, model, alias, status, error_type, CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
+        FROM events
+        WHERE task_id = ? AND coalesce(epoch, 1) = ?
+          AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))
+          AND rowid NOT IN (SELECT place FROM dropped)
+        ORDER BY ms DESC, rowid LIMIT 1
+        """,
+        [task_id, epoch],
+    )
+    if not rows:
+        return None
+    what, step, model, alias, status, error_type, duration = rows[0]
+    return {
+        "what": what,
+        "step": step,
+        "model": model,
+        "alias": alias,
+        "status": status if status is not None else ("ok" if error_type is None else "error"),
+        "error_type": error_type,
+        "duration_ms": duration,
+    }

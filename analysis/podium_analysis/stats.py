@@ -1,0 +1,179 @@
+"""stats.json: everything that the figures, the report, compare and gate say about a run, computed once."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from podium_analysis import bootstrap
+from podium_analysis.accounting import accounting_statistics, accounts, prepare, time_statistics
+from podium_analysis.agreement import agreement
+from podium_analysis.choices import choice_statistics
+from podium_analysis.costs import costs
+from podium_analysis.load import RunData, TaskRow
+from podium_analysis.metrics import METRICS
+from podium_analysis.scores import Sample, outcome_of, repeats, score
+from podium_analysis.server_check import server_check
+from podium_analysis.slowest import slowest_tasks
+from podium_analysis.statistics import IN_MEMORY, metric_statistics
+from podium_analysis.timeline import timeline
+from podium_analysis.usage import error_statistics, token_statistics
+
+STATS_VERSION: Final = 1
+"""Of stats.json and its schema (stats_schema.json). Raised when a field changes its meaning or goes."""
+
+
+def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -> dict[str, Any]:
+    """What stats.json holds, as plain dicts and lists. Its shape is stats_schema.json, in words docs/analysis.md.
+
+    bins: of each histogram. in_memory: sources with more rows are sorted by DuckDB instead of in arrays; the results
+    are the same.
+    """
+    samples = run.samples()
+    tasks = run.tasks()
+    start = _start(run)
+    prepare(run)
+    found = accounts(run)
+    return {
+        "stats_version": STATS_VERSION,
+        "run_id": run.run_id,
+        "generated_ts": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "podium_version": version("podium-analysis"),
+        "log": _log(run),
+        "run": _run(run, start, tasks),
+        "tasks": _tasks(run, start, tasks),
+        "scores": _scores(run, start, tasks),
+        "costs": _costs(run),
+        "method": {
+            "percentiles": "linear interpolation between order statistics",
+            "intervals": bootstrap.METHOD,
+            "interval_of_mean": "95%, normal theory, from 30 values on",
+            "sd": "sample standard deviation (n - 1)",
+        },
+        "metrics": metric_statistics(run, METRICS, bins=bins, in_memory=in_memory),
+        "time": time_statistics(run, found),
+        "accounting": accounting_statistics(found),
+        "slowest_tasks": slowest_tasks(run, found),
+        "choices": choice_statistics(run),
+        "tokens": token_statistics(run),
+        "errors": error_statistics(run),
+        "server_check": server_check(run, samples),
+        "timeline": timeline(run, samples),
+    }
+
+
+def write_stats(stats: Mapping[str, Any], path: Path) -> None:
+    """Write stats.json; readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+    temporary.replace(path)
+
+
+def _start(run: RunData) -> Mapping[str, Any]:
+    rows = run.rows(
+        "SELECT protocol, concurrency, max_rounds, n_tasks, schema_version FROM events WHERE type = 'run_start' "
+        "ORDER BY rowid DESC LIMIT 1"
+    )
+    names = ("protocol", "concurrency", "max_rounds", "n_tasks", "schema_version")
+    return dict(zip(names, rows[0], strict=True)) if rows else dict.fromkeys(names)
+
+
+def _log(run: RunData) -> dict[str, Any]:
+    return {
+        "bytes": run.log_bytes,
+        "n_events": run.n_events,
+        "by_type": dict(run.rows("SELECT type, count(*) FROM events GROUP BY type ORDER BY type")),
+        "ended": run.ended,
+        "n_problems": run.n_problems,
+        "problems": [asdict(problem) for problem in run.problems],
+        "segments": [asdict(segment) for segment in run.segments],
+    }
+
+
+def _run(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any]:
+    hours = run.wall_ms / 3_600_000
+    turns, output = run.rows(
+        "SELECT count(*), sum(completion_tokens)::BIGINT FROM events WHERE type = 'llm_call' AND role = 'orchestrator' "
+        "AND error_type IS NULL"
+    )[0]
+    ended = sum(task.status != "skipped" for task in tasks)
+    return {
+        "protocol": start["protocol"] or run.manifest.get("protocol"),
+        "schema_version": start["schema_version"],
+        "concurrency": start["concurrency"],
+        "max_rounds": start["max_rounds"],
+        "n_segments": len(run.segments),
+        "wall_ms": run.wall_ms,
+        "tasks_per_hour": ended / hours if hours else None,
+        "turns_per_hour": turns / hours if hours else None,
+        "orchestrator_output_tokens_per_s": output / (hours * 3600) if hours and output is not None else None,
+    }
+
+
+def _tasks(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any]:
+    by_status: dict[str, int] = defaultdict(int)
+    by_ending: dict[str, int] = defaultdict(int)
+    by_outcome: dict[str, int] = defaultdict(int)
+    for task in tasks:
+        by_status[task.status] += 1
+        by_ending[task.ending] += 1
+        by_outcome[outcome_of(task.status, task.ending, task.correct)] += 1
+    known = int(run.rows("SELECT count(*) FROM tasks")[0][0])
+    return {
+        "n_expected": start["n_tasks"],
+        "n_seen": known,
+        "n_ended": len(tasks),
+        "n_open": known - len(tasks),
+        "n_superseded": sum(task.superseded for task in tasks),
+        "by_status": dict(sorted(by_status.items())),
+        "by_ending": dict(sorted(by_ending.items())),
+        "by_outcome": dict(sorted(by_outcome.items())),
+    }
+
+
+def _scores(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any] | None:
+    """By the records where the run was rejudged (events tell of the run's own judge), else by the log."""
+    if not tasks:
+        return None
+    graded = {(task.task_id, task.epoch): (task.status, task.ending, task.correct, task.confidence) for task in tasks}
+    pairs: list[tuple[bool | None, bool | None]] = []
+    rejudged = bool(run.rows("SELECT count(*) FROM events WHERE type = 'judge' AND rejudge")[0][0])
+    if rejudged:
+        for record in run.records():
+            if (record.task_id, record.epoch) in graded:
+                graded[record.task_id, record.epoch] = (record.status, record.ending, record.correct, record.confidence)
+            asked = [judgement for judgement in record.judgements if judgement.method != "unanswered"]
+            if len(asked) > 1:
+                pairs.append((asked[0].correct, asked[-1].correct))
+    samples = [
+        Sample(task_id, epoch, outcome_of(status, ending, correct), confidence)
+        for (task_id, epoch), (status, ending, correct, confidence) in graded.items()
+    ]
+    expected: int | None = start["n_tasks"]
+    n_total = max(expected or 0, len(samples))
+    epochs = max((sample.epoch for sample in samples), default=1)
+    return {
+        "protocol": start["protocol"] or run.manifest.get("protocol"),
+        "rejudged": rejudged,
+        **asdict(score(samples, n_total)),
+        "repeats": asdict(repeats(samples, epochs, len({sample.task_id for sample in samples})))
+        if epochs > 1
+        else None,
+        "agreement": asdict(agreement(pairs)) if pairs else None,
+    }
+
+
+def _costs(run: RunData) -> dict[str, Any]:
+    """Without the list of tasks: task_cost_usd has their distribution, the records each one's."""
+    found = costs(run)
+    dear = sorted((task for task in found.tasks if task.usd is not None), key=lambda task: -(task.usd or 0.0))
+    whole = asdict(replace(found, tasks=()))
+    del whole["tasks"]
+    return whole | {"dearest_tasks": [asdict(task) for task in dear[:10]]}
