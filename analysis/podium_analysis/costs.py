@@ -1,0 +1,177 @@
+"""What a run cost, by role, tool, model, alias and task, and for each correct answer. USD; unknown is None, never zero.
+
+The cost of a call is what the eval wrote into its event from the price table of that day. Calls without a price are
+counted beside every sum, which is then a lower bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from podium_analysis.load import RunData
+
+SUMS: Final = """
+    count(*), count(cost_usd), count(*) FILTER (cost_usd IS NULL AND error_type IS NULL),
+    count(*) FILTER (cost_usd IS NULL AND error_type IS NOT NULL), sum(cost_usd),
+    sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """Calls of one kind. usd: of the priced ones, None when there is none; a lower bound while n_unpriced > 0.
+
+    n_unpriced: answered calls without a price. n_failed: failed ones, which most providers do not charge.
+    Token sums are of the calls that told them.
+    """
+
+    name: str
+    calls: int
+    n_priced: int
+    n_unpriced: int
+    n_failed: int
+    usd: float | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCost:
+    """Something paid by the piece: web searches, seconds of code, hours of GPU. usd None: its price is not known."""
+
+    unit: str
+    quantity: float
+    usd_per_unit: float | None
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCost:
+    """All calls of a task, those of attempts that were repeated included."""
+
+    task_id: str
+    epoch: int
+    usd: float | None
+    n_unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of a run. total_usd: calls and units with a known price; at_least: something without a price is missing in it.
+
+    rejudges: judge calls of later rejudges, in no other figure.
+    """
+
+    total: CostLine
+    by_role: tuple[CostLine, ...]
+    by_tool: tuple[CostLine, ...]
+    by_model: tuple[CostLine, ...]
+    by_alias: tuple[CostLine, ...]
+    rejudges: CostLine
+    units: tuple[UnitCost, ...]
+    tasks: tuple[TaskCost, ...]
+    total_usd: float | None
+    at_least: bool
+    n_correct: int
+    per_correct_usd: float | None
+    """total_usd over correct answers; None when either is missing or none is correct."""
+
+
+def costs(run: RunData) -> Costs:
+    """The account of a run from its events, its manifest's unit prices and its final grades."""
+    own = "type = 'llm_call' AND NOT coalesce(rejudge, false)"
+    total = _lines(run, own, "'all calls'")
+    units = _units(run)
+    correct = sum(task.correct is True for task in run.tasks())
+    whole = total[0] if total else _empty("all calls")
+    # A unit that was not used costs 0 whatever its price: that must not turn an unknown total into a known one.
+    known = [usd for usd in (whole.usd, *(unit.usd for unit in units if unit.quantity)) if usd is not None]
+    total_usd = sum(known) if known else None
+    return Costs(
+        total=whole,
+        by_role=_lines(run, own, "role"),
+        by_tool=_lines(run, own, "coalesce(tool, 'orchestrator')"),
+        by_model=_lines(run, own, "coalesce(provider || '/', '') || coalesce(model, '?')"),
+        by_alias=_lines(run, own, "coalesce(alias, role)"),
+        rejudges=next(iter(_lines(run, "type = 'llm_call' AND rejudge", "'rejudges'")), _empty("rejudges")),
+        units=units,
+        tasks=_tasks(run, own),
+        total_usd=total_usd,
+        at_least=_unpriced(run, own, units) or any(unit.quantity > 0 and unit.usd is None for unit in units),
+        n_correct=correct,
+        per_correct_usd=total_usd / correct if correct and total_usd is not None else None,
+    )
+
+
+def _lines(run: RunData, where: str, name: str) -> tuple[CostLine, ...]:
+    rows = run.rows(
+        f"SELECT {name} AS name, {SUMS} FROM events WHERE {where} GROUP BY 1 ORDER BY sum(cost_usd) DESC NULLS LAST, 1"
+    )
+    return tuple(
+        CostLine(
+            name=str(row[0]),
+            calls=row[1],
+            n_priced=row[2],
+            n_unpriced=row[3],
+            n_failed=row[4],
+            usd=row[5],
+            prompt_tokens=_whole(row[6]),
+            cached_tokens=_whole(row[7]),
+            completion_tokens=_whole(row[8]),
+        )
+        for row in rows
+    )
+
+
+def _tasks(run: RunData, where: str) -> tuple[TaskCost, ...]:
+    rows = run.rows(
+        f"""
+        SELECT t.task_id, t.epoch, sum(cost_usd),
+               count(*) FILTER (e.type IS NOT NULL AND cost_usd IS NULL AND error_type IS NULL)
+        FROM tasks t LEFT JOIN (SELECT * FROM events WHERE {where}) e
+          ON e.task_id = t.task_id AND coalesce(e.epoch, 1) = t.epoch
+        GROUP BY t.task, t.task_id, t.epoch ORDER BY t.task
+        """
+    )
+    return tuple(TaskCost(str(row[0]), int(row[1]), row[2], int(row[3])) for row in rows)
+
+
+def _units(run: RunData) -> tuple[UnitCost, ...]:
+    """A web search counts when the search tool reached the web; a cached answer of the web counts too.
+
+    An hour of GPU is the run's wall time times its GPUs, whatever else ran on them.
+    """
+    row = run.rows(
+        "SELECT count(*) FILTER (web_ms > 0), coalesce(sum(exec_ms), 0) / 1000 FROM events WHERE type = 'tool_call'"
+    )[0]
+    gpus = run.manifest.get("gpus")
+    gpu_hours = run.wall_ms / 3_600_000 * len(cast("list[Any]", gpus)) if isinstance(gpus, list) else 0.0
+    prices = run.manifest.get("prices")
+    table: Mapping[str, Any] = cast("dict[str, Any]", prices) if isinstance(prices, dict) else {}
+    quantities = {"search": float(row[0]), "code_second": float(row[1]), "gpu_hour": gpu_hours}
+    return tuple(_unit(name, quantity, table) for name, quantity in quantities.items())
+
+
+def _unpriced(run: RunData, where: str, units: tuple[UnitCost, ...]) -> bool:
+    """Whether some answered call is in no sum. Models on one's own GPUs are, where an hour of GPU has a price."""
+    hours_priced = any(unit.unit == "gpu_hour" and unit.quantity > 0 and unit.usd is not None for unit in units)
+    others = " AND provider IS DISTINCT FROM 'vllm'" if hours_priced else ""
+    count = f"SELECT count(*) FROM events WHERE {where} AND cost_usd IS NULL AND error_type IS NULL{others}"
+    return int(run.rows(count)[0][0]) > 0
+
+
+def _unit(name: str, quantity: float, prices: Mapping[str, Any]) -> UnitCost:
+    entry = prices.get(name)
+    price = cast("dict[str, Any]", entry).get("usd") if isinstance(entry, dict) else None
+    if not isinstance(price, int | float):
+        return UnitCost(name, quantity, None, None)
+    return UnitCost(name, quantity, float(price), quantity * price)
+
+
+def _empty(name: str) -> CostLine:
+    return CostLine(name, 0, 0, 0, 0, None, None, None, None)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
