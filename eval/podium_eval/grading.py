@@ -1,25 +1,22 @@
-"""What grading means to the rest of the eval: the protocols by name, their prompts, and the Grader a run is given."""
+"""Grading as the rest of the eval sees it: a Grader, what experts are asked for, and their answers extracted."""
 
-import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from podium_contracts import names
 from podium_contracts.records import Judgement
 
-from podium_eval.hle_protocol import HleProtocol
-from podium_eval.ports import Answer, Form, Question
-from podium_eval.toolorchestra_protocol import ToolOrchestraProtocol
-from podium_eval.verdict import Verdict
+from podium_eval.clock import Clock
+from podium_eval.grading_protocol import GRADING
+from podium_eval.judge import JudgeGrader
+from podium_eval.judge_prompt import BadPrompt as BadPrompt
+from podium_eval.judge_prompt import instructions, judge_template
+from podium_eval.judge_settings import JudgeSettings
+from podium_eval.ports import Answer, Chat, EventSink, Question
 
-BUILT_IN: Final = Path(__file__).parent / "prompts"
 MAX_WORDS: Final = 500
 """ToolOrchestra's limit: a longer extracted answer counts as no answer."""
-
-_SLOT: Final = re.compile(r"\{(question|answer|response)\}")
 
 
 class Grader(Protocol):
@@ -40,104 +37,36 @@ class Grader(Protocol):
         ...
 
 
-class GradingProtocol(Protocol):
-    """What sets one protocol apart from another; no I/O."""
-
-    name: names.Protocol
-    judge_prompt: str
-    answer_prompt: str
-
-    def extract(self, text: str, max_words: int) -> Answer:
-        """The answer in an expert's text."""
-        ...
-
-    def answered(self, answer: Answer) -> bool:
-        """Whether there is something to grade."""
-        ...
-
-    def settled(self, question: Question, answer: Answer) -> Verdict | None:
-        """A verdict that needs no model, or None."""
-        ...
-
-    def response(self, answer: Answer) -> str:
-        """What the judge is shown."""
-        ...
-
-    def form(self, max_chars: int | None) -> Form:
-        """The form of the judge's reply."""
-        ...
-
-    def read(self, reply: str, answer: Answer) -> Verdict:
-        """Raises UnreadableVerdict."""
-        ...
-
-
-GRADING: Final[Mapping[names.Protocol, GradingProtocol]] = {
-    "hle": HleProtocol(),
-    "toolorchestra": ToolOrchestraProtocol(),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A judge's prompt with the slots {question}, {response} and {answer}."""
-
-    text: str
+class GradingSettings(Protocol):
+    """The settings that grading reads."""
 
     @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    def fill(self, *, question: str, response: str, answer: str) -> str:
-        """All slots at once: a slot's name inside a question stays as it is."""
-        values = {"question": question, "response": response, "answer": answer}
-        return _SLOT.sub(lambda match: values[match[1]], self.text)
-
-    def missing(self) -> list[str]:
-        """Slots that the text lacks: without them a judge grades blindly."""
-        there = {match[1] for match in _SLOT.finditer(self.text)}
-        return [name for name in ("question", "response", "answer") if name not in there]
+    def protocol(self) -> names.Protocol: ...
+    @property
+    def prompts_dir(self) -> Path | None: ...
+    @property
+    def judging(self) -> JudgeSettings: ...
 
 
-class BadPrompt(ValueError):
-    """A prompt file cannot be read or lacks a slot; the message names it."""
-
-
-def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:
-    """The protocol's judge prompt: from prompts_dir when a file of that name is there, else the built-in one.
+def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock: Clock) -> JudgeGrader:
+    """The run's Grader.
 
     Raises:
-        BadPrompt: unreadable, or a slot is missing.
+        BadPrompt: the judge's prompt cannot be used.
     """
-    path = _file(GRADING[protocol].judge_prompt, prompts_dir)
-    template = Template(_read(path))
-    if missing := template.missing():
-        raise BadPrompt(f"{path}: lacks the slot(s) {', '.join('{' + name + '}' for name in missing)}")
-    return template
+    template = judge_template(GRADING[settings.protocol].judge_prompt, settings.prompts_dir)
+    return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
 
 
 def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = None) -> str:
-    """What the answering expert is asked so that the protocol can read its answer; replaced by prompts_dir likewise.
+    """What the answering expert is asked so that the protocol can read its answer.
 
     Raises:
-        BadPrompt: unreadable.
+        BadPrompt: the file of prompts_dir cannot be read.
     """
-    return _read(_file(GRADING[protocol].answer_prompt, prompts_dir)).strip()
+    return instructions(GRADING[protocol].answer_prompt, prompts_dir)
 
 
 def extract_answer(text: str, protocol: names.Protocol, *, max_words: int = MAX_WORDS) -> Answer:
     """The answer in an expert's text. extracted None: none that the protocol can read."""
     return GRADING[protocol].extract(text, max_words)
-
-
-def _file(name: str, prompts_dir: Path | None) -> Path:
-    if prompts_dir is not None and (prompts_dir / name).is_file():
-        return prompts_dir / name
-    return BUILT_IN / name
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadPrompt(f"{path}: {error}") from error

@@ -9,7 +9,8 @@ from podium_contracts.records import Judgement
 
 from podium_eval.answer_text import after_thinking
 from podium_eval.clock import Clock, iso
-from podium_eval.grading import GRADING, Template
+from podium_eval.grading_protocol import GRADING
+from podium_eval.judge_prompt import Template
 from podium_eval.judge_settings import JudgeSettings
 from podium_eval.ports import Answer, Chat, ChatRequest, ChatResult, EventSink, Failure, Question, call_fields
 from podium_eval.verdict import UnreadableVerdict, Verdict
