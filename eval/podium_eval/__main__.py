@@ -95,10 +95,7 @@ def _option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> Non
         return
     kinds = _kinds(field.annotation)
     choices = [
-        str(value)
-        for kind in kinds
-        for value in typing.get_args(kind)
-        if typing.get_origin(kind) is typing.Literal
+        str(value) for kind in kinds for value in typing.get_args(kind) if typing.get_origin(kind) is typing.Literal
     ]
     parser.add_argument(
         flag,

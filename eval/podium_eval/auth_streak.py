@@ -1,26 +1,29 @@
-"""Stops a run whose key is refused: without a key every task fails and nothing moves."""
+"""Refused keys in a row: after so many of one provider no further call can help, and the run must stop."""
 
-from collections import Counter
 from collections.abc import Callable
-
-from podium_contracts.events import Event, LlmCall
 
 
 class AuthStreak:
-    """An EventLog observer that calls `tripped(provider, message)` after `limit` refused keys in a row of one provider."""
+    """Counts, for each key variable, the refusals since its key was last accepted.
 
-    def __init__(self, limit: int, tripped: Callable[[str, str], None]) -> None:
+    stopped: the line that says which variable to look at, once the limit was reached; None before.
+    """
+
+    def __init__(self, limit: int, on_stop: Callable[[str], None] | None = None) -> None:
         self._limit = limit
-        self._tripped = tripped
-        self._row: Counter[str] = Counter()
+        self._on_stop = on_stop
+        self._row: dict[str, int] = {}
+        self.stopped: str | None = None
 
-    def observe(self, event: Event) -> None:
-        """Count refusals in a row; any answer of the provider ends the row."""
-        if not isinstance(event, LlmCall):
-            return
-        if event.error_type is None:
-            self._row.pop(event.provider, None)
-        elif event.error_type == "auth":
-            self._row[event.provider] += 1
-            if self._row[event.provider] == self._limit:
-                self._tripped(event.provider, event.error_message or "the key was refused")
+    def refused(self, provider: str, variable: str, message: str) -> None:
+        """One more refusal; at the limit calls on_stop once with the line to show."""
+        count = self._row[variable] = self._row.get(variable, 0) + 1
+        if count >= self._limit and self.stopped is None:
+            self.stopped = f"{variable} was refused {count} times in a row by {provider}: {message}"
+            if self._on_stop is not None:
+                self._on_stop(self.stopped)
+
+    def accepted(self, variable: str) -> None:
+        """The provider answered a call with this key."""
+        if self._row:
+            self._row.pop(variable, None)

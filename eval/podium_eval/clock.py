@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -27,4 +28,10 @@ class SystemClock:
 
 def iso(wall: float) -> str:
     """UTC in ISO 8601 with milliseconds, `2026-01-31T12:00:00.000Z`."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    whole, thousandths = divmod(int(wall * 1000), 1000)
+    return f"{_second(whole)}.{thousandths:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat()[:19]

@@ -119,9 +119,7 @@ class Knowledge:
         for document in turn.documents:
             self._documents.add(identity(document.get("id", ""), document.get("contents", "")))
             title = f": {document['title']}" if document.get("title") else ""
-            self._add(
-                "document", f"## Document {len(self._documents)}{title}\n{document.get('contents', '')}"
-            )
+            self._add("document", f"## Document {len(self._documents)}{title}\n{document.get('contents', '')}")
         if turn.code is not None and turn.exec_status is not None:
             self._programs += 1
             self._add("program", _program(self._programs, turn))

@@ -108,9 +108,7 @@ class EpisodeLoop:
         """A limit's ending; an error when it was infrastructure that kept the task from its answer."""
         failed = state.kept_from_answering
         if failed is not None:
-            return Outcome(
-                "error", failed.error_type, f"{ending} after a failed {failed.tool}: {failed.error_message}"
-            )
+            return Outcome("error", failed.error_type, f"{ending} after a failed {failed.tool}: {failed.error_message}")
         return Outcome(ending)
 
     def _answered(self, state: TaskState) -> Outcome:
@@ -126,9 +124,7 @@ class EpisodeLoop:
         limits = fitted(self._limits, self._orchestrator, self._counter.count(problem), most)
         request = ChatRequest(
             system=self._prompts.texts["orchestrator_system.md"] or None,
-            user=self._prompts.fill(
-                "orchestrator.md", problem=problem, knowledge=state.knowledge.view(limits).text()
-            ),
+            user=self._prompts.fill("orchestrator.md", problem=problem, knowledge=state.knowledge.view(limits).text()),
             image=state.task.image if self._orchestrator.vision else None,
             tools=specs.specs,
             tool_choice="required" if self._tool_choice == "required" else "auto",

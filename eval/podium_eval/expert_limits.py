@@ -34,9 +34,7 @@ def fitted(limits: Limits, chat: Chat, problem_tokens: int, max_tokens: int | No
     """`limits` less the problem, and within the server's context where that is known."""
     total = limits.total
     if chat.context_tokens is not None:
-        reserve = (
-            chat.context_tokens // 4 if max_tokens is None else min(max_tokens, chat.context_tokens // 2)
-        )
+        reserve = chat.context_tokens // 4 if max_tokens is None else min(max_tokens, chat.context_tokens // 2)
         total = min(total, chat.context_tokens - reserve - _PROMPT)
     total = max(0, total - problem_tokens)
     code = min(limits.code, total)

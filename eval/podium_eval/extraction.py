@@ -6,9 +6,7 @@ from typing import Final
 from podium_eval.answer_text import after_thinking
 
 _QUERY: Final = re.compile(r"<query>(.*?)(?:</query>|\Z)", re.IGNORECASE | re.DOTALL)
-_PYTHON: Final = re.compile(
-    r"```[ \t]*(?:python3?|py)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.IGNORECASE | re.DOTALL
-)
+_PYTHON: Final = re.compile(r"```[ \t]*(?:python3?|py)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.IGNORECASE | re.DOTALL)
 _PLAIN: Final = re.compile(r"```[ \t]*\r?\n(.*?)\r?\n[ \t]*```", re.DOTALL)
 
 

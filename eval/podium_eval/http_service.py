@@ -134,9 +134,7 @@ class HttpService:
         try:
             return orjson.loads(raw), headers
         except ValueError as error:
-            raise Failure(
-                self._failure, f"{self._name} answered something that is no JSON: {error}"
-            ) from error
+            raise Failure(self._failure, f"{self._name} answered something that is no JSON: {error}") from error
 
     def _refused(self, response: aiohttp.ClientResponse, raw: bytes) -> Failure:
         shown = raw[:300].decode("utf-8", "replace")

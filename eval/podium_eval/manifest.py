@@ -80,9 +80,7 @@ def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: R
         except NewerSchema as error:
             raise OtherRun(f"{path}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise OtherRun(
-                f"{path} is no run.json ({error}): move the folder away, or set another RUN_ID"
-            ) from error
+            raise OtherRun(f"{path} is no run.json ({error}): move the folder away, or set another RUN_ID") from error
         _same(path, old, fields)
         segment["n"] = len(segments) + 1
     else:
@@ -101,6 +99,14 @@ def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: R
     manifest = Manifest(path, made, redactor)
     manifest.write()
     return manifest
+
+
+def next_segment(path: Path) -> int:
+    """The number of the segment that a start would be; an unreadable run.json is open_manifest's to refuse."""
+    try:
+        return len(json.loads(path.read_bytes())["segments"]) + 1
+    except (OSError, ValueError, KeyError, TypeError):
+        return 1
 
 
 def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -154,14 +160,9 @@ def host() -> dict[str, Any]:
 
 def gpus() -> list[dict[str, str]]:
     """What nvidia-smi names; empty where there is none (in compose the eval container sees no GPU)."""
-    text = _output(
-        "nvidia-smi", "--query-gpu=index,name,driver_version,memory.total", "--format=csv,noheader"
-    )
+    text = _output("nvidia-smi", "--query-gpu=index,name,driver_version,memory.total", "--format=csv,noheader")
     names = ("index", "name", "driver", "memory")
-    return [
-        dict(zip(names, (p.strip() for p in line.split(",")), strict=False))
-        for line in (text or "").splitlines()
-    ]
+    return [dict(zip(names, (p.strip() for p in line.split(",")), strict=False)) for line in (text or "").splitlines()]
 
 
 def _output(*command: str) -> str | None:

@@ -215,9 +215,7 @@ async def _retrieval(client: RetrievalClient) -> str:
 async def _sandbox(client: SandboxClient) -> str | Finding:
     ran = await client.run("print(1)", 10.0)
     if ran.status != "ok" or ran.stdout.strip() != "1":
-        return Finding(
-            "sandbox", "failed", f"print(1) ended {ran.status}: {(ran.stderr or ran.stdout)[:200]}"
-        )
+        return Finding("sandbox", "failed", f"print(1) ended {ran.status}: {(ran.stderr or ran.stdout)[:200]}")
     return "print(1) runs"
 
 

@@ -59,9 +59,7 @@ def heartbeat_line(meter: Meter, concurrency: int) -> str:
     tail = meter.left < concurrency
     shown = meter.oldest(_TAIL_SHOWN if tail else _SHOWN)
     names = ", ".join(
-        "{} (turn {}, {}, {})".format(
-            printable(task.task_id)[:60], *task.where(), clock_text(now - task.since)
-        )
+        "{} (turn {}, {}, {})".format(printable(task.task_id)[:60], *task.where(), clock_text(now - task.since))
         for task in shown
     )
     more = len(meter.in_flight) - len(shown)
@@ -99,9 +97,7 @@ class Reporter:
         if self._bar is not None:
             meter = self._meter
             self._bar.start()
-            self._row = self._bar.add_task(
-                "tasks", total=meter.before + meter.total, completed=meter.before, state=""
-            )
+            self._row = self._bar.add_task("tasks", total=meter.before + meter.total, completed=meter.before, state="")
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -16,7 +16,6 @@ import orjson
 from podium_contracts.events import RunEnd, RunStart, TaskComplete
 from rich.console import Console
 
-from podium_eval.auth_streak import AuthStreak
 from podium_eval.breaker import Breaker, BreakerLimits
 from podium_eval.checkpoint import Checkpoints
 from podium_eval.clock import Clock, SystemClock, iso
@@ -26,11 +25,11 @@ from podium_eval.dataset import Dataset
 from podium_eval.discard import Discard
 from podium_eval.episode import EpisodeLoop
 from podium_eval.eventlog import EventLog, LogBroken, LogWriter
-from podium_eval.grading import BadPrompt, build_grader
+from podium_eval.grading import BadPrompt, judge_template
+from podium_eval.judge import JudgeGrader
 from podium_eval.hub import load_dataset
-from podium_eval.manifest import Manifest, OtherRun, changed_prompts, open_manifest
+from podium_eval.manifest import Manifest, OtherRun, changed_prompts, next_segment, open_manifest
 from podium_eval.meter import Meter
-from podium_eval.model_settings import provider_variable
 from podium_eval.models import Models, build_models
 from podium_eval.monitor import Monitor
 from podium_eval.preflight import Subject, check, files, show
@@ -46,7 +45,6 @@ from podium_eval.settings import Settings, shown
 from podium_eval.stop import Stop, unwatch_signals, watch_signals
 from podium_eval.store import RunFolder, RunLocked, Saved
 from podium_eval.task import Task
-from podium_eval.tokens import EstimateCounter
 from podium_eval.tool_specs import ToolSpecs, load_tool_specs
 from podium_eval.tools import Toolbox
 
@@ -70,11 +68,7 @@ def selection_of(settings: Settings) -> Selection:
             there = path.is_file()
         except (OSError, ValueError):
             there = False
-        ids = (
-            read_ids(path)
-            if there
-            else tuple(part.strip() for part in settings.ids.split(",") if part.strip())
-        )
+        ids = read_ids(path) if there else tuple(part.strip() for part in settings.ids.split(",") if part.strip())
     return Selection(
         text_only=settings.text_only,
         categories=_listed(settings.category),
@@ -145,7 +139,12 @@ async def checked(settings: Settings, console: Console) -> bool:
         problems += error.problems
     async with AsyncExitStack() as stack:
         try:
-            models = build_models(settings, Discard())
+            models = build_models(
+                settings,
+                Discard(),
+                ids={"run_id": "check"},
+                concurrency=settings.concurrency,
+            )
             stack.push_async_callback(models.aclose)
         except ConfigError as error:
             problems += error.problems
@@ -268,13 +267,19 @@ class _Segment:
             before=len(every) - len(tasks) if not settings.retry_errors else 0,
             spent_usd=sum(one.cost_usd or 0.0 for one in saved.values()),
         )
-        streak = AuthStreak(settings.auth_failures, self._refused)
-        sink = EventLog(
-            writer, level=settings.log_level, clock=self.clock, observers=(meter.observe, streak.observe)
-        )
+        sink = EventLog(writer, level=settings.log_level, clock=self.clock, observers=(meter.observe,))
+        self.ids = {"run_id": self.run_id, "segment": next_segment(folder.manifest)}
         async with AsyncExitStack() as stack:
-            models = build_models(settings, sink, run_id=self.run_id)
+            models = build_models(
+                settings,
+                sink,
+                ids=self.ids,
+                concurrency=settings.concurrency,
+                auth_failures=settings.auth_failures,
+                on_auth_failures=lambda line: self.stop.request("auth_failures", line, "now"),
+            )
             stack.push_async_callback(models.aclose)
+            await models.learn()
             specs, seeing = tool_specs(self.planned.prompts, models, settings)
             self._refuse_images(every, seeing)
             manifest = self._manifest(models)
@@ -351,7 +356,7 @@ class _Segment:
             },
             "prompts": dict(self.planned.prompts.hashes),
             "epochs": settings.epochs,
-            **models.manifest(),
+            **models.describe(),
         }
         old: dict[str, Any] = {}
         if self.folder.manifest.exists():
@@ -360,9 +365,7 @@ class _Segment:
             except ValueError:
                 old = {}
         try:
-            manifest = open_manifest(
-                self.folder.manifest, fields, ts=iso(self.clock.wall()), redactor=self.redactor
-            )
+            manifest = open_manifest(self.folder.manifest, fields, ts=iso(self.clock.wall()), redactor=self.redactor)
         except OtherRun as error:
             raise ConfigError([str(error)]) from error
         if old and (changed := changed_prompts(old.get("prompts", {}), self.planned.prompts.hashes)):
@@ -417,17 +420,18 @@ class _Segment:
         segment: int,
     ) -> Runner:
         settings, clock = self.settings, self.clock
-        counter = EstimateCounter()
+        counter = models.orchestrator_tokens
         limits = replace(breaker_limits(settings), threshold=2)
         try:
-            grader = build_grader(settings, models.judge, sink, clock)
+            template = judge_template(settings.protocol, settings.prompts_dir)
         except BadPrompt as error:
             raise ConfigError([str(error)]) from error
+        grader = JudgeGrader(settings.protocol, models.judge, template, settings.judging, sink, clock)
         session = models.pool.session
         toolbox = Toolbox(
             experts=models.experts,
-            search=RetrievalClient(session, settings, Breaker("retrieval", sink, self.run_id, limits)),
-            sandbox=SandboxClient(session, settings, Breaker("sandbox", sink, self.run_id, limits)),
+            search=RetrievalClient(session, settings, Breaker("retrieval", sink, self.ids, limits)),
+            sandbox=SandboxClient(session, settings, Breaker("sandbox", sink, self.ids, limits)),
             grader=grader,
             prompts=self.planned.prompts,
             counter=counter,
@@ -540,17 +544,6 @@ class _Segment:
         self.stop.request(
             "disk_full" if full else "internal",
             f"{what}: {self.folder.path}; free some space and run the same command again, it goes on from here",
-            "now",
-        )
-
-    def _refused(self, provider: str, message: str) -> None:
-        variable = (
-            "ORCHESTRATOR_API_KEY" if provider == "orchestrator" else provider_variable(provider, "API_KEY")
-        )
-        self.stop.request(
-            "auth_failures",
-            f"{provider} refused the key {self.settings.auth_failures} times in a row ({message}): "
-            f"set {variable} right and run the same command again",
             "now",
         )
 

@@ -12,9 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class RunSettings(BaseSettings):
     """Every field is an environment variable of the same name in capitals, and an option of `podium-eval run`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
 
     dataset: str | None = Field(
         default=None,
@@ -28,9 +26,7 @@ class RunSettings(BaseSettings):
 
     protocol: Protocol = Field(default="hle", description="How answers are graded: hle or toolorchestra.")
     epochs: PositiveInt = Field(default=1, description="How often each question is asked.")
-    limit: PositiveInt | None = Field(
-        default=None, description="Ask only the first N of the selected questions."
-    )
+    limit: PositiveInt | None = Field(default=None, description="Ask only the first N of the selected questions.")
     ids: str | None = Field(
         default=None,
         description="Only these questions: a file with an id a line, or ids separated by commas.",
@@ -47,9 +43,7 @@ class RunSettings(BaseSettings):
     )
 
     concurrency: PositiveInt = Field(default=64, description="Tasks in flight at once.")
-    max_rounds: PositiveInt = Field(
-        default=50, description="Turns of the orchestrator before a task ends unanswered."
-    )
+    max_rounds: PositiveInt = Field(default=50, description="Turns of the orchestrator before a task ends unanswered.")
     task_timeout_s: PositiveFloat = Field(
         default=7200.0,
         description="Active seconds before a task ends with time_limit; a resume goes on counting.",
@@ -96,9 +90,7 @@ class RunSettings(BaseSettings):
         le=1,
         description="A full context is cut from the left to this share of its limit, so the next turns share their prefix.",
     )
-    answer_max_words: PositiveInt = Field(
-        default=500, description="A longer extracted answer counts as no answer."
-    )
+    answer_max_words: PositiveInt = Field(default=500, description="A longer extracted answer counts as no answer.")
     orchestrator_max_tokens: PositiveInt = Field(
         default=4096, description="Most tokens of one orchestrator turn, its thinking included."
     )
@@ -125,9 +117,7 @@ class RunSettings(BaseSettings):
         default=None, description="Sampling temperature of experts; empty: each server's own default."
     )
 
-    retrieval_url: str = Field(
-        default="http://127.0.0.1:1401", description="Address of the retrieval service."
-    )
+    retrieval_url: str = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
     retrieval_topk: PositiveInt = Field(default=10, description="Documents asked of a search.")
     retrieval_timeout_s: PositiveFloat = Field(default=120.0, description="Longest wait for one search.")
     retrieval_attempts: PositiveInt = Field(default=3, description="Attempts of one search before it fails.")
@@ -138,9 +128,7 @@ class RunSettings(BaseSettings):
         description="Longest wait for the sandbox, its queue included, beyond the program's own time.",
     )
     sandbox_attempts: PositiveInt = Field(default=3, description="Attempts of one execution before it fails.")
-    connect_timeout_s: PositiveFloat = Field(
-        default=10.0, description="Longest wait for a service's connection."
-    )
+    connect_timeout_s: PositiveFloat = Field(default=10.0, description="Longest wait for a service's connection.")
 
     log_level: str = Field(
         default="PROFILE",
@@ -156,16 +144,12 @@ class RunSettings(BaseSettings):
         default=30.0, description="Seconds without a finished task before a heartbeat line."
     )
     monitor: bool = Field(default=False, description="Write monitor.out in the run's folder.")
-    monitor_interval_s: PositiveFloat = Field(
-        default=60.0, description="Seconds between lines of monitor.out."
-    )
+    monitor_interval_s: PositiveFloat = Field(default=60.0, description="Seconds between lines of monitor.out.")
     sample_interval_s: NonNegativeFloat = Field(
         default=1.0, description="Seconds between samples of vLLM's and retrieval's /metrics; 0: none."
     )
     check: bool = Field(default=True, description="Run `podium-eval check` before the run.")
-    check_timeout_s: PositiveFloat = Field(
-        default=60.0, description="Longest wait for each item of the check."
-    )
+    check_timeout_s: PositiveFloat = Field(default=60.0, description="Longest wait for each item of the check.")
     min_free_mb: NonNegativeInt = Field(default=500, description="Free disk that the check asks for, MB.")
 
     @field_validator("log_level")

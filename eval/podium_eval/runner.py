@@ -219,9 +219,7 @@ class Runner:
     def _knowledge(self) -> Knowledge:
         return Knowledge(self._counter, self._settings.context_cut_share)
 
-    async def _finish(
-        self, state: TaskState, outcome: Outcome, status: TaskStatus, failure: str | None = None
-    ) -> None:
+    async def _finish(self, state: TaskState, outcome: Outcome, status: TaskStatus, failure: str | None = None) -> None:
         """Record, then say so: a task counts as finished once its record is on the disk."""
         ids = event_ids(self._ids.run_id, self._ids.segment, state)
         if status == "done" and outcome.ending != "answered":
@@ -251,9 +249,7 @@ class Runner:
         self._reporter.finished(record)
         await self._sink.flush()
 
-    def _record(
-        self, state: TaskState, outcome: Outcome, status: TaskStatus, failure: str | None
-    ) -> TaskRecord:
+    def _record(self, state: TaskState, outcome: Outcome, status: TaskStatus, failure: str | None) -> TaskRecord:
         question, progress = state.task.question, state.progress
         judgement = state.judgements[-1] if state.judgements else None
         answered = state.answered
@@ -307,9 +303,7 @@ def _second_chance(record: TaskRecord) -> Progress:
         progress.turns = list(record.turns)
         progress.active_ms = record.duration_ms
         while (
-            progress.turns
-            and progress.turns[-1].status == "failed"
-            and progress.turns[-1].error_type in INFRASTRUCTURE
+            progress.turns and progress.turns[-1].status == "failed" and progress.turns[-1].error_type in INFRASTRUCTURE
         ):
             progress.turns.pop()
         progress.turns = [replace(turn) for turn in progress.turns]

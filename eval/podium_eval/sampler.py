@@ -106,9 +106,7 @@ class Sampler:
         if url is None:
             return None
         try:
-            async with self._session.get(
-                url, timeout=aiohttp.ClientTimeout(total=self._interval_s + 1)
-            ) as answer:
+            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=self._interval_s + 1)) as answer:
                 if answer.status != 200:
                     return None
                 return dict(read_metrics(await answer.text(), wanted))

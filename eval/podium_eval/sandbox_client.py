@@ -40,6 +40,4 @@ class SandboxClient:
                 truncated=bool(fields.get("truncated", False)),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise Failure(
-                "sandbox_error", f"the sandbox's answer lacks {error}", provider="sandbox"
-            ) from error
+            raise Failure("sandbox_error", f"the sandbox's answer lacks {error}", provider="sandbox") from error

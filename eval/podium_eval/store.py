@@ -96,9 +96,7 @@ class RunFolder:
                 f"run {self.path.name} is on already ({owner}): wait for it, stop it, or set another RUN_ID"
             ) from None
         os.ftruncate(fd, 0)
-        os.pwrite(
-            fd, f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%FT%TZ}\n".encode(), 0
-        )
+        os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%FT%TZ}\n".encode(), 0)
         self._lock = fd
         for left in self.tasks.glob(".*.tmp"):
             left.unlink()
@@ -116,9 +114,7 @@ class RunFolder:
         Raises:
             OSError: the disk is full, or the folder is gone. No half file stays.
         """
-        write_atomically(
-            self.tasks / f"{record.key}.json", self._redactor.data(to_json_bytes(record.to_json()))
-        )
+        write_atomically(self.tasks / f"{record.key}.json", self._redactor.data(to_json_bytes(record.to_json())))
 
     async def save(self, record: TaskRecord) -> None:
         """write_record in a file thread; on return the record is on the disk, also when the caller was cancelled."""
@@ -144,9 +140,7 @@ class RunFolder:
             except ValueError as error:
                 aside = path.with_suffix(".corrupt")
                 path.rename(aside)
-                _log.warning(
-                    "%s is no task record (%s): set aside as %s, its task runs again", path, error, aside.name
-                )
+                _log.warning("%s is no task record (%s): set aside as %s, its task runs again", path, error, aside.name)
 
 
 def to_json_bytes(value: Any) -> bytes:

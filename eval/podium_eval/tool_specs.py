@@ -53,9 +53,7 @@ class ToolSpecs:
             for tool, known in self._aliases.items()
             if (kept := {name: alias for name, alias in known.items() if alias in aliases})
         }
-        return ToolSpecs(
-            [_narrowed(spec, names[spec.name]) for spec in self.specs if spec.name in names], names
-        )
+        return ToolSpecs([_narrowed(spec, names[spec.name]) for spec in self.specs if spec.name in names], names)
 
     def read(self, result: ChatResult) -> Chosen | Invalid:
         """The first call of an orchestrator turn; of several only the first counts.
@@ -74,9 +72,7 @@ class ToolSpecs:
             return Invalid(name, f"the arguments of {name!r} are no JSON object", {})
         arguments = cast("dict[str, Any]", parsed)
         if name not in self._aliases:
-            return Invalid(
-                name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments
-            )
+            return Invalid(name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments)
         model: Any = arguments.get("model")
         names = self._aliases[name]
         if not isinstance(model, str) or model.strip() not in names:
@@ -101,9 +97,7 @@ def load_tool_specs(
     mapped = dict(model_aliases or {})
     for name, alias in mapped.items():
         if alias not in ALIASES:
-            raise PromptError(
-                f"TOOL_MODEL_ALIASES: {name!r} means {alias!r}, which is none of {', '.join(ALIASES)}"
-            )
+            raise PromptError(f"TOOL_MODEL_ALIASES: {name!r} means {alias!r}, which is none of {', '.join(ALIASES)}")
     try:
         raw: Any = json.loads(prompts.tools)
     except ValueError as error:
@@ -147,9 +141,7 @@ def _tool(
         names = {entry: alias for entry, alias in meanings.items() if alias in experts}
         wanted = {**parameters, "properties": {**properties, "model": {**model, "enum": list(names)}}}
     if not names:
-        raise PromptError(
-            f"{where}: none of the experts of {name!r} is configured; set EXPERT_<ALIAS> for one"
-        )
+        raise PromptError(f"{where}: none of the experts of {name!r} is configured; set EXPERT_<ALIAS> for one")
     return ToolSpec(name, str(function.get("description", "")), wanted), names
 
 
@@ -164,17 +156,11 @@ def _alias_of(entry: str, experts: Mapping[str, str], mapped: Mapping[str, str],
         return mapped[entry]
     if entry in ALIASES:
         return entry
-    serving = [
-        alias for alias, model in experts.items() if model == entry or model.rpartition("/")[2] == entry
-    ]
+    serving = [alias for alias, model in experts.items() if model == entry or model.rpartition("/")[2] == entry]
     if len(serving) == 1:
         return serving[0]
-    why = (
-        f"is the model of {', '.join(serving)}" if serving else "is no alias and no configured expert's model"
-    )
-    raise PromptError(
-        f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES"
-    )
+    why = f"is the model of {', '.join(serving)}" if serving else "is no alias and no configured expert's model"
+    raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
 
 
 def _written(result: ChatResult) -> ToolInvocation | None:
@@ -187,7 +173,5 @@ def _written(result: ChatResult) -> ToolInvocation | None:
             if isinstance(call, dict) and isinstance(call.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
                 known = cast("dict[str, Any]", call)
                 arguments = known.get("arguments", {})
-                return ToolInvocation(
-                    known["name"], arguments if isinstance(arguments, str) else json.dumps(arguments)
-                )
+                return ToolInvocation(known["name"], arguments if isinstance(arguments, str) else json.dumps(arguments))
     return None

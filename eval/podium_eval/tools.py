@@ -108,9 +108,7 @@ class Toolbox:
         except Failure as failure:
             turn.status = "failed"
             turn.error_type, turn.error_message = failure.error_type, failure.message
-            if isinstance(failure, Unavailable) and (
-                parts.retrieval_ms is not None or parts.exec_ms is not None
-            ):
+            if isinstance(failure, Unavailable) and (parts.retrieval_ms is not None or parts.exec_ms is not None):
                 down = failure
         total = self._since(began)
         turn.tool_ms = total
@@ -152,9 +150,7 @@ class Toolbox:
     async def grade(self, turn: Turn, state: TaskState, ledger: Ledger) -> None:
         """Grade the answer that `turn` holds; a judge's failure is in the judgement."""
         state.doing = "judge"
-        answer = extract_answer(
-            turn.response or "", self._settings.protocol, max_words=self._settings.answer_max_words
-        )
+        answer = extract_answer(turn.response or "", self._settings.protocol, max_words=self._settings.answer_max_words)
         judgement = await self._grader.grade(state.task.question, answer, ledger.ids)
         state.judgements.append(judgement)
         if judgement.method == "model" and (judgement.error_type is None or judgement.cost_usd is not None):
@@ -179,9 +175,7 @@ class Toolbox:
         if turn.query is None:
             raise Failure("tool_error", "the expert wrote no query between <query> and </query>")
         began = self._clock.mono()
-        request = SearchRequest(
-            (turn.query,), self._settings.retrieval_topk, eid=str(state.task.question.eid)
-        )
+        request = SearchRequest((turn.query,), self._settings.retrieval_topk, eid=str(state.task.question.eid))
         try:
             response = await self._search_service.search(request)
         finally:
@@ -195,9 +189,7 @@ class Toolbox:
         turn.documents = _new_documents(hits, state)
         parts.n_documents, parts.n_new_documents = len(hits), len(turn.documents)
 
-    async def _enhance(
-        self, expert: Chat, turn: Turn, state: TaskState, ledger: Ledger, parts: Parts
-    ) -> None:
+    async def _enhance(self, expert: Chat, turn: Turn, state: TaskState, ledger: Ledger, parts: Parts) -> None:
         seconds = self._settings.sandbox_timeout_s
         began = self._clock.mono()
         try:
@@ -259,9 +251,7 @@ class Toolbox:
     ) -> ChatResult:
         problem = state.task.problem
         limits = expert_limits(expert, self._counter.count(problem), max_tokens)
-        user = self._prompts.fill(
-            template, problem=problem, knowledge=state.knowledge.view(limits).text(), **values
-        )
+        user = self._prompts.fill(template, problem=problem, knowledge=state.knowledge.view(limits).text(), **values)
         request = ChatRequest(
             user=user,
             image=state.task.image if expert.vision else None,
@@ -269,13 +259,7 @@ class Toolbox:
             max_tokens=max_tokens,
             form=form,
         )
-        tool = (
-            "search"
-            if template == "search.md"
-            else "answer"
-            if template == "answer.md"
-            else "enhance_reasoning"
-        )
+        tool = "search" if template == "search.md" else "answer" if template == "answer.md" else "enhance_reasoning"
         said = await ledger.ask(expert, request, role="expert", tool=tool, alias=turn.alias)
         turn.response, turn.provider, turn.model = said.text, said.provider, said.model
         return said
