@@ -120,6 +120,8 @@ class ChatResult:
     prefill_ms: float | None = None
     decode_ms: float | None = None
     itl_ms: float | None = None
+    first_token_ms: float | None = None
+    """Of a streamed call: from sending to the first token as the client saw it, which is not prefill."""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
@@ -248,6 +250,7 @@ def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str
         "prefill_ms": result.prefill_ms,
         "decode_ms": result.decode_ms,
         "itl_ms": result.itl_ms,
+        "first_token_ms": result.first_token_ms,
         "overhead_ms": result.overhead_ms,
         "wait_ms": result.wait_ms,
         "limiter_ms": result.limiter_ms,

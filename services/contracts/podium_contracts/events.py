@@ -94,6 +94,9 @@ class LlmCall(Event):
     decode_ms: float | None = None
     itl_ms: float | None = None
     """Mean time between output tokens."""
+    first_token_ms: float | None = None
+    """Of a streamed call: from sending to the first token as the client saw it. Not prefill: it holds the network, the
+    queue and the tokens that a tool parser kept back."""
     overhead_ms: float | None = None
     """duration_ms less queue, prefill and decode; None unless all three are known."""
     wait_ms: float = 0.0

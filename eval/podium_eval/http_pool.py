@@ -1,0 +1,205 @@
+# pyright: reportUnknownMemberType=false, reportPrivateUsage=false
+"""One pool of connections under every client of a run: AsyncOpenAI for models, plain requests for our own services.
+
+AsyncOpenAI keeps its own transport's place: PooledClient is the httpx client it is given, and sends through aiohttp.
+Per call, 512 in flight and a prompt of 2,000 words, this takes about a quarter of the CPU of AsyncOpenAI's default
+transport (eval/tests/bench_chat.py); the stock aiohttp transport is near it, but reports a reset connection as a
+timeout, reads an answer of any size, and opens a pool for each client.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import aiohttp
+import httpx2
+from aiohttp import ClientTimeout
+
+KEEPALIVE_S: Final = 4.0
+"""Shorter than the 5 s after which uvicorn closes an idle connection, so that no request meets one being closed."""
+
+
+class AnswerTooLong(Exception):
+    """The body of an answer exceeds what the settings allow."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps idle connections within `limit` too, all hosts together: aiohttp's own limit counts only those in use."""
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+        idle = sum(len(kept) for kept in self._conns.values())
+        while idle and idle + len(self._acquired) > self._limit:
+            key = min((key for key, kept in self._conns.items() if kept), key=lambda key: self._conns[key][0][1])
+            protocol, _ = self._conns[key].popleft()
+            if not self._conns[key]:
+                del self._conns[key]
+            protocol.close()
+            idle -= 1
+        return await super()._create_connection(req, traces, timeout)
+
+
+class HttpPool:
+    """At most `connections` sockets, idle ones included. Made where settings are wired, opened by its first use."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The shared session; only inside a running event loop. Reads no proxy and no netrc from the environment."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=_Connector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
+                timeout=ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=1 << 18,
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+
+class _NoTransport(httpx2.AsyncBaseTransport):
+    """Stands where httpx would build its own pool and TLS context; PooledClient.send never asks it."""
+
+
+class PooledClient(httpx2.AsyncClient):
+    """The http_client of one AsyncOpenAI.
+
+    headers are all that is sent beside the body's type: what the openai package reads from the environment
+    (organization, project, custom headers) stays out. A call's `timeout` bounds it as a whole, to its last byte.
+    """
+
+    def __init__(
+        self,
+        pool: HttpPool,
+        *,
+        headers: Mapping[str, str],
+        connect_s: float,
+        body_limit: int,
+        proxy: str | None = None,
+    ) -> None:
+        super().__init__(transport=_NoTransport(), trust_env=False)
+        self._pool = pool
+        self._fixed = dict(headers)
+        self._connect_s = connect_s
+        self._body_limit = body_limit
+        self._proxy = proxy
+        self._urls: dict[str, httpx2.URL] = {}
+
+    def build_request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Request:
+        """A request without httpx's merging of defaults, which is half the CPU of a call."""
+        text = str(url)
+        known = self._urls.get(text)
+        if known is None:
+            known = self._urls[text] = httpx2.URL(text)
+        timeout = options.get("timeout")
+        seconds = timeout.read if isinstance(timeout, httpx2.Timeout) else timeout
+        return httpx2.Request(
+            method,
+            known,
+            headers=self._fixed,
+            content=options.get("content"),
+            extensions={"seconds": seconds if isinstance(seconds, int | float) else None},
+        )
+
+    async def send(self, request: httpx2.Request, *, stream: bool = False, **_: Any) -> httpx2.Response:
+        """Send through the pool; the answer's body is read unless `stream`.
+
+        Raises:
+            httpx2.ConnectError, ReadError, ConnectTimeout, ReadTimeout: as httpx itself would.
+            AnswerTooLong: the body passed the limit; the connection is closed, not drained.
+        """
+        timeout = ClientTimeout(total=request.extensions.get("seconds"), sock_connect=self._connect_s)
+        try:
+            response = await self._pool.session.request(
+                request.method,
+                str(request.url),
+                headers=self._fixed,
+                data=request.content or None,
+                allow_redirects=False,
+                timeout=timeout,
+                proxy=self._proxy,
+            )
+            # The body arrives decompressed, so its encoding and length no longer describe it.
+            headers = [
+                (name, value)
+                for name, value in response.raw_headers
+                if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
+            ]
+            if stream and response.status < 300:
+                body = _Body(response, self._body_limit)
+                return httpx2.Response(response.status, headers=headers, stream=body, request=request)
+            try:
+                content = await _read(response, self._body_limit)
+            except BaseException:
+                response.close()
+                raise
+            response.release()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _as_httpx(error, request) from error
+        return httpx2.Response(response.status, headers=headers, content=content, request=request)
+
+    async def aclose(self) -> None:
+        """Nothing: the pool belongs to the run and is closed with it."""
+
+
+class _Body(httpx2.AsyncByteStream):
+    """A streamed answer, bounded like a whole one."""
+
+    def __init__(self, response: aiohttp.ClientResponse, limit: int) -> None:
+        self._response = response
+        self._limit = limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        try:
+            async for chunk in self._response.content.iter_any():
+                size += len(chunk)
+                if size > self._limit:
+                    raise AnswerTooLong(_too_long(self._limit))
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _as_httpx(error, None) from error
+
+    async def aclose(self) -> None:
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    if response.content_length is not None and response.content_length > limit:
+        raise AnswerTooLong(_too_long(limit))
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise AnswerTooLong(_too_long(limit))
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_long(limit: int) -> str:
+    return f"the answer is longer than {limit} bytes (MODEL_BODY_LIMIT)"
+
+
+def _as_httpx(error: Exception, request: httpx2.Request | None) -> httpx2.RequestError:
+    """The httpx exception that openai knows, with the first one's words."""
+    message = str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return httpx2.ConnectTimeout(message, request=request)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return httpx2.ConnectError(message, request=request)
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return httpx2.ReadTimeout(message, request=request)
+    if isinstance(error, aiohttp.InvalidURL):
+        return httpx2.UnsupportedProtocol(message, request=request)
+    return httpx2.ReadError(message, request=request)

@@ -1,0 +1,129 @@
+"""A provider's concurrency limit that finds its own height: halves on overload, obeys Retry-After, climbs back in steps."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podium_contracts.events import Limit
+
+from podium_eval.ports import EventSink
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Leave to make one call. epoch: how often the limit had been cut when it was given."""
+
+    epoch: int
+    waited_ms: float
+
+
+class AdaptiveLimit:
+    """At most `limit` calls in flight, first come first served. `ids` are the run_id and segment of its events.
+
+    An overload halves the limit once for all calls that were under way when it came: 200 refusals of one moment are
+    one piece of news. After as many successes as the limit is high it rises by a sixteenth of the maximum.
+    """
+
+    def __init__(
+        self, provider: str, maximum: int, sink: EventSink, ids: Mapping[str, Any], *, minimum: int = 1
+    ) -> None:
+        self.provider = provider
+        self.maximum = maximum
+        self.limit = maximum
+        self.in_flight = 0
+        self._minimum = min(minimum, maximum)
+        self._step = max(1, maximum // 16)
+        self._sink = sink
+        self._ids = ids
+        self._epoch = 0
+        self._successes = 0
+        self._resume_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have asked for a slot and have none."""
+        return sum(not waiter.done() for waiter in self._waiters)
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds until the provider's own Retry-After has passed; 0 when it asked for nothing."""
+        return max(0.0, self._resume_at - time.monotonic())
+
+    async def acquire(self) -> Slot:
+        """Wait for a slot; each must be given back by release()."""
+        if not self._waiters and self._free():
+            self.in_flight += 1
+            return Slot(self._epoch, 0.0)
+        began = time.monotonic()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._wake()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.in_flight -= 1
+            else:
+                self._waiters.remove(waiter)
+            self._wake()
+            raise
+        return Slot(self._epoch, (time.monotonic() - began) * 1000)
+
+    def release(self) -> None:
+        """Give a slot back."""
+        self.in_flight -= 1
+        self._wake()
+
+    def succeeded(self) -> None:
+        """A call was answered: a step towards the maximum after a round of them."""
+        if self.limit >= self.maximum:
+            return
+        self._successes += 1
+        if self._successes >= self.limit:
+            self._move(min(self.maximum, self.limit + self._step), "recovering")
+            self._wake()
+
+    def overloaded(self, slot: Slot, reason: str, retry_after_s: float | None = None) -> None:
+        """A call was refused for load. `slot` tells whether the limit was cut since it began."""
+        if retry_after_s is not None:
+            self._resume_at = max(self._resume_at, time.monotonic() + retry_after_s)
+        if slot.epoch == self._epoch:
+            self._epoch += 1
+            self._move(max(self._minimum, self.limit // 2), reason)
+
+    def _move(self, limit: int, reason: str) -> None:
+        previous, self.limit = self.limit, limit
+        self._successes = 0
+        if limit != previous:
+            self._sink.emit(
+                Limit(
+                    **self._ids,
+                    provider=self.provider,
+                    limit=limit,
+                    previous=previous,
+                    in_flight=self.in_flight,
+                    reason=reason,
+                )
+            )
+
+    def _free(self) -> bool:
+        return self.in_flight < self.limit and time.monotonic() >= self._resume_at
+
+    def _wake(self) -> None:
+        while self._waiters and self._free():
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self.in_flight += 1
+                waiter.set_result(None)
+        pause = self.paused_s
+        if self._waiters and pause > 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
+
+    def _resume(self) -> None:
+        self._timer = None
+        self._wake()
