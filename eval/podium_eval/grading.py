@@ -11,7 +11,7 @@ from podium_eval.clock import Clock
 from podium_eval.grading_protocol import GRADING
 from podium_eval.judge import JudgeGrader
 from podium_eval.judge_prompt import BadPrompt as BadPrompt
-from podium_eval.judge_prompt import instructions, judge_template
+from podium_eval.judge_prompt import Template, instructions, read_template
 from podium_eval.judge_settings import JudgeSettings
 from podium_eval.ports import Answer, Chat, EventSink, Question
 
@@ -54,8 +54,17 @@ def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock:
     Raises:
         BadPrompt: the judge's prompt cannot be used.
     """
-    template = judge_template(GRADING[settings.protocol].judge_prompt, settings.prompts_dir)
+    template = judge_template(settings.protocol, settings.prompts_dir)
     return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
+
+
+def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:
+    """The protocol's judge prompt.
+
+    Raises:
+        BadPrompt: it cannot be read, or lacks a slot.
+    """
+    return read_template(GRADING[protocol].judge_prompt, prompts_dir)
 
 
 def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = None) -> str:

@@ -32,7 +32,7 @@ class Template:
         return _SLOT.sub(lambda match: values[match[1]], self.text)
 
 
-def judge_template(name: str, prompts_dir: Path | None = None) -> Template:
+def read_template(name: str, prompts_dir: Path | None = None) -> Template:
     """The judge prompt `name`: of prompts_dir where a file of that name is there, else the built-in one.
 
     Raises:
