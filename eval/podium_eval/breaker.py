@@ -15,8 +15,9 @@ State = Literal["closed", "open", "half_open"]
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """threshold: failures in a row that open it. first_s, longest_s: pause before a try, doubling from one to the other.
-    try_s: how long one try may take before another caller tries. wait_s: how long a caller waits in all."""
+    """threshold: failures in a row that open it. first_s, longest_s: the pause before a try, doubling from the first to
+    the longest. try_s: how long one try may take before another caller tries. wait_s: how long a caller waits in all.
+    """
 
     threshold: int = 5
     first_s: float = 1.0

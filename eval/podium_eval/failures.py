@@ -53,7 +53,7 @@ class Refusal:
 
 
 def classify(error: BaseException) -> Refusal | None:
-    """Name what an attempt raised; None for anything that is no failure of the model's server: a bug, a cancellation."""
+    """Name what an attempt raised; None for what is no failure of the model's server: a bug, a cancellation."""
     if isinstance(error, openai.APIStatusError):
         return _status(error)
     if isinstance(error, openai.APIConnectionError):

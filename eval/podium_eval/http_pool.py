@@ -26,7 +26,7 @@ class AnswerTooLong(Exception):
 class _Connector(aiohttp.TCPConnector):
     """Keeps idle connections within `limit` too, all hosts together: aiohttp's own limit counts only those in use."""
 
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 (aiohttp's name)
         idle = sum(len(kept) for kept in self._conns.values())
         while idle and idle + len(self._acquired) > self._limit:
             key = min((key for key, kept in self._conns.items() if kept), key=lambda key: self._conns[key][0][1])

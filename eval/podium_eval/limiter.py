@@ -1,4 +1,4 @@
-"""A provider's concurrency limit that finds its own height: halves on overload, obeys Retry-After, climbs back in steps."""
+"""A provider's concurrency limit that finds its own height: halves on overload, obeys Retry-After, climbs in steps."""
 
 import asyncio
 import time

@@ -31,7 +31,7 @@ class ModelSettings(BaseSettings):
     )
     orchestrator_timing: Literal["auto", "server", "client"] = Field(
         default="auto",
-        description="server: whole answers with vLLM's metrics; client: streamed; auto: streamed once metrics are missing.",
+        description="server: whole answers with vLLM's metrics; client: streamed; auto: streamed if those are missing.",
     )
     orchestrator_tokenizer: Path | None = Field(
         default=None,

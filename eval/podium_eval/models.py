@@ -91,7 +91,7 @@ def build_models(
 
     Args:
         ids: run_id and segment, for Limit and Breaker events.
-        concurrency: tasks at once; the ceiling of limits that no setting lowers, and of open sockets (with a few spare).
+        concurrency: tasks at once; the ceiling of limits that no setting lowers, and of open sockets (a few spare).
         on_auth_failures: called once, with the line to show, when a provider has refused its key auth_failures times
             in a row; from then on every call fails as `auth` without being sent.
 

@@ -66,9 +66,9 @@ class _Spent:
 class OpenAIChat:
     """One model at one provider or at several addresses of one's own.
 
-    clients: an AsyncOpenAI for each address of `balance`, by url. timing: whether calls are streamed to be timed; `auto`
-    streams once an answer has come without the server's own timings. may_be_empty: an answer without a word counts as
-    one (an orchestrator's turn) instead of being asked for again.
+    clients: an AsyncOpenAI for each address of `balance`, by url. timing: whether calls are streamed to be timed;
+    `auto` streams once an answer has come without the server's own timings. may_be_empty: an answer without a word
+    counts as one (an orchestrator's turn) instead of being asked for again.
     """
 
     def __init__(
@@ -275,7 +275,7 @@ class OpenAIChat:
             # The limit holds everybody back for an overload's Retry-After; other refusals wait here.
             return failure.retry_after_s if failure.error_type not in ("rate_limit", "server_error") else 0.0
         highest = min(self._patience.retry_first_s * 2 ** (state.attempt_number - 1), self._patience.retry_longest_s)
-        return random.uniform(highest / 2, highest)  # noqa: S311 (spreads retries, keeps no secret)
+        return random.uniform(highest / 2, highest)
 
     def _result(
         self,

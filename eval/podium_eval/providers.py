@@ -99,7 +99,7 @@ class ModelSpec:
 
 
 class ProviderTable:
-    """The rows of providers.toml, then those of MODELS_FILE; where several fit a model, later ones win field by field."""
+    """The rows of providers.toml, then those of MODELS_FILE; where several fit a model, later ones win by field."""
 
     def __init__(self, providers: Mapping[str, Provider], models: Sequence[_ModelRow]) -> None:
         self._providers = dict(providers)

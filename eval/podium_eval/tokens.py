@@ -87,7 +87,7 @@ class TokenizerCounter:
             raise ValueError(f"{file} is not there: a tokenizer is a tokenizer.json or a folder that holds one")
         try:
             tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # noqa: BLE001 (the library raises bare Exception)
+        except Exception as error:
             raise ValueError(f"{file} is no tokenizer: {error}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -117,7 +117,7 @@ class TokenizerCounter:
             return text, 0
         return (text[: encoding.offsets[limit - 1][1]] if limit > 0 else ""), cut
 
-    def _encode(self, text: str):  # noqa: ANN202 (tokenizers.Encoding is untyped)
+    def _encode(self, text: str):
         clean = text if text.isascii() else text.encode("utf-8", "replace").decode()
         return self._tokenizer.encode(clean, add_special_tokens=False)
 
