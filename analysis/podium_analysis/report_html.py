@@ -4,16 +4,20 @@ Reads what the analysis has already written (analysis/stats.json and its figures
 nothing that stats.json has.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 import orjson
 from markupsafe import Markup
 
 from podium_analysis import page, report_summary
+from podium_analysis.load import RunData
+from podium_analysis.page import number
+from podium_analysis.report_figures import figure_groups
+from podium_analysis.report_tables import statistics_tables
 from podium_analysis.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
 
 INLINE_BYTES: Final = 8_000_000
@@ -43,39 +47,31 @@ class Report:
 
 
 def write_report(
-    run_dir: Path,
+    run: RunData,
+    stats: Mapping[str, Any],
     *,
     out_dir: Path | None = None,
-    stats: Mapping[str, Any] | None = None,
     inline_bytes: int = INLINE_BYTES,
 ) -> Report:
-    """Write `out_dir`/report.html (out_dir: the run's analysis/) and, past `inline_bytes`, trajectories/ beside it.
+    """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
-    stats: what stats.json holds; read from `out_dir` when not given.
-
-    Raises:
-        FileNotFoundError: run.json or stats.json is missing; the message says which and what to run.
+    stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
     """
-    out_dir = out_dir or run_dir / "analysis"
-    if stats is None:
-        stats = _read_json(out_dir / "stats.json", "run `podium-analysis report` first")
-    manifest = _read_json(run_dir / "run.json", "this is no run folder of podium-eval")
+    out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
-    trajectories = write_trajectories(run_dir, out_dir / FOLDER, inline_bytes=inline_bytes)
-    summary = report_summary.summarise(manifest, stats, trajectories)
-    figures = report_summary.figure_groups(out_dir)
-    sections = [
-        ("summary", "Summary"),
-        *([("figures", "Figures")] if figures else []),
-        *([("statistics", "Statistics")] if summary.tables else []),
-        ("run", "Run"),
-        ("tasks-section", "Tasks"),
-    ]
+    trajectories = write_trajectories(run, out_dir / FOLDER, inline_bytes=inline_bytes)
+    at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
+    hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
+    summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
+    figures = figure_groups(out_dir, stats["metrics"])
+    sections = [("summary", "Summary"), ("statistics", "Statistics"), ("run", "Run"), ("tasks-section", "Tasks")]
+    if figures:
+        sections.insert(1, ("figures", "Figures"))
     html = page.render(
         "report.html.j2",
-        title=f"{summary.run_id} · Podium report",
+        title=f"{run.run_id} · Podium report",
         kind="Podium report",
-        heading=summary.run_id,
+        heading=run.run_id,
         byline=summary.byline,
         sections=sections,
         notes=summary.notes,
@@ -84,40 +80,35 @@ def write_report(
         outcomes=summary.outcomes,
         time=summary.time,
         time_note=summary.time_note,
-        summary_tables=summary.summary_tables,
+        summary_tables=summary.tables,
         figures=figures,
-        tables=summary.tables,
+        tables=statistics_tables(stats),
         task_columns=TASK_COLUMNS,
-        manifest=report_summary.manifest_lines(manifest),
-        index=Markup(_index(trajectories, manifest).decode()),
+        manifest=_manifest_lines(run.manifest),
+        index=Markup(_index(trajectories).decode()),
         chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
-        footer=summary.footer,
+        footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
+        f"{stats['generated_ts']}.",
     )
     path = out_dir / "report.html"
     page.write_atomically(path, html)
     return Report(path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows))
 
 
-def _index(trajectories: Trajectories, manifest: Mapping[str, Any]) -> bytes:
+def _index(trajectories: Trajectories) -> bytes:
+    epoch = COLUMNS.index("epoch")
+    epochs = max((row[epoch] for row in trajectories.rows), default=1)
     return script_safe(
-        orjson.dumps(
-            {
-                "columns": COLUMNS,
-                "rows": trajectories.rows,
-                "folder": FOLDER,
-                "epochs": manifest.get("epochs") or 1,
-            }
-        )
+        orjson.dumps({"columns": COLUMNS, "rows": trajectories.rows, "folder": FOLDER, "epochs": epochs})
     )
 
 
-def _read_json(path: Path, advice: str) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: {advice}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): {advice}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object: {advice}")
-    return cast(dict[str, Any], found)
+def _manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """run.json flattened to dotted names; nothing is left out (secrets are redacted by the eval)."""
+    lines: list[tuple[str, str]] = []
+    for name, value in manifest.items():
+        if isinstance(value, dict) and value:
+            lines += _manifest_lines(cast(dict[str, Any], value), f"{prefix}{name}.")
+        else:
+            lines.append((f"{prefix}{name}", value if isinstance(value, str) else orjson.dumps(value).decode()))
+    return lines

@@ -1,15 +1,12 @@
-"""What the top of report.html says, taken from run.json, stats.json and the task records."""
+"""The top of report.html: score, cost, time, throughput, where the time went, errors; all of it out of stats.json."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from podium_analysis.page import (
     Column,
     Fact,
-    FigureGroup,
     Score,
     Segment,
     Table,
@@ -21,14 +18,34 @@ from podium_analysis.page import (
     segments,
     text_cell,
 )
-from podium_analysis.trajectories import COLUMNS, Trajectories
+from podium_analysis.trajectories import BadRecord
 
-OUTCOMES: Final = ("correct", "wrong", "unanswered", "ungraded", "error", "skipped")
+OUTCOMES: Final = ("right", "wrong", "unanswered", "ungraded", "error", "skipped")
+TIME_KINDS: Final[Mapping[str, str]] = {
+    # part in stats.json: colour of the page
+    "client_wait_ms": "wait",
+    "queue_ms": "queue",
+    "prefill_ms": "prefill",
+    "decode_ms": "decode",
+    "overhead_ms": "overhead",
+    "untimed_ms": "untimed",
+    "search_query_ms": "search",
+    "search_retrieval_ms": "retrieval",
+    "search_web_ms": "web",
+    "reasoning_expert_ms": "enhance",
+    "reasoning_execution_ms": "exec",
+    "answer_expert_ms": "answer",
+    "answer_judge_ms": "judge",
+    "tool_rest_ms": "rest",
+    "unexplained_ms": "rest",
+}
+UNIT_WORDS: Final = {"search": "web searches", "code_second": "seconds of code", "gpu_hour": "GPU hours"}
+UNEXPLAINED_LIMIT: Final = 0.02
+"""Median share of a task's wall time beyond which the profile does not account for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    run_id: str
     byline: Sequence[str]
     notes: Sequence[str]
     score: Score
@@ -36,77 +53,222 @@ class Summary:
     outcomes: Sequence[Segment]
     time: Sequence[Segment]
     time_note: str
-    summary_tables: Sequence[Table]
     tables: Sequence[Table]
-    footer: str
 
 
-def summarise(manifest: Mapping[str, Any], stats: Mapping[str, Any], tasks: Trajectories) -> Summary:
-    counts = count_outcomes(tasks)
-    n = len(tasks.rows)
-    outcome_bar = segments([(name, name, counts[name], number(counts[name])) for name in OUTCOMES])
+def summarise(
+    manifest: Mapping[str, Any],
+    stats: Mapping[str, Any],
+    bad_records: Sequence[BadRecord],
+    hrefs: Mapping[tuple[str, int], str],
+) -> Summary:
+    """hrefs: (task_id, epoch) to the address of its trajectory on the page."""
+    by_outcome: Mapping[str, int] = stats["tasks"]["by_outcome"]
+    time: Mapping[str, Any] = stats["time"]
+    parts = [
+        (time["labels"].get(name, name), TIME_KINDS.get(name, "rest"), ms, duration(ms))
+        for name, ms in time["overall_ms"].items()
+        if ms is not None
+    ]
     return Summary(
-        run_id=str(manifest.get("run_id", "run")),
-        byline=[f"protocol {manifest.get('protocol')}", f"{n} tasks"],
-        notes=[],
-        score=Score("Accuracy", percent(counts["correct"] / n if n else None), ["95 %"]),
-        facts=[
-            Fact("Wall time", duration(1234567), "of the run"),
-            Fact("Cost", money(12.3), "3 unpriced"),
-            Fact("Throughput", "123 tasks/h"),
-            Fact("Unexplained", "0.4 %", "median of tasks"),
-        ],
-        outcomes=outcome_bar,
-        time=segments(
-            [
-                ("queue", "queue", 3, "3 s"),
-                ("prefill", "prefill", 5, "5 s"),
-                ("decode", "decode", 30, "30 s"),
-                ("overhead", "overhead", 2, "2 s"),
-                ("wait", "wait", 1, "1 s"),
-                ("search", "search", 8, "8 s"),
-                ("enhance_reasoning", "enhance", 12, "12 s"),
-                ("answer", "answer", 20, "20 s"),
-                ("judge", "judge", 9, "9 s"),
-                ("rest", "rest", 1, "1 s"),
-            ]
-        ),
-        time_note="Sum over tasks.",
-        summary_tables=[],
-        tables=[
-            Table(
-                "t1",
-                "Metrics",
-                [Column("metric"), Column("n", True), Column("mean", True)],
-                [
-                    [text_cell("orchestrator.prefill_ms"), number_cell(123), number_cell(4.5678)],
-                    [text_cell("orchestrator.decode_ms"), number_cell(12), number_cell(None)],
-                    [text_cell("tool.search_ms"), number_cell(3), number_cell(1234.5)],
-                ],
-            )
-        ],
-        footer="made by podium",
+        byline=_byline(manifest, stats),
+        notes=_notes(stats, bad_records),
+        score=_score(stats),
+        facts=_facts(stats),
+        outcomes=segments([(n, n, by_outcome.get(n, 0), number(by_outcome.get(n, 0))) for n in OUTCOMES]),
+        time=segments(parts),
+        time_note="Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time.",
+        tables=[table for table in (_slowest(stats, hrefs), _errors(stats)) if table.rows],
     )
 
 
-def count_outcomes(tasks: Trajectories) -> Counter[str]:
-    at = {name: n for n, name in enumerate(COLUMNS)}
-    counts: Counter[str] = Counter()
-    for row in tasks.rows:
-        if row[at["status"]] != "done":
-            counts[row[at["status"]]] += 1
-        elif row[at["ending"]] != "answered":
-            counts["unanswered"] += 1
-        elif row[at["correct"]] is None:
-            counts["ungraded"] += 1
-        else:
-            counts["correct" if row[at["correct"]] else "wrong"] += 1
-    return counts
+def _byline(manifest: Mapping[str, Any], stats: Mapping[str, Any]) -> list[str]:
+    dataset: Mapping[str, Any] = manifest.get("dataset") or {}
+    orchestrator: Mapping[str, Any] = manifest.get("orchestrator") or {}
+    lines = [f"protocol {stats['run']['protocol'] or 'unknown'}"]
+    if orchestrator.get("model"):
+        lines.append(f"orchestrator {orchestrator['model']}")
+    if dataset.get("path"):
+        name = str(dataset["path"]).rsplit("/", 1)[-1]
+        lines.append(f"{name}, sha256 {str(dataset.get('sha256'))[:8]}")
+    lines.append(f"{number(stats['tasks']['n_ended'])} tasks")
+    if manifest.get("created_ts"):
+        lines.append(str(manifest["created_ts"])[:16].replace("T", " "))
+    return lines
 
 
-def figure_groups(folder: Path) -> list[FigureGroup]:
-    return []
+def _notes(stats: Mapping[str, Any], bad_records: Sequence[BadRecord]) -> list[str]:
+    """What a reader must know before citing a figure of this page."""
+    notes: list[str] = []
+    log, tasks, accounting = stats["log"], stats["tasks"], stats["accounting"]
+    if not log["ended"]:
+        notes.append("The log has no end: the run is still going, or was stopped. The figures are of what is there.")
+    missing = (tasks["n_expected"] or 0) - tasks["n_ended"]
+    if missing > 0:
+        notes.append(
+            f"{number(missing)} of {number(tasks['n_expected'])} tasks have not ended; the score counts them as wrong."
+        )
+    if log["n_problems"]:
+        first = log["problems"][0]
+        notes.append(
+            f"{number(log['n_problems'])} lines of the log were left out, the first of them line {first['line']}: "
+            f"{first['message']}."
+        )
+    if bad_records:
+        record = bad_records[0]
+        notes.append(f"{number(len(bad_records))} task records could not be read; {record.file}: {record.reason}.")
+    if stats["scores"] and stats["scores"]["rejudged"]:
+        notes.append("The run was judged again: the score is by each task's last judgement.")
+    if accounting["n_without_calls"]:
+        notes.append(
+            f"The log holds no calls of {number(accounting['n_without_calls'])} tasks (its level kept them out, or it "
+            "was cut): they are in no figure of time."
+        )
+    share = accounting["unexplained_share"]["p50"]
+    if share is not None and abs(share) > UNEXPLAINED_LIMIT:
+        notes.append(f"At the median {percent(share)} of a task's wall time is not explained by its parts.")
+    return notes
 
 
-def manifest_lines(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(k, str(v)) for k, v in manifest.items()]
+def _score(stats: Mapping[str, Any]) -> Score:
+    scores: Mapping[str, Any] | None = stats["scores"]
+    if not scores or scores["accuracy"] is None:
+        return Score("Accuracy", "–", ["No task has ended yet."])
+    lines: list[str] = []
+    if scores["wilson"]:
+        low, high = scores["wilson"]
+        lines.append(
+            f"95 % interval {low:.1f} to {high:.1f} (Wilson); official half width ±{scores['half_width']:.1f} points"
+        )
+    lines.append(
+        f"{number(scores['n_right'])} right of {number(scores['n'])}, protocol {scores['protocol']}. "
+        f"Counted as wrong: {number(scores['n_unanswered'])} unanswered, {number(scores['n_ungraded'])} ungraded, "
+        f"{number(scores['n_error'])} errors, {number(scores['n_skipped'])} skipped, "
+        f"{number(scores['n_missing'])} not ended."
+    )
+    graded = scores["accuracy_graded"]
+    if graded["value"] is not None and graded["n"] != scores["n"]:
+        lines.append(f"Of the {number(graded['n'])} graded: {graded['value']:.1f} %")
+    official, corrected = scores["calibration_official"], scores["calibration_corrected"]
+    if official["value"] is not None or corrected["value"] is not None:
+        lines.append(
+            f"Calibration error over {number(scores['n_confidence'])} answers: "
+            f"{number(official['value'], 1)} official, {number(corrected['value'], 1)} with every bin counted"
+        )
+    repeats: Mapping[str, Any] | None = scores["repeats"]
+    if repeats:
+        interval = "" if repeats["low"] is None else f", 95 % {repeats['low']:.1f} to {repeats['high']:.1f}"
+        passes = ", ".join(f"pass@{p['k']} {number(p['value'], 1)} %" for p in repeats["pass_at_k"])
+        lines.append(f"{repeats['epochs']} epochs: mean {repeats['mean']:.1f} %{interval}; {passes}")
+    kappa: Mapping[str, Any] | None = scores["agreement"]
+    if kappa:
+        lines.append(
+            f"Two judges over {number(kappa['n'])} answers: agreement {number(kappa['share'], 1)} %, "
+            f"kappa {number(kappa['kappa'], 2)}"
+        )
+    return Score("Accuracy", f"{scores['accuracy']:.1f} %", lines)
+
+
+def _facts(stats: Mapping[str, Any]) -> list[Fact]:
+    run, tasks, costs, metrics = stats["run"], stats["tasks"], stats["costs"], stats["metrics"]
+    total: Mapping[str, Any] = costs["total"]
+    cost_lines: list[str] = []
+    if total["n_unpriced"]:
+        cost_lines.append(f"{number(total['n_unpriced'])} of {number(total['calls'])} calls have no known price")
+    cost_lines += [
+        f"{unit['unit']}: price not known" for unit in costs["units"] if unit["quantity"] and unit["usd"] is None
+    ]
+    if costs["per_correct_usd"] is not None:
+        cost_lines.append(f"{money(costs['per_correct_usd'])} for each right answer")
+    cost = "unknown"
+    if costs["total_usd"] is not None:
+        cost = f"{'≥ ' if costs['at_least'] else ''}{money(costs['total_usd'])}"
+    n_error = tasks["by_status"].get("error", 0)
+    share = stats["accounting"]["unexplained_share"]["p50"]
+    call, task = metrics["orchestrator_call_ms"], metrics["task_duration_ms"]
+    turns = [f"{number(run['turns_per_hour'], 0)} turns/h"] if run["turns_per_hour"] is not None else []
+    if run["orchestrator_output_tokens_per_s"] is not None:
+        turns.append(f"{number(run['orchestrator_output_tokens_per_s'], 0)} orchestrator tokens/s out")
+    facts = [
+        Fact(
+            "Wall time",
+            duration(run["wall_ms"]),
+            f"{number(run['concurrency'])} tasks at once"
+            + (f", {run['n_segments']} segments" if run["n_segments"] > 1 else ""),
+        ),
+        Fact("Throughput", f"{number(run['tasks_per_hour'], 0)} tasks/h", ", ".join(turns)),
+        Fact(
+            "Cost", f"≥ {cost}" if costs["at_least"] and costs["total_usd"] is not None else cost, "; ".join(cost_lines)
+        ),
+        Fact("A task takes", duration(task["p50"]), f"median; p99 {duration(task['p99'])}"),
+        Fact("An orchestrator turn", duration(call["p50"]), f"median; p99 {duration(call['p99'])}"),
+        Fact(
+            "Errors",
+            number(n_error),
+            f"of {number(tasks['n_ended'])} tasks"
+            + (f": {_listing(stats['errors']['tasks'], 'error_type')}" if n_error else ""),
+            "bad" if n_error else "",
+        ),
+        Fact(
+            "Unexplained time",
+            percent(share, 2),
+            "of a task's wall time, at the median",
+            "" if share is None else ("good" if abs(share) <= UNEXPLAINED_LIMIT else "bad"),
+        ),
+    ]
+    if check := _server_check(stats["server_check"]):
+        facts.append(check)
+    return facts
+
+
+def _server_check(found: Mapping[str, Any] | None) -> Fact | None:
+    ratios = {
+        row["name"]: row["ratio"]
+        for row in (found or {}).get("sums", [])
+        if row["name"] in ("queue_ms", "prefill_ms", "decode_ms") and row["ratio"] is not None
+    }
+    if not ratios:
+        return None
+    name, worst = max(ratios.items(), key=lambda item: abs(item[1] - 1))
+    off = abs(worst - 1)
+    detail = f"largest gap between the log's sums and vLLM's own counters ({name.removesuffix('_ms')})"
+    return Fact("Against the server", percent(off), detail, "good" if off <= 0.02 else "warn")
+
+
+def _listing(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    return ", ".join(f"{row[key]} {number(row['n'])}" for row in rows)
+
+
+def _slowest(stats: Mapping[str, Any], hrefs: Mapping[tuple[str, int], str]) -> Table:
+    rows = [
+        [
+            text_cell(task["task_id"], hrefs.get((task["task_id"], task["epoch"]), "")),
+            number_cell(task["duration_ms"], text=duration(task["duration_ms"])),
+            number_cell(task["rounds"]),
+            text_cell(task["why"]),
+        ]
+        for task in stats["slowest_tasks"]
+    ]
+    columns = [Column("task"), Column("time", True), Column("turns", True), Column("why", wide=True)]
+    return Table("slowest", "The slowest tasks", columns, rows)
+
+
+def _errors(stats: Mapping[str, Any]) -> Table:
+    errors = stats["errors"]
+    rows = [
+        [
+            text_cell(where),
+            text_cell(", ".join(str(row[key]) for key in keys if row.get(key) is not None) or None),
+            text_cell(row["error_type"]),
+            number_cell(row["n"]),
+        ]
+        for where, group, keys in (
+            ("task", "tasks", ()),
+            ("model call", "calls", ("role", "provider", "model")),
+            ("tool", "tools", ("tool",)),
+            ("judgement", "judgements", ()),
+        )
+        for row in errors[group]
+    ]
+    columns = [Column("where"), Column("of"), Column("error"), Column("n", True)]
+    return Table("errors", "Errors by type", columns, rows)

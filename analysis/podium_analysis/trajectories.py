@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
-from podium_contracts.records import TaskRecord, record_from_json
+from podium_contracts.records import TaskRecord, record_from_json, task_key
 
+from podium_analysis.load import RunData, TaskRow
 from podium_analysis.scores import outcome_of
 
 CHUNK_BYTES: Final = 256_000
@@ -83,11 +84,12 @@ def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[
 
 
 def write_trajectories(
-    run_dir: Path, folder: Path, *, inline_bytes: int, chunk_bytes: int = CHUNK_BYTES
+    run: RunData, folder: Path, *, inline_bytes: int, chunk_bytes: int = CHUNK_BYTES
 ) -> Trajectories:
-    """Read tasks/ of `run_dir`, keep at most `inline_bytes` of trajectories, write the rest into `folder`.
+    """Read the run's tasks/, keep at most `inline_bytes` of trajectories, write the rest into `folder`.
 
-    `folder` is emptied of earlier chunks first; it is made only when a chunk needs it.
+    `folder` is emptied of earlier chunks first; it is made only when a chunk needs it. A task that the log knows and
+    tasks/ does not gets a row without a trajectory.
     """
     for stale in folder.glob("[0-9]*.js"):
         stale.unlink()
@@ -115,7 +117,9 @@ def write_trajectories(
         pending.clear()
         size = 0
 
-    for record in read_records(run_dir, result.bad):
+    seen: set[tuple[str, int]] = set()
+    for record in read_records(run.folder, result.bad):
+        seen.add((record.task_id, record.epoch))
         chunk = len(result.inline) + len(result.files)
         result.rows.append(_row(record, chunk, len(pending)))
         encoded = _dumps(_trajectory(record))
@@ -124,7 +128,9 @@ def write_trajectories(
         if size >= chunk_bytes:
             flush()
     flush()
-    result.rows.sort(key=lambda row: (row[COLUMNS.index("eid")], row[COLUMNS.index("epoch")]))
+    result.rows += [_bare_row(task) for task in run.tasks() if (task.task_id, task.epoch) not in seen]
+    eid, epoch = COLUMNS.index("eid"), COLUMNS.index("epoch")
+    result.rows.sort(key=lambda row: (row[eid] is None, row[eid] or 0, row[epoch]))
     return result
 
 
@@ -162,6 +168,16 @@ def _row(record: TaskRecord, chunk: int, at: int) -> list[Any]:
         chunk,
         at,
     ]
+
+
+def _bare_row(task: TaskRow) -> list[Any]:
+    known: dict[str, Any] = {
+        "key": task_key(task.task_id, task.epoch),
+        "outcome": outcome_of(task.status, task.ending, task.correct),
+        "tools": [],
+        **{name: getattr(task, name) for name in COLUMNS if name in TaskRow.__dataclass_fields__},
+    }
+    return [known.get(name) for name in COLUMNS]
 
 
 def _trajectory(record: TaskRecord) -> dict[str, Any]:
