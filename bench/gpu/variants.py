@@ -23,26 +23,28 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 # One line a variant: settings of the serve script, then the workloads measured on that one server.
-PODIUM = {
-    "SERVE_MAX_NUM_SEQS": "512",
-    "SERVE_MAX_BATCHED_TOKENS": "16384",
-    "SERVE_API_SERVERS": "4",
-    "SERVE_EXTRA_ARGS": "--scheduling-policy priority",
-}
+# Depth first: tasks in the order they were taken, and no more running at once than leaves room in the KV cache for
+# the prompts of tasks whose tool is at work.
+PODIUM = {"SERVE_SCHEDULING": "priority", "SERVE_MAX_NUM_SEQS": "96"}
 VARIANTS: dict[str, tuple[dict[str, str], list[tuple[str, list[str]]]]] = {
     "default": (
         {},
         [("original layout", ["--layout", "original"]), ("podium layout", ["--layout", "podium"])],
     ),
     "api_servers": ({"SERVE_API_SERVERS": "4"}, [("podium layout", [])]),
-    "priority": ({"SERVE_EXTRA_ARGS": "--scheduling-policy priority"}, [("podium layout", ["--priority"])]),
+    "priority": ({"SERVE_SCHEDULING": "priority"}, [("podium layout", ["--priority"])]),
     "batched_tokens": ({"SERVE_MAX_BATCHED_TOKENS": "16384"}, [("podium layout", [])]),
     "kv_fp8": ({"SERVE_KV_CACHE_DTYPE": "fp8"}, [("podium layout", [])]),
     "kv_offload": ({"SERVE_EXTRA_ARGS": "--kv-offloading-size 96"}, [("podium layout", [])]),
     "no_async": ({"SERVE_ASYNC_SCHEDULING": "false"}, [("podium layout", [])]),
     "no_prefix_cache": ({"SERVE_PREFIX_CACHING": "false"}, [("podium layout", [])]),
     "podium": (PODIUM, [("podium layout", ["--priority"])]),
-    "podium_fp8": ({**PODIUM, "SERVE_KV_CACHE_DTYPE": "fp8"}, [("podium layout", ["--priority"])]),
+    "podium_fp8": (
+        {**PODIUM, "SERVE_MAX_NUM_SEQS": "192", "SERVE_KV_CACHE_DTYPE": "fp8"},
+        [("podium layout", ["--priority"])],
+    ),
+    "podium_original_layout": (PODIUM, [("original layout", ["--priority", "--layout", "original"])]),
+    "few_at_once": ({"SERVE_MAX_NUM_SEQS": "96"}, [("podium layout", [])]),
     "ladder": (
         PODIUM,
         [

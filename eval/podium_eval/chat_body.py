@@ -38,6 +38,8 @@ def render_body(
         body["reasoning_effort"] = quirks.reasoning_effort
     if quirks.chat_template_kwargs:
         body["chat_template_kwargs"] = dict(quirks.chat_template_kwargs)
+    if request.priority is not None and quirks.priority:
+        body["priority"] = request.priority
     if stream:
         body["stream"] = True
         if quirks.stream_usage:

@@ -1,6 +1,7 @@
 """The episode loop: ask, act, record, stop."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ class EpisodeLoop:
         self._counter = counter
         self._settings = settings
         self._tool_choice = tool_choice
+        self._taken = itertools.count()
         self._limits = Limits(
             settings.orchestrator_context_tokens,
             settings.code_context_tokens,
@@ -73,13 +75,15 @@ class EpisodeLoop:
         if (answered := state.answered) is not None:
             await self._toolbox.grade(answered, state, ledger)
             return self._answered(state)
+        # Depth first: a server with an order serves the task taken first, whose prompt is still cached.
+        place = next(self._taken)
         while len(state.turns) < self._settings.max_rounds:
             if stopping():
                 raise Stopped
             state.step = len(state.turns) + 1
             turn = Turn(step=state.step, tool="", status="ok")
             try:
-                said = await self._ask(turn, state, ledger, specs)
+                said = await self._ask(turn, state, ledger, specs, place)
             except Failure as failure:
                 ending: Ending = "context_limit" if failure.error_type == "context_length" else "error"
                 error = None if ending == "context_limit" else failure.error_type
@@ -117,7 +121,7 @@ class EpisodeLoop:
             return Outcome("answered", judgement.error_type or "judge_error", judgement.error_message)
         return Outcome("answered")
 
-    async def _ask(self, turn: Turn, state: TaskState, ledger: Ledger, specs: ToolSpecs) -> ChatResult:
+    async def _ask(self, turn: Turn, state: TaskState, ledger: Ledger, specs: ToolSpecs, place: int) -> ChatResult:
         state.doing = "orchestrator"
         problem = state.task.problem
         most = self._settings.orchestrator_max_tokens
@@ -130,6 +134,7 @@ class EpisodeLoop:
             tool_choice="required" if self._tool_choice == "required" else "auto",
             temperature=self._settings.orchestrator_temperature,
             max_tokens=most,
+            priority=place,
         )
         said = await ledger.ask(self._orchestrator, request, role="orchestrator")
         turn.content, turn.reasoning = said.text or None, said.reasoning

@@ -29,6 +29,11 @@ class ModelSettings(BaseSettings):
     orchestrator_tool_choice: Literal["auto", "required"] = Field(
         default="auto", description="auto, or required: the server holds the orchestrator to a tool call."
     )
+    orchestrator_priority: bool = Field(
+        default=False,
+        description="Ask for tasks in the order they were taken, which keeps their prompts cached; needs "
+        "SERVE_SCHEDULING=priority.",
+    )
     orchestrator_timing: Literal["auto", "server", "client"] = Field(
         default="auto",
         description="server: whole answers with vLLM's metrics; client: streamed; auto: streamed if those are missing.",
@@ -93,10 +98,13 @@ class ModelSettings(BaseSettings):
         default=None, description="Most calls at once to Nebius, where the adaptive limit starts; empty: CONCURRENCY."
     )
     added_keys: dict[str, SecretStr] = Field(
-        default_factory=dict, description="Filled by itself: <NAME>_API_KEY for providers that MODELS_FILE adds."
+        default_factory=dict,
+        exclude=True,
+        description="Filled by itself: <NAME>_API_KEY for providers that MODELS_FILE adds.",
     )
     added_values: dict[str, str] = Field(
         default_factory=dict,
+        exclude=True,
         description="Filled by itself: <NAME>_BASE_URL and <NAME>_CONCURRENCY for providers that MODELS_FILE adds.",
     )
 

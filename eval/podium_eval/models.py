@@ -178,6 +178,8 @@ class _Builder:
         addresses = _addresses(settings.orchestrator_url, "ORCHESTRATOR_URL")
         key = settings.orchestrator_api_key
         quirks = self._table.quirks(provider.name, settings.orchestrator_model)
+        if settings.orchestrator_priority:
+            quirks = replace(quirks, priority=True)
         if settings.orchestrator_tokenizer is not None:
             quirks = replace(quirks, tokenizer=str(settings.orchestrator_tokenizer))
         return self._chat(

@@ -97,6 +97,8 @@ class ChatRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     form: Form | None = None
+    priority: int | None = None
+    """Lower is served first, where the model's row says that its server has an order; elsewhere it is not sent."""
     keep_user_end: bool = True
     """When `user` exceeds the model's context it loses its beginning, and its end stays (False: the reverse)."""
 

@@ -35,6 +35,8 @@ class Quirks:
     stream: Streaming = "free"
     stream_usage: bool = True
     """stream_options.include_usage is taken."""
+    priority: bool = False
+    """vLLM's `priority` is taken: refused unless it serves with --scheduling-policy priority."""
     tokenize: bool = False
     """The server has vLLM's /tokenize and tells max_model_len in /v1/models."""
     reasoning_effort: str | None = None
@@ -153,7 +155,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("temperature", "tools", "tool_choice", "json_schema", "regex", "vision"), bool),
-    **dict.fromkeys(("stream_usage", "tokenize"), bool),
+    **dict.fromkeys(("stream_usage", "tokenize", "priority"), bool),
     **dict.fromkeys(("context_tokens", "max_output_tokens"), int),
     **dict.fromkeys(("reasoning_effort", "tokenizer"), str),
     "chat_template_kwargs": dict,

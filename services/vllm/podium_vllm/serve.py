@@ -58,6 +58,7 @@ def command(settings: ServeSettings, launcher: Launcher) -> list[str]:
         "--max-num-seqs": settings.max_num_seqs,
         "--max-num-batched-tokens": settings.max_batched_tokens,
         "--kv-cache-dtype": settings.kv_cache_dtype,
+        "--scheduling-policy": settings.scheduling,
     }
     for flag, value in optional.items():
         if value is not None and value != "":

@@ -47,6 +47,15 @@ def _switch(value: str) -> bool:
     return words[value.lower()]
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"must be {' or '.join(names)}")
+        return value
+
+    return parse
+
+
 def _setting(default: Any, parse: Callable[[str], Any], description: str) -> Any:
     return field(default=default, metadata={"parse": parse, "description": description})
 
@@ -84,6 +93,11 @@ class ServeSettings:
     )
     async_scheduling: bool | None = _setting(
         None, _switch, "Prepare the next step while the GPU runs this one; empty takes vLLM's default."
+    )
+    scheduling: str = _setting(
+        "",
+        _one_of("fcfs", "priority"),
+        "fcfs or priority; priority serves earlier tasks first when the eval asks so (ORCHESTRATOR_PRIORITY).",
     )
     enforce_eager: bool = _setting(False, _switch, "Start faster without compiling or capturing graphs.")
     api_servers: int | None = _setting(
