@@ -1,0 +1,78 @@
+"""`podium-sandbox serve`: read the settings, set up the log, serve until told to stop."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pythonjsonlogger.json import JsonFormatter
+
+from podium_sandbox import libc
+from podium_sandbox.app import create_app
+from podium_sandbox.settings import SandboxSettings
+from podium_sandbox.supervisor import Supervisor, TooFewWalls
+from podium_sandbox.zygote_process import SandboxBroken
+
+NOT_STARTED = 1
+BAD_SETTINGS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="podium-sandbox", description="Runs Python programs behind walls. Settings: SANDBOX_* variables."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve POST /run, GET /health and GET /metrics")
+    serve.add_argument("--host", help="address (SANDBOX_HOST)")
+    serve.add_argument("--port", type=int, help="port (SANDBOX_PORT)")
+    arguments = parser.parse_args()
+    given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+    try:
+        settings = SandboxSettings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            where = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"SANDBOX_{where}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+        sys.exit(BAD_SETTINGS)
+    _log_to_stderr(settings.log_level)
+    sys.exit(asyncio.run(_serve(settings)))
+
+
+def _log_to_stderr(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields={"asctime": "ts"})
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+async def _serve(settings: SandboxSettings) -> int:
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)  # a program of the same user must not read this process
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: None)  # uvicorn raises what it caught once more after draining
+    supervisor = Supervisor(settings)
+    try:
+        await supervisor.start()
+    except (TooFewWalls, SandboxBroken, OSError) as error:
+        print(error, file=sys.stderr)
+        return NOT_STARTED
+    config = uvicorn.Config(
+        create_app(settings, supervisor),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=settings.drain_s,
+    )
+    try:
+        await uvicorn.Server(config).serve()
+    finally:
+        await supervisor.close()
+    return 0
+
+
+if __name__ == "__main__":
+    main()
