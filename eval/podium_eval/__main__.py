@@ -56,6 +56,10 @@ def _dispatch(command: str, args: list[str]) -> int:
         from podium_eval import data_cli
 
         return data_cli.main(args, dataset=settings.dataset, hub=settings)
+    if command == "probe":
+        from podium_eval import probe
+
+        return uvloop.run(probe.probe(args, settings, Console()))
     raise ConfigError([f"{command} is not there yet"])
 
 
@@ -81,7 +85,7 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
         "--env-file", metavar="FILE", default=None, help="read variables from FILE; the environment wins"
     )
     for name, field in Settings.model_fields.items():
-        if not field.exclude and name != "added_providers":
+        if not field.exclude:
             _option(parser, name, field)
     given = vars(parser.parse_args(args))
     return given, given.pop("env_file")
