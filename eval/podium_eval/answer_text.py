@@ -13,7 +13,8 @@ _CONFIDENCE: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _TAGS: Final = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
-_BOXED: Final = re.compile(r"\\f?boxed\s*\{")
+_BOXED: Final = re.compile(r"\\f?boxed\s?\{")
+_BRACE: Final = re.compile(r"\\[{}\\]|[{}]")
 
 
 def after_thinking(text: str) -> str:
@@ -49,26 +50,23 @@ def tagged_answer(text: str) -> str | None:
     tags = _TAGS.findall(text)
     if tags:
         return _clean(tags[-1])
-    boxes = list(_BOXED.finditer(text))
-    for box in reversed(boxes):
-        inside = _braced(text, box.end())
-        if inside is not None:
-            return _clean(inside)
+    closed = _braces(text)
+    for box in reversed(list(_BOXED.finditer(text))):
+        if box.end() - 1 in closed:
+            return _clean(text[box.end() : closed[box.end() - 1]])
     return None
 
 
-def _braced(text: str, start: int) -> str | None:
-    depth = 1
-    at = start
-    while at < len(text):
-        if text[at] == "\\":
-            at += 2
-            continue
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        if depth == 0:
-            return text[start:at]
-        at += 1
-    return None
+def _braces(text: str) -> dict[int, int]:
+    """Where each opened brace closes, in one pass: an expert's text may be megabytes of them. Escaped ones are text."""
+    opened: list[int] = []
+    closed: dict[int, int] = {}
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif brace[0] == "}" and opened:
+            closed[opened.pop()] = brace.start()
+    return closed
 
 
 def _clean(text: str) -> str | None:
@@ -76,4 +74,6 @@ def _clean(text: str) -> str | None:
     for mark in ("**", "__"):
         if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
             text = text[2:-2].strip()
-    return text.rstrip("*").strip() if text.count("**") % 2 else text or None
+    if text.count("**") % 2:
+        text = text.rstrip("*").strip()
+    return text or None
