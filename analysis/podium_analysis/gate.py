@@ -2,11 +2,13 @@
 
 A limits file (TOML or JSON) holds one table of metrics, each with `min`, `max` or both:
 
-    "orchestrator_prefill_ms.p99" = { max = 500 }
+    "orchestrator.prefill_ms.p99" = { max = 500 }
     "score.accuracy" = { min = 30 }
+    "errors.rate" = { max = 0.01 }
 
-or, which is the same, nested tables. A name is a path into stats.json; `metrics.` may be left out. A metric that is not
-there, or is null, fails its limit: what was not measured was not shown to hold.
+or, which is the same, nested tables. A name is a path into stats.json, or begins with a short form (SHORT); `metrics.`
+may be left out, and the parts of a metric's name may be joined by dots. A metric that is not there, or is null, fails
+its limit: what was not measured was not shown to hold.
 """
 
 import argparse
@@ -27,6 +29,13 @@ from podium_analysis.page import number
 
 Verdict = Literal["pass", "over", "under", "missing"]
 _BOUNDS: Final = frozenset({"min", "max"})
+
+SHORT: Final[Mapping[str, str]] = {
+    # what a name may begin with: what that stands for in stats.json
+    "score.": "scores.",
+    "cost.": "costs.",
+    "unexplained.": "accounting.unexplained_share.",
+}
 
 
 class BadLimits(ValueError):
@@ -77,15 +86,15 @@ def check(limits: Sequence[Limit], stats: Mapping[str, Any]) -> list[Check]:
 
 
 def look_up(stats: Mapping[str, Any], name: str) -> float:
-    """The number at a path of stats.json: as written, under `metrics`, or with the metric's own dots as underscores.
+    """The number that a limit's name means.
 
     Raises:
         LookupError: nothing there, or something that is no number; the message says which.
     """
-    parts = name.split(".")
-    joined = ["_".join(parts[:-1]), parts[-1]] if len(parts) > 2 else parts
+    if name == "errors.rate":
+        return _error_rate(stats)
     found: object = None
-    for path in (parts, ["metrics", *parts], ["metrics", *joined]):
+    for path in _paths(name):
         try:
             found = _walk(stats, path)
         except KeyError:
@@ -98,6 +107,26 @@ def look_up(stats: Mapping[str, Any], name: str) -> float:
     if found is None:
         raise LookupError("not in stats.json, or null there: not measured")
     raise LookupError("is no single number; name one of its fields, such as .p99")
+
+
+def _paths(name: str) -> Iterator[list[str]]:
+    """Where a name may lie in stats.json, the first that exists counts."""
+    long = next((name.replace(short, full, 1) for short, full in SHORT.items() if name.startswith(short)), name)
+    parts = ["p50" if part == "median" else part for part in long.split(".")]
+    yield parts
+    yield ["metrics", *parts]
+    yield ["metrics", "_".join(parts[:-1]), parts[-1]]
+
+
+def _error_rate(stats: Mapping[str, Any]) -> float:
+    """Tasks that ended in an infrastructure error, as a share of 1 of those that ended."""
+    try:
+        ended, failed = stats["tasks"]["n_ended"], stats["tasks"]["by_status"].get("error", 0)
+    except (KeyError, TypeError, AttributeError):
+        raise LookupError("stats.json has no count of tasks") from None
+    if not ended:
+        raise LookupError("no task has ended")
+    return failed / ended
 
 
 def _walk(node: object, path: Sequence[str]) -> object:
