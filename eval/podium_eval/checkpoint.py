@@ -1,5 +1,7 @@
 """A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
 
+import errno
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +12,6 @@ from podium_contracts.records import Turn
 
 from podium_eval.eventlog import LogWriter, repair_tail
 from podium_eval.redact import Redactor
-from podium_eval.store import to_json_bytes
 
 VERSION: Final = 1
 
@@ -42,7 +43,7 @@ class Checkpoints:
         """Queue the turn; returns at once. A disk that is full breaks the log, which stops the run."""
         line = {
             "version": VERSION,
-            "turn": asdict(turn),
+            "turn": turn,
             "active_ms": progress.active_ms,
             "cost_usd": progress.cost_usd,
             "n_unpriced": progress.n_unpriced,
@@ -90,7 +91,7 @@ def _line(value: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(value) + b"\n"
     except orjson.JSONEncodeError:
-        return to_json_bytes(value).replace(b"\n", b"") + b"\n"
+        return json.dumps({**value, "turn": asdict(value["turn"])}).encode() + b"\n"
 
 
 def append_line(path: Path, data: bytes) -> None:
@@ -104,6 +105,6 @@ def append_line(path: Path, data: bytes) -> None:
         size = os.fstat(fd).st_size
         if os.write(fd, data) != len(data):
             os.ftruncate(fd, size)
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(fd)

@@ -3,10 +3,13 @@
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from podium_contracts.events import Breaker, Event, LlmCall, TaskComplete
 
 from podium_eval.clock import Clock
+
+_WINDOW_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -84,17 +87,20 @@ class Meter:
         ended = self.done + sum(self.errors.values())
         return self.finished_cost / ended if ended and self.finished_cost > 0 else None
 
-    def tokens_per_s(self, window_s: float = 60.0) -> tuple[float, float]:
+    def tokens_per_s(self, window_s: float = _WINDOW_S) -> tuple[float, float]:
         """(prompt, completion) tokens a second over the last window."""
         now = self.clock.mono()
-        while self._recent and self._recent[0][0] < now - window_s:
-            self._recent.popleft()
+        self._forget(now - window_s)
         span = max(1.0, min(window_s, now - self.began))
         return sum(p for _, p, _ in self._recent) / span, sum(c for _, _, c in self._recent) / span
 
     def oldest(self, n: int) -> list[InFlight]:
         """The tasks that have run longest."""
         return sorted(self.in_flight.values(), key=lambda task: task.since)[:n]
+
+    def _forget(self, before: float) -> None:
+        while self._recent and self._recent[0][0] < before:
+            self._recent.popleft()
 
     def _call(self, event: LlmCall) -> None:
         self.calls += 1
@@ -106,8 +112,7 @@ class Meter:
             self.spent_usd += event.cost_usd
         elif event.error_type is None:
             self.n_unpriced += 1
-        if len(self._recent) > 4096:
-            self.tokens_per_s()
+        self._forget(self.clock.mono() - _WINDOW_S)
 
     def _task(self, event: TaskComplete) -> None:
         self.last_finish = self.clock.mono()

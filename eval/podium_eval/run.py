@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import sys
@@ -26,8 +27,8 @@ from podium_eval.discard import Discard
 from podium_eval.episode import EpisodeLoop
 from podium_eval.eventlog import EventLog, LogBroken, LogWriter
 from podium_eval.grading import BadPrompt, judge_template
-from podium_eval.judge import JudgeGrader
 from podium_eval.hub import load_dataset
+from podium_eval.judge import JudgeGrader
 from podium_eval.manifest import Manifest, OtherRun, changed_prompts, next_segment, open_manifest
 from podium_eval.meter import Meter
 from podium_eval.models import Models, build_models
@@ -244,6 +245,10 @@ class _Segment:
         logger.propagate = False
         logger.handlers[:] = [writer, console]
         writer.start()
+        # What imports made stays for good: full collections need not walk it while hundreds of tasks run.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         try:
             return await self._logged(writer)
         finally:

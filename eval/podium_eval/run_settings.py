@@ -43,6 +43,10 @@ class RunSettings(BaseSettings):
     )
 
     concurrency: PositiveInt = Field(default=64, description="Tasks in flight at once.")
+    ramp_ms: NonNegativeFloat = Field(
+        default=1.5,
+        description="Between the starts of the first tasks, ms: hundreds started at once would go on in lockstep.",
+    )
     max_rounds: PositiveInt = Field(default=50, description="Turns of the orchestrator before a task ends unanswered.")
     task_timeout_s: PositiveFloat = Field(
         default=7200.0,

@@ -87,7 +87,7 @@ class Runner:
         """Return when every task has ended or the run has stopped; what stopped it is in the Stop."""
         async with asyncio.TaskGroup() as group:
             workers = [
-                group.create_task(self._work(), name=f"worker-{n}")
+                group.create_task(self._work(n), name=f"worker-{n}")
                 for n in range(min(self._settings.concurrency, len(self._waiting)))
             ]
             beat = group.create_task(self._reporter.beat(), name="heartbeat")
@@ -104,7 +104,10 @@ class Runner:
         for worker in workers:
             worker.cancel()
 
-    async def _work(self) -> None:
+    async def _work(self, number: int) -> None:
+        # Calls that begin together are answered together, and a loop that reads 512 answers before it sends the first
+        # next request keeps them together: each wave would take the whole batch's time longer.
+        await asyncio.sleep(number * self._settings.ramp_ms / 1000)
         while self._waiting and self._may_take():
             task = self._waiting.popleft()
             try:

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class RunFolder:
         Raises:
             OSError: the disk is full, or the folder is gone. No half file stays.
         """
-        write_atomically(self.tasks / f"{record.key}.json", self._redactor.data(to_json_bytes(record.to_json())))
+        write_atomically(self.tasks / f"{record.key}.json", self._redactor.data(to_json_bytes(record)))
 
     async def save(self, record: TaskRecord) -> None:
         """write_record in a file thread; on return the record is on the disk, also when the caller was cancelled."""
@@ -144,11 +144,12 @@ class RunFolder:
 
 
 def to_json_bytes(value: Any) -> bytes:
-    """Indented JSON with a last newline; text that UTF-8 cannot hold is escaped."""
+    """A dataclass or plain value as indented JSON with a last newline; text that UTF-8 cannot hold is escaped."""
     try:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
-        return (json.dumps(value, indent=2, default=str) + "\n").encode()
+        plain: Any = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        return (json.dumps(plain, indent=2, default=str) + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
