@@ -192,12 +192,13 @@ def report(outcome: Outcome, concurrency: int, latency_s: float, goals: bool) ->
     calls = outcome.chat_requests
     print(f"{outcome.tasks} tasks, {concurrency} at once, {CALLS} calls of {latency_s:g} s each")
     print(
-        f"  ideal {ideal:.1f} s, wall {outcome.wall_s:.2f} s ({outcome.wall_s / ideal:.3f} of ideal), done {outcome.done}"
+        f"  ideal {ideal:.1f} s, wall {outcome.wall_s:.2f} s, {outcome.wall_s / ideal:.3f} of it; done {outcome.done}"
     )
     if mean is not None and share is not None:
         print(f"  mean calls in flight in the steady part {mean:.0f} ({share:.1%} of {concurrency})")
     print(
-        f"  CPU {outcome.cpu_s:.2f} s, {outcome.cpu_s / calls * 1000:.2f} ms a model call ({calls} calls, start included)"
+        f"  CPU {outcome.cpu_s:.2f} s, {outcome.cpu_s / calls * 1000:.2f} ms a model call "
+        f"({calls} calls; Python's start included)"
     )
     print(f"  memory at most {outcome.rss_mb:.0f} MB, open files at most {outcome.fds}")
     if not goals:
@@ -230,7 +231,8 @@ def soak(folder: Path, tasks: int, concurrency: int, latency_s: float, figure: P
     first = statistics.fmean(y for x, y in settled if x < 4000)
     last = statistics.fmean(y for x, y in settled if x > tasks - 2000)
     print(
-        f"  memory: {first:.0f} MB over tasks 2,000-4,000, {last:.0f} MB over the last 2,000; {slope:+.2f} MB a 1,000 tasks"
+        f"  memory: {first:.0f} MB over tasks 2,000-4,000, {last:.0f} MB over the last 2,000; "
+        f"{slope:+.2f} MB a 1,000 tasks"
     )
     draw(points, tasks, figure)
     return True

@@ -60,6 +60,10 @@ def _dispatch(command: str, args: list[str]) -> int:
         from podium_eval import probe
 
         return uvloop.run(probe.probe(args, settings, Console()))
+    if command == "probe":
+        from podium_eval import probe
+
+        return uvloop.run(probe.probe(args, settings, Console()))
     raise ConfigError([f"{command} is not there yet"])
 
 
@@ -77,7 +81,7 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
     """Every setting as an option of the same name; only those that were given."""
     parser = argparse.ArgumentParser(
         prog=f"podium-eval {command}",
-        description=f"{_COMMANDS[command].capitalize()}. Every option is also an environment variable: --run-id is RUN_ID.",
+        description=f"{_COMMANDS[command].capitalize()}. Every option is a variable too: --run-id is RUN_ID.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

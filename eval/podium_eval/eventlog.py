@@ -133,7 +133,7 @@ class _Lines:
 
 
 class LogWriter(logging.Handler):
-    """The one writer. As a stdlib handler it takes ordinary records for eval.log; `put_job` orders file work behind them.
+    """The one writer. A stdlib handler: ordinary records go to eval.log; `put_job` orders file work behind them.
 
     on_failure is called once, in the writer's thread, when a write fails; from then on everything is dropped and
     flush raises LogBroken.

@@ -1,4 +1,4 @@
-"""One JSON service of our own over a shared HTTP session: attempts, time limits, and a gate that holds callers while it is down."""
+"""One JSON service of our own over a shared HTTP session: attempts, time limits, and a gate for when it is down."""
 
 import time
 from collections.abc import Mapping
@@ -35,8 +35,9 @@ class Gate(Protocol):
 class HttpService:
     """POSTs JSON to one path.
 
-    A refused or cut connection, or a time limit, tells the gate, which then holds every caller until the service is back; it, 429, 503
-    and other 5xx are tried again up to `attempts` times, after Retry-After where it is given.
+    A refused or cut connection, or a time limit, tells the gate, which then holds every caller until the service is
+    back. A connection's failure, 429, 503 and other 5xx are tried again up to `attempts` times, after Retry-After where
+    it is given.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""run.json: what a run is made of. Written at its first start; later segments add themselves and may not change what it asks."""
+"""run.json: what a run is made of. Later segments add themselves, and may not change what the run asks."""
 
 import importlib.metadata
 import json

@@ -25,7 +25,7 @@ class InFlight:
 
 @dataclass(slots=True)
 class Meter:
-    """total: tasks of this segment. before: finished in earlier segments. spent_usd: known prices only, all segments."""
+    """total: tasks of this segment. before: finished in earlier ones. spent_usd: known prices only, all segments."""
 
     clock: Clock
     total: int

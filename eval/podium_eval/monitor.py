@@ -22,7 +22,8 @@ def monitor_line(meter: Meter, wall: float) -> str:
     )
     down = "".join(f" down={service}({state})" for service, state in sorted(meter.breakers.items()))
     return (
-        f"{iso(wall)} done={meter.before + meter.finished}/{meter.before + meter.total} in_flight={len(meter.in_flight)} "
+        f"{iso(wall)} done={meter.before + meter.finished}/{meter.before + meter.total} "
+        f"in_flight={len(meter.in_flight)} "
         f"errors={errors} tokens_per_s={prompt:.0f}in/{completion:.0f}out cost_usd={cost} "
         f"elapsed={clock_text(meter.elapsed_s)} eta={clock_text(meter.eta_s)}{down}"
     )

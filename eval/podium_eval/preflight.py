@@ -172,7 +172,8 @@ async def _served(subject: Subject) -> str | Finding:
             return Finding(
                 "orchestrator is served",
                 "failed",
-                f"{address} serves {', '.join(names) or 'nothing'}, not ORCHESTRATOR_MODEL={subject.orchestrator_model}",
+                f"{address} serves {', '.join(names) or 'nothing'}, "
+                f"not ORCHESTRATOR_MODEL={subject.orchestrator_model}",
             )
         said.append(url.strip())
     return f"{subject.orchestrator_model} at {', '.join(said)}"
@@ -202,7 +203,8 @@ async def _calls_tools(subject: Subject) -> str | Finding:
         return Finding(
             item,
             "warning",
-            "no per-request metrics in the answer: turns are timed by streaming; start vLLM with --enable-per-request-metrics",
+            "no per-request metrics in the answer: turns are timed by streaming; "
+            "start vLLM with --enable-per-request-metrics",
         )
     return f"{said.tool_calls[0].name}, {metrics}"
 

@@ -64,9 +64,10 @@ def heartbeat_line(meter: Meter, concurrency: int) -> str:
     )
     more = len(meter.in_flight) - len(shown)
     waiting = "".join(f"; {service} is down ({state})" for service, state in sorted(meter.breakers.items()))
+    rest = f" and {more} more" if more > 0 else ""
     return (
         f"[HEARTBEAT] nothing finished for {clock_text(now - meter.last_finish)}; in flight {len(meter.in_flight)}, "
-        f"left {meter.left}{waiting}; {'last' if tail else 'oldest'}: {names or 'none'}{f' and {more} more' if more > 0 else ''}"
+        f"left {meter.left}{waiting}; {'last' if tail else 'oldest'}: {names or 'none'}{rest}"
     )
 
 

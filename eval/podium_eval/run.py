@@ -1,4 +1,4 @@
-"""Puts a run together from its settings, runs it, and says how it ended. Exit status: 0 all graded, 1 not all, 2 bad configuration."""
+"""Puts a run together from its settings, runs it, and says how it ended. 0: all graded, 1: not all."""
 
 import asyncio
 import errno
@@ -26,9 +26,9 @@ from podium_eval.dataset import Dataset
 from podium_eval.discard import Discard
 from podium_eval.episode import EpisodeLoop
 from podium_eval.eventlog import EventLog, LogBroken, LogWriter
-from podium_eval.grading import BadPrompt, judge_template
+from podium_eval.grading import build_grader
 from podium_eval.hub import load_dataset
-from podium_eval.judge import JudgeGrader
+from podium_eval.judge_prompt import BadPrompt
 from podium_eval.manifest import Manifest, OtherRun, changed_prompts, next_segment, open_manifest
 from podium_eval.meter import Meter
 from podium_eval.models import Models, build_models
@@ -233,7 +233,6 @@ class _Segment:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        settings = self.settings
 
         def broken(error: OSError) -> None:
             loop.call_soon_threadsafe(self._disk_failed, error)
@@ -428,10 +427,9 @@ class _Segment:
         counter = models.orchestrator_tokens
         limits = replace(breaker_limits(settings), threshold=2)
         try:
-            template = judge_template(settings.protocol, settings.prompts_dir)
+            grader = build_grader(settings, models.judge, sink, clock)
         except BadPrompt as error:
             raise ConfigError([str(error)]) from error
-        grader = JudgeGrader(settings.protocol, models.judge, template, settings.judging, sink, clock)
         session = models.pool.session
         toolbox = Toolbox(
             experts=models.experts,

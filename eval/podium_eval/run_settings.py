@@ -21,7 +21,7 @@ class RunSettings(BaseSettings):
     runs_dir: Path = Field(default=Path("runs"), description="Folder that holds one folder a run.")
     run_id: str | None = Field(
         default=None,
-        description="The run's name, and its folder's; an existing one is resumed. Empty: a new name from the UTC time.",
+        description="The run's name and folder; one that exists is resumed. Empty: a new name from the UTC time.",
     )
 
     protocol: Protocol = Field(default="hle", description="How answers are graded: hle or toolorchestra.")
@@ -39,7 +39,7 @@ class RunSettings(BaseSettings):
     answer_type: str | None = Field(default=None, description="Only questions of this answer_type.")
     image_questions: Literal["skip", "refuse", "text"] = Field(
         default="skip",
-        description="A question with an image and no expert that can see: skip it, refuse the run, or ask its text only.",
+        description="Questions with an image when no answer expert sees: skip, refuse the run, or ask their text only.",
     )
 
     concurrency: PositiveInt = Field(default=64, description="Tasks in flight at once.")
@@ -54,7 +54,7 @@ class RunSettings(BaseSettings):
     )
     max_tool_failures: PositiveInt = Field(
         default=5,
-        description="Infrastructure failures of tools in a row after which a task ends as an error (a resume retries it).",
+        description="Infrastructure failures of tools in a row after which a task ends as an error.",
     )
     auth_failures: PositiveInt = Field(
         default=5, description="Refused keys in a row of one provider after which the run stops."
@@ -79,7 +79,7 @@ class RunSettings(BaseSettings):
     )
     tool_model_aliases: dict[str, str] = Field(
         default_factory=dict,
-        description='JSON object: model names that TOOLS_FILE uses, each with the alias it means, {"gpt-5": "answer-1"}.',
+        description='JSON object of names that TOOLS_FILE uses and the alias each means: {"gpt-5": "answer-1"}.',
     )
     orchestrator_context_tokens: PositiveInt = Field(
         default=27_000, description="Tokens of problem and knowledge in an orchestrator turn."
@@ -92,7 +92,7 @@ class RunSettings(BaseSettings):
         default=0.8,
         gt=0,
         le=1,
-        description="A full context is cut from the left to this share of its limit, so the next turns share their prefix.",
+        description="A full context is cut from the left to this share of its limit: later turns share a prefix.",
     )
     answer_max_words: PositiveInt = Field(default=500, description="A longer extracted answer counts as no answer.")
     orchestrator_max_tokens: PositiveInt = Field(
@@ -104,7 +104,7 @@ class RunSettings(BaseSettings):
 
     expert_form: Literal["prompt", "structured"] = Field(
         default="prompt",
-        description="How queries and answers get their form: asked in the prompt alone, or held to it by the server too.",
+        description="How queries and answers get their form: by the prompt alone, or held to it by the server too.",
     )
     query_max_tokens: PositiveInt | None = Field(
         default=None,
@@ -136,10 +136,7 @@ class RunSettings(BaseSettings):
 
     log_level: str = Field(
         default="PROFILE",
-        description="Least level in events.jsonl: DEBUG, PROFILE, USER_JUDGE, INFO, WARNING or ERROR. Analysis needs PROFILE.",
-    )
-    record_prompts: bool = Field(
-        default=False, description="Keep each turn's full prompt in eval's debug file prompts.jsonl."
+        description="Least level in events.jsonl: DEBUG, PROFILE (analysis needs it), USER_JUDGE, INFO, WARNING, ERROR.",
     )
     progress: Literal["auto", "live", "lines"] = Field(
         default="auto", description="Live bar or lines; auto: the bar on a terminal."

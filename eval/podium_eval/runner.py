@@ -114,7 +114,7 @@ class Runner:
                 await self._play(task)
             except OSError as error:
                 self.disk_failed(error)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, the run must say so and stop)
                 _log.exception("task %s could not be recorded", task.question.id)
                 self._stop.request("internal", f"task {task.question.id!r}: {error!r}", "now")
 
@@ -182,7 +182,7 @@ class Runner:
                     )
             except Stopped:
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (a bug in one task is that task's error)
                 if isinstance(error, TimeoutError) and deadline.expired():
                     outcome = self._episodes.unanswered("time_limit", state)
                 else:
@@ -294,7 +294,7 @@ class Runner:
 
 
 def _second_chance(record: TaskRecord) -> Progress:
-    """Where a task that ended in an error goes on: behind its last turn that worked, or afresh after a time limit or a bug."""
+    """Where a task that ended in an error goes on: behind its last good turn; after a time limit or a bug, afresh."""
     progress = Progress(
         cost_usd=record.cost_usd,
         n_unpriced=record.n_unpriced,

@@ -127,7 +127,7 @@ def _tool(
         model: dict[str, Any] = properties["model"]
     except (KeyError, TypeError) as error:
         raise PromptError(
-            f"{where}: needs function.name and function.parameters.properties.model, as OpenAI's function tools have them"
+            f"{where}: needs function.name and function.parameters.properties.model, as OpenAI's function tools do"
         ) from error
     if name not in TOOLS:
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
