@@ -99,6 +99,19 @@ class Counters:
     generation_tokens: int = 0
     retrieval_requests: int = 0
 
+    def add(self, event: Event) -> None:
+        """What the services counted for a call that has ended."""
+        if isinstance(event, LlmCall) and event.role == "orchestrator":
+            self.queue_s += (event.queue_ms or 0.0) / 1e3
+            self.prefill_s += (event.prefill_ms or 0.0) / 1e3
+            self.decode_s += (event.decode_ms or 0.0) / 1e3
+            self.requests += 1
+            self.prompt_tokens += event.prompt_tokens or 0
+            self.cached_tokens += event.cached_tokens or 0
+            self.generation_tokens += event.completion_tokens or 0
+        elif isinstance(event, ToolCall) and event.retrieval_ms is not None:
+            self.retrieval_requests += 1
+
     def reset(self) -> None:
         """What a restarted server does."""
         self.__init__()
@@ -169,13 +182,6 @@ class Simulation:
             retry = 1000.0 * rng.random() if rng.random() < 0.01 else 0.0
             duration = queue + prefill + decode + overhead
             now += retry + duration
-            self.counters.queue_s += queue / 1e3
-            self.counters.prefill_s += prefill / 1e3
-            self.counters.decode_s += decode / 1e3
-            self.counters.requests += 1
-            self.counters.prompt_tokens += prompt
-            self.counters.cached_tokens += cached
-            self.counters.generation_tokens += completion
             yield now, LlmCall(
                 **ids, step=step, role="orchestrator", provider="vllm", model=ORCHESTRATOR, server=SERVER,
                 duration_ms=round(duration, 3), queue_ms=round(queue, 3), prefill_ms=round(prefill, 3),
@@ -248,7 +254,6 @@ class Simulation:
                     web = rng.uniform(800, 9000) if rng.random() < 0.02 else None
                     retrieval = r_queue + r_encode + r_search + rng.uniform(2, 6) + (web or 0.0)
                     now += retrieval
-                    self.counters.retrieval_requests += 1
                     found, new = rng.randint(0, 10), rng.randint(0, 5)
                     tool_fields |= {
                         "retrieval_ms": round(retrieval, 3), "retrieval_queue_ms": round(r_queue, 3),
@@ -462,6 +467,7 @@ class Simulation:
                     waiting=3,
                 )))  # fmt: skip
             log.write(self.line(now, event))
+            self.counters.add(event)
             if isinstance(event, TaskComplete):
                 self.totals.tasks += 1
                 ended += 1

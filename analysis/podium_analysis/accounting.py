@@ -1,7 +1,7 @@
 """Where a task's time went: the sum of its parts beside its wall time, so that no second goes missing unseen.
 
-Parts do not overlap. A task's events count when they belong to the attempt that its last task_complete tells of: what an
-earlier attempt did, or a turn that a crash cut off and the resume repeated, is left out, as it is of duration_ms.
+Parts do not overlap. A task's events count when they belong to the attempt that its last task_complete tells of. What
+an earlier attempt did, or a turn that a crash cut off and the resume repeated, is left out, as it is of duration_ms.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from podium_analysis.statistics import summarise
 _TURN = "type = 'llm_call' AND role = 'orchestrator'"
 _TIMED = "queue_ms IS NOT NULL AND prefill_ms IS NOT NULL AND decode_ms IS NOT NULL"
 _TOOL = "type = 'tool_call'"
+_SEARCH = f"{_TOOL} AND tool = 'search'"
+_WEB = "least(coalesce(web_ms, 0), coalesce(retrieval_ms, 0))"
 
 PARTS: Final[dict[str, tuple[str, str]]] = {
     "client_wait_ms": ("client wait", f"CASE WHEN {_TURN} THEN wait_ms END"),
@@ -30,13 +32,10 @@ PARTS: Final[dict[str, tuple[str, str]]] = {
     "untimed_ms": ("untimed turns", f"CASE WHEN {_TURN} AND NOT ({_TIMED}) THEN duration_ms END"),
     "search_query_ms": (
         "search: query",
-        f"CASE WHEN {_TOOL} AND tool = 'search' THEN coalesce(query_ms, expert_ms) END",
+        f"CASE WHEN {_SEARCH} THEN coalesce(query_ms, expert_ms) END",
     ),
-    "search_retrieval_ms": (
-        "search: retrieval",
-        f"CASE WHEN {_TOOL} AND tool = 'search' THEN retrieval_ms - least(coalesce(web_ms, 0), retrieval_ms) END",
-    ),
-    "search_web_ms": ("search: web", f"CASE WHEN {_TOOL} AND tool = 'search' THEN least(web_ms, retrieval_ms) END"),
+    "search_retrieval_ms": ("search: retrieval", f"CASE WHEN {_SEARCH} THEN retrieval_ms - {_WEB} END"),
+    "search_web_ms": ("search: web", f"CASE WHEN {_SEARCH} THEN {_WEB} END"),
     "reasoning_expert_ms": (
         "reasoning: expert",
         f"CASE WHEN {_TOOL} AND tool = 'enhance_reasoning' THEN expert_ms END",
@@ -80,7 +79,8 @@ def prepare(run: RunData) -> None:
             SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, resumed_at_step FROM events
             WHERE type = 'task_start'
               AND (task_id, coalesce(epoch, 1)) IN (
-                SELECT (task_id, coalesce(epoch, 1)) FROM events WHERE type = 'task_start' GROUP BY ALL HAVING count(*) > 1)
+                SELECT (task_id, coalesce(epoch, 1)) FROM events WHERE type = 'task_start'
+                GROUP BY ALL HAVING count(*) > 1)
         )
         SELECT DISTINCT e.rowid AS place FROM events e JOIN starts s
           ON e.task_id = s.task_id AND coalesce(e.epoch, 1) = s.epoch AND e.rowid < s.place
@@ -96,7 +96,8 @@ def prepare(run: RunData) -> None:
         f"""
         CREATE OR REPLACE TEMP VIEW counted AS
         SELECT *, CASE WHEN {_TOOL} THEN total_ms - ({tool_parts}) ELSE 0 END AS tool_rest_ms
-        FROM (SELECT task_id, coalesce(epoch, 1) AS epoch, step, type, role, tool, duration_total_ms AS total_ms, {parts}
+        FROM (SELECT task_id, coalesce(epoch, 1) AS epoch, step, type, role, tool,
+                     duration_total_ms AS total_ms, {parts}
               FROM events WHERE type IN ('llm_call', 'tool_call') AND task_id IS NOT NULL {keep}) e
         """
     )

@@ -1,8 +1,8 @@
 """Intervals of percentiles: the percentile bootstrap in its exact form, without resampling.
 
 A bootstrap resample's r-th smallest value is at most the k-th smallest of the data with probability
-P(Binomial(n, k/n) >= r) = I_{k/n}(r, n - r + 1), the regularised incomplete beta function. So the interval that infinitely
-many resamples would give lies between two order statistics whose ranks follow from its inverse.
+P(Binomial(n, k/n) >= r) = I_{k/n}(r, n - r + 1), the regularised incomplete beta function. So the interval that
+infinitely many resamples would give lies between two order statistics whose ranks follow from its inverse.
 
 It treats values as independent. Calls of one task are not quite, so intervals of calls are somewhat too narrow.
 """

@@ -54,7 +54,8 @@ def choice_statistics(run: RunData) -> dict[str, Any]:
             {"tools": [tool for tool in opening if tool is not None], "n": n}
             for opening, n in run.rows(
                 "SELECT opening, count(*) AS n FROM ("
-                f"SELECT list(tool ORDER BY nth) AS opening FROM tool_order WHERE nth <= {OPENING} GROUP BY task_id, epoch"
+                f"SELECT list(tool ORDER BY nth) AS opening FROM tool_order WHERE nth <= {OPENING} "
+                "GROUP BY task_id, epoch"
                 ") GROUP BY opening ORDER BY n DESC, opening LIMIT 20"
             )
         ],

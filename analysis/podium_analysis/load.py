@@ -49,7 +49,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task by its last task_complete. superseded: earlier ones, of attempts that ended in an error or were repeated."""
+    """A task by its last task_complete. superseded: earlier ones, of attempts that failed or were repeated."""
 
     task: int
     """Its index in the tables: events.task."""
@@ -102,6 +102,7 @@ class RunData:
         self.log_bytes = log_bytes
         self.segments = tuple(segments)
         self._scratch = scratch
+        self._tasks: tuple[TaskRow, ...] | None = None
 
     @property
     def run_id(self) -> str:
@@ -123,19 +124,20 @@ class RunData:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The result of a query as tuples. For small results."""
-        return cast(list[tuple[Any, ...]], self.db.execute(sql, list(parameters)).fetchall())
+        return self.db.execute(sql, list(parameters)).fetchall()
 
     def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, npt.NDArray[Any]]:
         """The result of a query as arrays by column name; a NULL is NaN in a DOUBLE column. Cast what may be NULL."""
         raw = self.db.execute(sql, list(parameters)).fetchnumpy()
         return {name: _plain(column) for name, column in raw.items()}
 
-    def tasks(self) -> list[TaskRow]:
-        """Every task that has ended, by its last ending, in the order of eid and epoch."""
-        names = ", ".join(TaskRow.__dataclass_fields__)
-        return [
-            TaskRow(*row) for row in self.rows(f"SELECT {names} FROM final ORDER BY eid NULLS LAST, task_id, epoch")
-        ]
+    def tasks(self) -> Sequence[TaskRow]:
+        """Every task that has ended, by its last ending, in the order of eid, id and epoch."""
+        if self._tasks is None:
+            names = ", ".join(TaskRow.__dataclass_fields__)
+            rows = self.rows(f"SELECT {names} FROM final ORDER BY eid NULLS LAST, task_id, epoch")
+            self._tasks = tuple(TaskRow(*row) for row in rows)
+        return self._tasks
 
     def events(self, *types: str) -> Iterator[dict[str, Any]]:
         """The log's own objects, line by line, of the given types (all by default); bad lines are passed over.

@@ -1,6 +1,6 @@
 """Values in order, to take ranks and counts from: in memory, or sorted on disk when there are too many."""
 
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import duckdb
 import numpy as np
@@ -91,7 +91,7 @@ class RankedTable:
         return np.array(self._rows(f"SELECT {counts} FROM {self.table} WHERE {stretch}")[0], dtype=np.int64)
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return cast(list[tuple[Any, ...]], self.db.execute(sql).fetchall())
+        return self.db.execute(sql).fetchall()
 
 
 def _numbers(values: list[int]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from podium_analysis.load import RunData
 
@@ -43,7 +43,7 @@ def server_check(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, A
         at = sample.get("mono_ms")
         if not isinstance(vllm, dict) or not isinstance(at, int | float):
             continue
-        counters: dict[str, Any] = vllm
+        counters = cast(dict[str, Any], vllm)
         number = int(sample.get("segment") or 1)
         if number != segment:
             segment, last = number, {}
@@ -68,8 +68,9 @@ def server_check(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, A
         for w in windows.values()
     )
     server = run.rows(
-        "SELECT server, count(*) AS n FROM events WHERE type = 'llm_call' AND role = 'orchestrator' AND server IS NOT NULL "
-        "GROUP BY server ORDER BY n DESC LIMIT 1"
+        "SELECT server, count(*) AS n FROM events "
+        "WHERE type = 'llm_call' AND role = 'orchestrator' AND server IS NOT NULL GROUP BY server "
+        "ORDER BY n DESC LIMIT 1"
     )
     address = str(server[0][0]) if server else None
     sums = ", ".join(sql for _, sql, _ in PAIRS.values())

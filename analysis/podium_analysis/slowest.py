@@ -64,7 +64,8 @@ def _longest(run: RunData, task_id: str, epoch: int) -> dict[str, Any] | None:
     rows = run.rows(
         """
         SELECT CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
-               step, model, alias, status, error_type, CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
+               step, model, alias, status, error_type,
+               CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
         FROM events
         WHERE task_id = ? AND coalesce(epoch, 1) = ?
           AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))

@@ -23,7 +23,7 @@ CELLS: Final = 8_000_000
 """Values fetched at once."""
 
 Groups = dict[str, dict[Hashable, Ranked]]
-"""Grouping -> key -> values. Keys: of by_status (status,), of by_tool_model (tool, provider, model), of by_step (step,)."""
+"""Grouping -> key -> values. Keys: by_status (status,), by_tool_model (tool, provider, model), by_step (step,)."""
 
 
 def summarise(ranked: Ranked, *, intervals: bool = True) -> dict[str, Any]:

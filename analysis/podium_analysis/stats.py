@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,12 +13,14 @@ import orjson
 
 from podium_analysis import bootstrap
 from podium_analysis.accounting import accounting_statistics, accounts, prepare, time_statistics
-from podium_analysis.agreement import agreement
+from podium_analysis.answer_models import answer_models
 from podium_analysis.choices import choice_statistics
+from podium_analysis.context_latency import context_latency
 from podium_analysis.costs import costs
+from podium_analysis.grades import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
 from podium_analysis.load import RunData, TaskRow
 from podium_analysis.metrics import METRICS
-from podium_analysis.scores import Sample, outcome_of, repeats, score
+from podium_analysis.scores import Sample, outcome_of, score
 from podium_analysis.server_check import server_check
 from podium_analysis.slowest import slowest_tasks
 from podium_analysis.statistics import IN_MEMORY, metric_statistics
@@ -65,6 +67,8 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
         "errors": error_statistics(run),
         "server_check": server_check(run, samples),
         "timeline": timeline(run, samples),
+        "context_latency": context_latency(run),
+        "answer_models": answer_models(run),
     }
 
 
@@ -97,7 +101,7 @@ def _log(run: RunData) -> dict[str, Any]:
     }
 
 
-def _run(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any]:
+def _run(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) -> dict[str, Any]:
     hours = run.wall_ms / 3_600_000
     turns, output = run.rows(
         "SELECT count(*), sum(completion_tokens)::BIGINT FROM events WHERE type = 'llm_call' AND role = 'orchestrator' "
@@ -117,7 +121,7 @@ def _run(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[s
     }
 
 
-def _tasks(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any]:
+def _tasks(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) -> dict[str, Any]:
     by_status: dict[str, int] = defaultdict(int)
     by_ending: dict[str, int] = defaultdict(int)
     by_outcome: dict[str, int] = defaultdict(int)
@@ -138,35 +142,36 @@ def _tasks(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict
     }
 
 
-def _scores(run: RunData, start: Mapping[str, Any], tasks: list[TaskRow]) -> dict[str, Any] | None:
-    """By the records where the run was rejudged (events tell of the run's own judge), else by the log."""
+def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) -> dict[str, Any] | None:
+    """By the log; where the run was rejudged by the grades that the records hold now, with every judge's own beside."""
     if not tasks:
         return None
-    graded = {(task.task_id, task.epoch): (task.status, task.ending, task.correct, task.confidence) for task in tasks}
-    pairs: list[tuple[bool | None, bool | None]] = []
+    samples = run_samples(run)
+    total = n_tasks(run)
+    n_total = None if total is None else max(total, len(samples))
     rejudged = bool(run.rows("SELECT count(*) FROM events WHERE type = 'judge' AND rejudge")[0][0])
+    judges: list[JudgeScore] = []
     if rejudged:
-        for record in run.records():
-            if (record.task_id, record.epoch) in graded:
-                graded[record.task_id, record.epoch] = (record.status, record.ending, record.correct, record.confidence)
-            asked = [judgement for judgement in record.judgements if judgement.method != "unanswered"]
-            if len(asked) > 1:
-                pairs.append((asked[0].correct, asked[-1].correct))
-    samples = [
-        Sample(task_id, epoch, outcome_of(status, ending, correct), confidence)
-        for (task_id, epoch), (status, ending, correct, confidence) in graded.items()
-    ]
-    expected: int | None = start["n_tasks"]
-    n_total = max(expected or 0, len(samples))
-    epochs = max((sample.epoch for sample in samples), default=1)
+        records = list(run.records())
+        judges = judge_scores(records, n_total)
+        now = {
+            (record.task_id, record.epoch): Sample(
+                record.task_id,
+                record.epoch,
+                outcome_of(record.status, record.ending, record.correct),
+                record.confidence,
+            )
+            for record in records
+        }
+        samples = [now.get((sample.task_id, sample.epoch), sample) for sample in samples]
+    repeated = run_repeats(run)
     return {
         "protocol": start["protocol"] or run.manifest.get("protocol"),
         "rejudged": rejudged,
         **asdict(score(samples, n_total)),
-        "repeats": asdict(repeats(samples, epochs, len({sample.task_id for sample in samples})))
-        if epochs > 1
-        else None,
-        "agreement": asdict(agreement(pairs)) if pairs else None,
+        "repeats": asdict(repeated) if repeated else None,
+        "agreement": asdict(judges[-1].against_own) if judges and judges[-1].against_own else None,
+        "judges": [asdict(judge) for judge in judges],
     }
 
 

@@ -1,4 +1,4 @@
-"""Load over time: tasks in flight by the log, and vLLM's and retrieval's own gauges beside them, in at most 600 points."""
+"""Load over time: tasks in flight by the log, vLLM's and retrieval's own gauges beside them, in at most 600 points."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,8 +22,8 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
 def timeline(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Columns of equal length over the run's time, segments end to end.
 
-    t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete (at a
-    segment's end whatever is under way stops). Gauges: mean of the stretch's samples, None where there is none.
+    t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
+    a segment's end whatever is under way stops. Gauges: mean of the stretch's samples, None where there is none.
     """
     wall = run.wall_ms
     if wall <= 0:

@@ -1,4 +1,4 @@
-"""Tokens in and out, and errors by type. A call whose tokens the server did not report is counted apart, not as zero."""
+"""Tokens in and out, and errors by type. Calls whose tokens the server did not report are counted apart."""
 
 from typing import Any
 

@@ -1,0 +1,34 @@
+"""The command podium-analysis: report, compare, gate, trace and whatever other module of COMMANDS registers."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+COMMANDS: Final = {
+    "report": "podium_analysis.report",
+    "compare": "podium_analysis.compare",
+    "gate": "podium_analysis.gate",
+    "trace": "podium_analysis.trace",
+}
+"""Command -> module with register(subparsers), which sets `handler`: namespace -> exit status."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; with none, `report` of the latest run. Returns its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        arguments = ["report"]
+    parser = argparse.ArgumentParser(prog="podium-analysis", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Only the named command's module is loaded: the others bring libraries that it does not need.
+    wanted = [arguments[0]] if arguments[0] in COMMANDS else list(COMMANDS)
+    for name in wanted:
+        importlib.import_module(COMMANDS[name]).register(subparsers)
+    options = parser.parse_args(arguments)
+    return int(options.handler(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The two histograms of a metric. Bars carry count and percent of n; what a log scale cannot hold stands beside it."""
+
+# pyright: reportUnknownMemberType=false
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from podium_analysis.figure_style import (
+    BAR,
+    EXTRA_BAR,
+    GRID,
+    MARK_LABELS,
+    MARKS,
+    MUTED,
+    amount,
+    axis_unit,
+    count,
+    empty,
+    new_figure,
+    percent,
+    place,
+    ticks,
+)
+
+Scale = Literal["linear", "log"]
+
+
+def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
+    """metric: an entry of stats.json's metrics."""
+    n, unit = int(metric["n"]), str(metric["unit"])
+    found: Mapping[str, Any] = metric["histograms"][scale]
+    figure = new_figure(f"{metric['title']} ({scale} bins)", _subtitle(metric))
+    counts: list[int] = list(found["counts"])
+    if n == 0:
+        empty(figure, "no values")
+        return figure
+    extra = [(label, int(found[key])) for key, label in (("n_negative", "< 0"), ("n_zero", "= 0")) if found[key]]
+    axes = place(figure, left=0.62, bottom=0.5, right=0.14, top=0.82)
+    edges: list[float] = list(found["edges"])
+    constant = len(counts) == 1
+    bins = len(counts)
+    left_end = -0.8 - 1.0 * len(extra) if extra else 0.0
+    bars = [(float(at), height, BAR) for at, height in enumerate(counts)]
+    bars += [(left_end + at, height, EXTRA_BAR) for at, (_, height) in enumerate(extra)]
+    _bars(axes, bars, n)
+    factor, label = axis_unit(edges[0] if edges else 0.0, edges[-1] if edges else 0.0, unit)
+    if constant:
+        places, labels = [0.5], [f"{amount(edges[0], unit)} (every value{' above zero' if extra else ''})"]
+        right_end = 1.0
+    elif counts:
+        shown = list(range(0, bins + 1, 2 if bins > 6 else 1))
+        places, labels = [float(at) for at in shown], ticks([edges[at] * factor for at in shown])
+        right_end = float(bins)
+    else:
+        places, labels, right_end = [], [], 0.0
+    places += [left_end + at + 0.5 for at in range(len(extra))]
+    labels += [text for text, _ in extra]
+    axes.set_xticks(places, labels)
+    axes.set_xlim(left_end - 0.15, max(right_end, left_end + len(extra)) + 0.15)
+    axes.set_xlabel(label if not constant and counts else "")
+    axes.text(-0.01, 1.02, "count", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
+    if not constant and counts:
+        beside = {text: left_end + at + 0.5 for at, (text, _) in enumerate(extra)}
+        _marks(figure, axes, metric, edges, scale, beside.get("= 0"))
+    return figure
+
+
+def _subtitle(metric: Mapping[str, Any]) -> str:
+    parts = [f"n = {count(int(metric['n']))} {metric['of']}"]
+    if metric["n_missing"]:
+        parts.append(f"{count(int(metric['n_missing']))} missing")
+    if metric["n_other"]:
+        parts.append(f"{count(int(metric['n_other']))} of other status not shown")
+    return " · ".join(parts)
+
+
+def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int) -> None:
+    top = max(height for _, height, _ in bars)
+    axes.bar(
+        [at + 0.5 for at, _, _ in bars],
+        [height for _, height, _ in bars],
+        width=0.94,
+        color=[colour for _, _, colour in bars],
+        edgecolor="white",
+        linewidth=0.5,
+    )
+    longest = max(len(count(height)) for _, height, _ in bars)
+    size = 7.0 if longest <= 6 or len(bars) < 8 else 6.2
+    if len(bars) > 13:
+        size *= 13 / len(bars)
+    for at, height, _ in bars:
+        if height:
+            axes.text(
+                at + 0.5, height + 0.012 * top, f"{count(height)}\n{percent(height / n)}",
+                ha="center", va="bottom", fontsize=size, linespacing=1.05, zorder=4,
+                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.4},
+            )  # fmt: skip
+    axes.set_ylim(0, top * 1.16)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.tick_params(axis="x", length=3)
+    axes.locator_params(axis="y", nbins=5)
+    axes.yaxis.set_major_formatter(lambda value, _: count(int(value)) if value == int(value) else "")
+
+
+def _marks(
+    figure: Figure, axes: Axes, metric: Mapping[str, Any], edges: list[float], scale: Scale, zero: float | None
+) -> None:
+    """Median, mean and p99 as lines where they lie, their values in a row above the axes. zero: where zeros stand."""
+    width, height = figure.get_size_inches()
+    x, y = 0.62, 1 - 0.6 / height
+    for name, (colour, style) in MARKS.items():
+        value = metric[name]
+        at = zero if scale == "log" and value == 0 else _position(value, edges, scale, len(edges) - 1)
+        text = f"{MARK_LABELS[name]} {amount(value, str(metric['unit']))}"
+        figure.text((x + 0.28) / width, y, text + (" (off scale)" if at is None else ""), va="center", fontsize=7.5)
+        figure.add_artist(Line2D([x / width, (x + 0.22) / width], [y, y], color=colour, linestyle=style, linewidth=1.4))
+        if at is not None:
+            axes.axvline(at, color=colour, linestyle=style, linewidth=1.4, zorder=3)
+        x += 1.6
+
+
+def _position(value: float | None, edges: list[float], scale: Scale, bins: int) -> float | None:
+    if value is None or value < edges[0]:
+        return None
+    low, value, high = (math.log(x) if scale == "log" else x for x in (edges[0], value, edges[-1]))
+    share = (value - low) / (high - low)
+    return float(np.clip(share, 0.0, 1.0)) * bins

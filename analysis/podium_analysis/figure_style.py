@@ -1,0 +1,190 @@
+"""How every figure looks: sizes, colours that colour-blind readers tell apart, units, and saving as PNG and SVG."""
+
+# matplotlib's stubs leave many parameters untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+Format = Literal["png", "svg"]
+
+WIDTH: Final = 5.4
+"""Inches: narrow, so that 8 point text stays readable on a phone."""
+HEIGHT: Final = 3.9
+DPI: Final = 160
+INK: Final = "#222222"
+MUTED: Final = "#666666"
+GRID: Final = "#dddddd"
+BAR: Final = "#56b4e9"
+EXTRA_BAR: Final = "#bbbbbb"
+MARKS: Final[dict[str, tuple[str, Literal["-", "--", ":"]]]] = {
+    # name: (colour of Okabe and Ito's palette, line style): told apart by either
+    "p50": ("#000000", "-"),
+    "mean": ("#d55e00", "--"),
+    "p99": ("#009e73", ":"),
+}
+MARK_LABELS: Final = {"p50": "median", "mean": "mean", "p99": "p99"}
+CYCLE: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
+"""Okabe and Ito's colours, in the order of most contrast."""
+
+PART_COLOURS: Final[dict[str, str]] = {
+    # a hue a family, light to dark within it, so that neighbours differ in lightness too
+    "client_wait_ms": "#cfe8f7",
+    "queue_ms": "#8cc5e8",
+    "prefill_ms": "#3a93cf",
+    "decode_ms": "#0b5394",
+    "overhead_ms": "#062a4d",
+    "untimed_ms": "#5b6f82",
+    "search_query_ms": "#b9e3d3",
+    "search_retrieval_ms": "#2fa883",
+    "search_web_ms": "#00604a",
+    "reasoning_expert_ms": "#f7c873",
+    "reasoning_execution_ms": "#b36b00",
+    "answer_expert_ms": "#e3b3ce",
+    "answer_judge_ms": "#96437a",
+    "tool_rest_ms": "#bdbdbd",
+    "unexplained_ms": "#6b6b6b",
+}
+
+RC: Final[dict[str, Any]] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "podium",
+    "path.simplify": True,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def new_figure(title: str, subtitle: str = "", *, width: float = WIDTH, height: float = HEIGHT) -> Figure:
+    """An empty figure under its title (bold, left) and subtitle; axes begin below `top(figure)`."""
+    mpl.rcParams.update(cast(Any, RC))
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    left = 0.1 / width
+    figure.text(left, 1 - 0.08 / height, title, fontsize=10, fontweight="bold", va="top", ha="left")
+    if subtitle:
+        figure.text(left, 1 - 0.28 / height, subtitle, fontsize=7.5, color=MUTED, va="top", ha="left")
+    return figure
+
+
+def place(figure: Figure, *, left: float, bottom: float, right: float, top: float) -> Axes:
+    """Axes with the given margins in inches."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
+    )
+
+
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[Format]) -> list[str]:
+    """Write name.png and name.svg; returns the file names. Both are free of dates, so equal runs give equal files."""
+    written: list[str] = []
+    for kind in formats:
+        path = folder / f"{name}.{kind}"
+        options: dict[str, Any] = (
+            {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 4}}
+        )
+        figure.savefig(path, format=kind, **options)
+        written.append(path.name)
+    return written
+
+
+def empty(figure: Figure, message: str) -> None:
+    """Say in the middle that there is nothing to draw, and why."""
+    figure.text(0.5, 0.45, message, ha="center", va="center", fontsize=9, color=MUTED)
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value for people, in the unit that reads best: 950 µs, 12.3 ms, 4.56 s, 3.2 min, 1,234 tokens, $0.012."""
+    if value is None:
+        return "–"
+    if unit == "ms":
+        size = abs(value)
+        for limit, factor, name in ((1.0, 1000.0, "µs"), (1000.0, 1.0, "ms"), (600_000.0, 0.001, "s")):
+            if 0 < size < limit or (size == 0 and name == "ms"):
+                return f"{_short(value * factor)} {name}"
+        return f"{_short(value / 60_000)} min" if size < 36_000_000 else f"{_short(value / 3_600_000)} h"
+    if unit == "usd":
+        return f"${_short(value)}" if value >= 0 else f"-${_short(-value)}"
+    if unit in ("tokens", "rounds"):
+        return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
+    return _short(value)
+
+
+def axis_unit(low: float, high: float, unit: str) -> tuple[float, str]:
+    """(factor, label) for an axis from low to high in `unit`."""
+    if unit == "ms":
+        size = max(abs(low), abs(high))
+        if size >= 36_000_000:
+            return 1 / 3_600_000, "hours"
+        if size >= 600_000:
+            return 1 / 60_000, "minutes"
+        if size >= 5_000:
+            return 1 / 1000, "seconds"
+        return (1000.0, "microseconds") if 0 < size < 1 else (1.0, "milliseconds")
+    return 1.0, {"usd": "US dollars"}.get(unit, unit)
+
+
+def count(value: int) -> str:
+    """A number of things, with thousands apart."""
+    return f"{value:,}"
+
+
+def percent(share: float) -> str:
+    """A share of 1; what is above zero never reads 0%, and what is below one never 100%."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    if 0.9995 <= share < 1:
+        return ">99.9%"
+    return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
+
+
+def _short(value: float) -> str:
+    """Three significant digits without an exponent, thousands apart."""
+    size = abs(value)
+    if size >= 100 or value == 0:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    if size >= 1:
+        return f"{value:.2f}"
+    return f"{value:.3g}" if size >= 1e-4 else f"{value:.2e}"
+
+
+def ticks(values: Sequence[float]) -> list[str]:
+    """Labels with as many digits as tell neighbours apart, at least three significant ones."""
+    for digits in range(3, 9):
+        labels = [_digits(value, digits) for value in values]
+        if len(set(labels)) == len(set(values)):
+            return labels
+    return [f"{value:.9g}" for value in values]
+
+
+def _digits(value: float, digits: int) -> str:
+    size = abs(value)
+    if size >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return text if "e" not in text or size < 1e-4 else f"{value:,.0f}"
