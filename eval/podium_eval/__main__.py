@@ -21,7 +21,7 @@ _COMMANDS: Final = {
     "probe": "send one real question to an expert alias, the judge, or all",
     "data": "look at a dataset: check, subset, describe",
     "estimate": "what a run would cost and how long it would take",
-    "rejudge": "grade the saved answers of a run again",
+    "rejudge": "grade the saved answers of a run again with JUDGE and PROTOCOL as set now (also: run --rejudge)",
 }
 
 
@@ -43,28 +43,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(command: str, args: list[str]) -> int:
-    if command in ("run", "check"):
-        given, env_file = _options(command, args)
+    if command in ("run", "check", "estimate", "rejudge"):
+        rejudge = command == "run" and "--rejudge" in args
+        given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
         settings = read_settings(given, env_file)
         from podium_eval import run
 
         if command == "check":
             return 0 if uvloop.run(run.checked(settings, Console())) else BAD_CONFIGURATION
+        if command == "estimate":
+            from podium_eval import estimate_run
+
+            return estimate_run.print_estimate(settings, run.plan(settings).dataset, Console())
+        if command == "rejudge" or rejudge:
+            from podium_eval import rejudge_run
+
+            return uvloop.run(rejudge_run.rejudge(settings))
         return uvloop.run(run.run(settings))
     settings = read_settings({}, None)
     if command == "data":
         from podium_eval import data_cli
 
         return data_cli.main(args, dataset=settings.dataset, hub=settings)
-    if command == "probe":
-        from podium_eval import probe
+    from podium_eval import probe
 
-        return uvloop.run(probe.probe(args, settings, Console()))
-    if command == "probe":
-        from podium_eval import probe
-
-        return uvloop.run(probe.probe(args, settings, Console()))
-    raise ConfigError([f"{command} is not there yet"])
+    return uvloop.run(probe.probe(args, settings, Console()))
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -1,0 +1,113 @@
+"""What a run would cost and how long it would take, from the tasks of past runs and today's prices. Never a measurement."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from podium_eval.past_usage import TaskUsage, Use
+from podium_eval.pricing import TokenPrice
+
+Z: Final = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One role or alias in the run to come. usd None: the price of the model is not known, or no model is configured."""
+
+    name: str
+    model: str | None
+    use: Use
+    """Totals of the run to come, rounded."""
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """n_tasks to come, judged by n_past finished tasks. usd covers the parts with a price; None when no part has one.
+
+    low, high: 95% prediction interval of usd; None below two past tasks. usd_per_task: the mean, for a budget.
+    hours: at the past tasks' durations and the concurrency to come, as if latency did not depend on load.
+    """
+
+    n_tasks: int
+    n_past: int
+    runs: tuple[str, ...]
+    parts: tuple[Part, ...]
+    usd: float | None
+    low: float | None
+    high: float | None
+    usd_per_task: float | None
+    unpriced: tuple[str, ...]
+    hours: float
+
+
+def estimate(
+    past: Sequence[TaskUsage],
+    n_tasks: int,
+    concurrency: int,
+    models: Mapping[str, str],
+    prices: Mapping[str, TokenPrice | None],
+) -> Estimate:
+    """Scale past tasks to n_tasks. models, prices: by `orchestrator`, `judge` and alias, as configured now.
+
+    Raises:
+        ValueError: there is no past task.
+    """
+    if not past:
+        raise ValueError("no past task to estimate from")
+    totals: dict[str, Use] = {}
+    for task in past:
+        for name, use in task.uses.items():
+            totals.setdefault(name, Use()).add(use)
+    scale = n_tasks / len(past)
+    parts = tuple(
+        Part(name, models.get(name), _scaled(use, scale), _usd(use, prices.get(name), scale))
+        for name, use in sorted(totals.items())
+    )
+    priced = {part.name for part in parts if part.usd is not None}
+    each = [
+        sum(_usd(use, prices.get(name), 1.0) or 0.0 for name, use in task.uses.items() if name in priced)
+        for task in past
+    ]
+    usd = sum(part.usd for part in parts if part.usd is not None) if priced else None
+    low, high = _interval(each, n_tasks) if priced and len(past) > 1 else (None, None)
+    return Estimate(
+        n_tasks=n_tasks,
+        n_past=len(past),
+        runs=tuple(dict.fromkeys(task.run_id for task in past)),
+        parts=parts,
+        usd=usd,
+        low=low,
+        high=high,
+        usd_per_task=None if usd is None else usd / n_tasks,
+        unpriced=tuple(part.name for part in parts if part.usd is None),
+        hours=n_tasks * sum(task.duration_ms for task in past) / len(past) / min(concurrency, n_tasks) / 3_600_000,
+    )
+
+
+def _scaled(use: Use, scale: float) -> Use:
+    return Use(
+        round(use.calls * scale),
+        round(use.prompt_tokens * scale),
+        round(use.cached_tokens * scale),
+        round(use.completion_tokens * scale),
+        round(use.n_unknown * scale),
+    )
+
+
+def _usd(use: Use, price: TokenPrice | None, scale: float) -> float | None:
+    """None as well when some call did not tell its tokens: they would be missing in the sum."""
+    if price is None or use.n_unknown:
+        return None
+    cost = price.cost(use.prompt_tokens, use.cached_tokens, use.completion_tokens)
+    return None if cost is None else cost * scale
+
+
+def _interval(each: Sequence[float], n: int) -> tuple[float, float]:
+    """Of the sum of n further tasks: their own spread, and that of the mean they are judged by."""
+    m = len(each)
+    mean = sum(each) / m
+    variance = sum((value - mean) ** 2 for value in each) / (m - 1)
+    half = Z * math.sqrt(variance * (n + n * n / m))
+    return max(0.0, n * mean - half), n * mean + half

@@ -1,0 +1,96 @@
+"""`podium-eval estimate`: print what the run that the settings describe would cost and take."""
+
+from collections.abc import Iterator
+
+from podium_contracts.names import ALIASES
+from rich.console import Console
+from rich.table import Table
+
+from podium_eval.dataset import Dataset
+from podium_eval.estimate import Estimate, estimate
+from podium_eval.past_usage import finished_tasks, past_runs
+from podium_eval.pricing import Prices, TokenPrice
+from podium_eval.providers import ModelSpec
+from podium_eval.settings import Settings
+from podium_eval.tokens import EstimateCounter
+
+
+def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> int:
+    """Exit status 0; 1 when no past run tells what a task uses, and only a floor can be printed.
+
+    Raises:
+        ConfigError: a model or the price file is wrong.
+    """
+    models = dict(configured_models(settings))
+    prices = Prices.load(settings.prices_file)
+    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
+    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
+    n = dataset.n_selected * settings.epochs
+    console.print(
+        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)", markup=False
+    )
+    past = finished_tasks(past_runs(settings.runs_dir))
+    if not past:
+        _print_floor(settings, dataset, table, console)
+        return 1
+    _print(estimate(past, n, settings.concurrency, names, table), settings.concurrency, console)
+    return 0
+
+
+def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(orchestrator, judge or alias) -> (provider, model), for those that are set.
+
+    Raises:
+        ConfigError: one is not of the form provider/model.
+    """
+    yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
+    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
+    for name, text in specs.items():
+        if text is not None:
+            spec = ModelSpec.parse(text, name)
+            yield name, (spec.provider, spec.model)
+
+
+def _print(made: Estimate, concurrency: int, console: Console) -> None:
+    console.print(
+        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.", markup=False
+    )
+    table = Table("role or alias", "model now")
+    for name in ("calls", "input tokens", "of them cached", "output tokens", "USD"):
+        table.add_column(name, justify="right")
+    for part in made.parts:
+        use = part.use
+        counts = (use.calls, use.prompt_tokens, use.cached_tokens, use.completion_tokens)
+        usd = "unknown" if part.usd is None else f"{part.usd:,.4f}"
+        table.add_row(part.name, part.model or "not configured", *(f"{count:,}" for count in counts), usd)
+    console.print(table)
+    if made.usd is None:
+        console.print("cost: unknown, no model in use has a price (PRICES_FILE adds some)")
+    else:
+        spread = "" if made.low is None else f" (95% prediction {made.low:,.4f} to {made.high:,.4f})"
+        without = f", without {', '.join(made.unpriced)}" if made.unpriced else ""
+        console.print(f"cost: about {made.usd:,.4f} USD{spread}{without}", markup=False)
+    console.print(f"time: about {made.hours:,.2f} h with {concurrency} at once, if calls take as long as they did")
+
+
+def _print_floor(
+    settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console
+) -> None:
+    """Without past runs one thing is sure: each question is read by the orchestrator, an answering expert, the judge."""
+    counter = EstimateCounter()
+    tokens = settings.epochs * sum(counter.count(question.question) for question in dataset.questions)
+    answering = [name for name in prices if name.startswith("answer-")]
+    inputs = {name: price.input for name in answering if (price := prices[name]) is not None}
+    known = [price.input for name in ("orchestrator", "judge") if (price := prices.get(name)) is not None]
+    if len(inputs) == len(answering) and inputs:
+        known.append(min(inputs.values()))
+    console.print(
+        f"RUNS_DIR={settings.runs_dir} holds no finished task to estimate from; "
+        "podium-eval run --limit 20 makes some in a run of its own.",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"At least: the questions' own {tokens:,} tokens (estimated), read three times.")
+    if known:
+        console.print(f"At least {tokens * sum(known) / 1e6:,.4f} USD for reading them, where a price is known.")
+
