@@ -1,46 +1,48 @@
 """The figures that the analysis drew, put into the page: SVG where it is small enough, else PNG."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from podium_analysis.page import Figure, FigureGroup, image_uri
 
-SVG_BYTES: Final = 120_000
-"""A larger SVG (a scatter of every call) is shown as its PNG."""
+SVG_BYTES: Final = 150_000
+"""A larger SVG (one with thousands of points) is shown as its PNG."""
+TITLES: Final[Mapping[str, str]] = {
+    "overview": "",
+    "tools": "Tools",
+    "orchestrator": "The orchestrator",
+    "retrieval": "Retrieval",
+    "task": "Tasks",
+}
 
 
-def figure_groups(folder: Path, metrics: Mapping[str, Any]) -> list[FigureGroup]:
-    """Every figure of `folder`: first those about the run, then each metric's histograms in the metrics' order."""
-    stems = sorted({path.stem for path in folder.iterdir() if path.suffix in (".png", ".svg")})
-    histograms = [stem for stem in stems if _histogram(stem, metrics)]
-    main = [stem for stem in stems if stem not in histograms]
-    order = list(metrics)
-    histograms.sort(key=lambda stem: (order.index(_histogram(stem, metrics)), stem.endswith("log")))
-    groups: list[FigureGroup] = []
-    if main:
-        groups.append(FigureGroup("", [_figure(folder, stem, stem.replace("_", " ")) for stem in main], wide=True))
-    if histograms:
-        figures = [_figure(folder, stem, _title(stem, metrics)) for stem in histograms]
-        groups.append(FigureGroup("Histograms", figures))
-    return groups
+def figure_groups(folder: Path) -> list[FigureGroup]:
+    """The figures that figures.json lists, in its order and groups; none when nothing was drawn.
+
+    Raises:
+        ValueError: figures.json is not what draw_figures writes, or names a figure that is not there.
+    """
+    path = folder / "figures.json"
+    try:
+        listed: Sequence[Mapping[str, Any]] = orjson.loads(path.read_bytes())
+        by_group: dict[str, list[Figure]] = {}
+        for entry in listed:
+            by_group.setdefault(entry["group"], []).append(_figure(folder, entry))
+    except FileNotFoundError as error:
+        if error.filename == str(path):
+            return []
+        raise ValueError(f"{path} names {error.filename}, which is gone: run `podium-analysis report` again") from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error!r}: run `podium-analysis report` again") from error
+    return [FigureGroup(TITLES.get(name, name), figures) for name, figures in by_group.items()]
 
 
-def _histogram(stem: str, metrics: Mapping[str, Any]) -> str:
-    """The metric whose histogram this is, or ''."""
-    bare = stem.removeprefix("hist_").removeprefix("histogram_")
-    for scale in ("_linear", "_log"):
-        if bare.endswith(scale) and bare.removesuffix(scale) in metrics:
-            return bare.removesuffix(scale)
-    return ""
-
-
-def _title(stem: str, metrics: Mapping[str, Any]) -> str:
-    metric = metrics[_histogram(stem, metrics)]
-    return f"{metric['title']}, {'log-spaced' if stem.endswith('_log') else 'equal-width'} bins"
-
-
-def _figure(folder: Path, stem: str, title: str) -> Figure:
-    svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
-    use_svg = svg.exists() and (svg.stat().st_size <= SVG_BYTES or not png.exists())
-    return Figure(title[:1].upper() + title[1:], image_uri(svg if use_svg else png))
+def _figure(folder: Path, entry: Mapping[str, Any]) -> Figure:
+    files: Mapping[str, str] = entry["files"]
+    svg = folder / files["svg"] if "svg" in files else None
+    if svg is not None and ("png" not in files or svg.stat().st_size <= SVG_BYTES):
+        return Figure(entry["title"], image_uri(svg))
+    return Figure(entry["title"], image_uri(folder / files["png"]))

@@ -63,7 +63,7 @@ def write_report(
     at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
-    figures = figure_groups(out_dir, stats["metrics"])
+    figures = figure_groups(out_dir)
     sections = [("summary", "Summary"), ("statistics", "Statistics"), ("run", "Run"), ("tasks-section", "Tasks")]
     if figures:
         sections.insert(1, ("figures", "Figures"))

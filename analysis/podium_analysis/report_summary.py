@@ -29,15 +29,15 @@ TIME_KINDS: Final[Mapping[str, str]] = {
     "decode_ms": "decode",
     "overhead_ms": "overhead",
     "untimed_ms": "untimed",
-    "search_query_ms": "search",
+    "search_query_ms": "query",
     "search_retrieval_ms": "retrieval",
     "search_web_ms": "web",
-    "reasoning_expert_ms": "enhance",
+    "reasoning_expert_ms": "expert",
     "reasoning_execution_ms": "exec",
-    "answer_expert_ms": "answer",
+    "answer_expert_ms": "answerer",
     "answer_judge_ms": "judge",
     "tool_rest_ms": "rest",
-    "unexplained_ms": "rest",
+    "unexplained_ms": "unexplained",
 }
 UNIT_WORDS: Final = {"search": "web searches", "code_second": "seconds of code", "gpu_hour": "GPU hours"}
 UNEXPLAINED_LIMIT: Final = 0.02
@@ -78,7 +78,7 @@ def summarise(
         outcomes=segments([(n, n, by_outcome.get(n, 0), number(by_outcome.get(n, 0))) for n in OUTCOMES]),
         time=segments(parts),
         time_note="Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time.",
-        tables=[table for table in (_slowest(stats, hrefs), _errors(stats)) if table.rows],
+        tables=[table for table in (_errors(stats), _slowest(stats, hrefs)) if table.rows],
     )
 
 
@@ -254,21 +254,16 @@ def _slowest(stats: Mapping[str, Any], hrefs: Mapping[tuple[str, int], str]) -> 
 
 
 def _errors(stats: Mapping[str, Any]) -> Table:
-    errors = stats["errors"]
+    """A row an error type, where it struck; by model and tool it is among the statistics."""
+    groups = ("tasks", "calls", "tools", "judgements")
+    counts: dict[str, dict[str, int]] = {}
+    for group in groups:
+        for row in stats["errors"][group]:
+            by_group = counts.setdefault(str(row["error_type"]), dict.fromkeys(groups, 0))
+            by_group[group] += row["n"]
     rows = [
-        [
-            text_cell(where),
-            text_cell(", ".join(str(row[key]) for key in keys if row.get(key) is not None) or None),
-            text_cell(row["error_type"]),
-            number_cell(row["n"]),
-        ]
-        for where, group, keys in (
-            ("task", "tasks", ()),
-            ("model call", "calls", ("role", "provider", "model")),
-            ("tool", "tools", ("tool",)),
-            ("judgement", "judgements", ()),
-        )
-        for row in errors[group]
+        [text_cell(name), *(number_cell(by_group[group]) for group in groups)]
+        for name, by_group in sorted(counts.items(), key=lambda item: [-n for n in item[1].values()])
     ]
-    columns = [Column("where"), Column("of"), Column("error"), Column("n", True)]
+    columns = [Column("error"), *(Column(name, True) for name in ("tasks", "model calls", "tools", "judgements"))]
     return Table("errors", "Errors by type", columns, rows)

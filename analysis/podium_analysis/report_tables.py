@@ -7,6 +7,7 @@ from podium_analysis.page import Cell, Column, Table, duration, money, number_ce
 
 _NUMBERS: Final = ("n", "n_missing", "mean", "sd", "min", "p50", "p90", "p95", "p99", "p99_9", "max")
 _SHORT: Final = ("n", "n_missing", "mean", "p50", "p90", "p99", "max")
+_MODEL: Final = ("role", "provider", "model")
 _HEADINGS: Final = {"n_missing": "missing", "p99_9": "p99.9"}
 
 
@@ -35,6 +36,8 @@ def statistics_tables(stats: Mapping[str, Any]) -> list[Table]:
         _openings(choices["openings"]),
         _tokens(stats["tokens"]["by_model"]),
         *_costs(stats["costs"]),
+        _simple("failed-calls", "Failed model calls", stats["errors"]["calls"], (*_MODEL, "error_type"), ("n",)),
+        _simple("failed-tools", "Failed tools", stats["errors"]["tools"], ("tool", "error_type"), ("n",)),
         _simple("programs", "Programs by how they ended", stats["errors"]["programs"], ("exec_status",), ("n",)),
         _simple(
             "server-check", "The log's sums against vLLM's own counters", check["sums"] if check else [],
@@ -63,7 +66,7 @@ def _metrics(metrics: Mapping[str, Any]) -> Table:
         Column("p50 95 %"),
         Column("p99 95 %"),
         Column("not ok", True, hint="values of calls or tasks with another status: in By status, not here"),
-        Column("what", wide=True),
+        Column("what"),
     ]
     rows = [
         [
@@ -167,14 +170,14 @@ def _openings(entries: Sequence[Mapping[str, Any]]) -> Table:
 def _tokens(entries: Sequence[Mapping[str, Any]]) -> Table:
     names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
     columns = [
-        *(Column(name) for name in ("role", "provider", "model")),
+        *(Column(name) for name in _MODEL),
         Column("calls", True),
         Column("failed", True),
         *(column for name in names for column in (Column(_words(name), True), Column("not told", True))),
     ]
     rows = [
         [
-            *(text_cell(entry[name]) for name in ("role", "provider", "model")),
+            *(text_cell(entry[name]) for name in _MODEL),
             number_cell(entry["n_calls"]),
             number_cell(entry["n_failed"]),
             *(number_cell(entry[key]) for name in names for key in (name, f"n_unknown_{name}")),
