@@ -1,0 +1,104 @@
+"""The console command: serve and build-index. Flags are settings by another name."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from podium_retrieval.errors import StartError
+from podium_retrieval.logs import set_up_logging
+from podium_retrieval.settings import Settings
+
+_LOG = logging.getLogger("podium_retrieval")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 2 could not start (one line on standard error says why)."""
+    arguments = vars(_parser().parse_args(argv))
+    command = arguments.pop("command")
+    restart: bool = arguments.pop("restart", False)
+    try:
+        settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
+        set_up_logging(settings.log_level)
+        _without_missing_hf_transfer()
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time; its pool would fight the encoder
+        if command == "serve":
+            _serve(settings)
+        else:
+            from podium_retrieval.build import build_index
+
+            build_index(settings, restart=restart)
+    except ValidationError as error:
+        print(f"podium-retrieval: {_first(error)}", file=sys.stderr)
+        return 2
+    except StartError as error:
+        print(f"podium-retrieval: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve(settings: Settings) -> None:
+    from podium_retrieval.server import serve
+
+    def announce(line: dict[str, Any]) -> None:
+        print(orjson.dumps(line).decode(), flush=True)
+
+    serve(settings, announce)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="podium-retrieval",
+        description="Dense retrieval over FAISS. Every flag is also an environment variable; see .env.example.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer POST /retrieve")
+    serve.add_argument("--host", dest="retrieval_host", help="RETRIEVAL_HOST")
+    serve.add_argument("--port", dest="retrieval_port", type=int, help="RETRIEVAL_PORT")
+    serve.add_argument("--mode", dest="retrieval_mode", choices=("batch", "lock"), help="RETRIEVAL_MODE")
+    build = commands.add_parser(
+        "build-index",
+        help="make eval.index and eval.jsonl from a jsonl corpus; goes on where it was stopped",
+    )
+    build.add_argument("--corpus", help="CORPUS: one JSON document a line, text in 'contents' or 'content'")
+    build.add_argument("--type", dest="retrieval_index_type", choices=("flat", "ivf"), help="RETRIEVAL_INDEX_TYPE")
+    build.add_argument(
+        "--storage", dest="retrieval_index_storage", choices=("float32", "float16"), help="RETRIEVAL_INDEX_STORAGE"
+    )
+    build.add_argument("--cells", dest="retrieval_index_cells", type=int, help="RETRIEVAL_INDEX_CELLS")
+    build.add_argument("--batch-tokens", dest="retrieval_build_tokens", type=int, help="RETRIEVAL_BUILD_TOKENS")
+    build.add_argument(
+        "--document-tokens", dest="retrieval_document_tokens", type=int, help="RETRIEVAL_DOCUMENT_TOKENS"
+    )
+    build.add_argument("--restart", action="store_true", help="throw away what an interrupted build left")
+    for one in (serve, build):
+        one.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
+        one.add_argument("--model", dest="embedding_model", help="EMBEDDING_MODEL")
+    return parser
+
+
+def _without_missing_hf_transfer() -> None:
+    """The hub's library fails at its first download when told to use a package that is not there."""
+    wanted = os.environ.get("HF_HUB_ENABLE_HF_TRANSFER", "").strip().lower() in {"1", "true", "yes", "on"}
+    if wanted and find_spec("hf_transfer") is None:
+        os.environ["HF_HUB_ENABLE_HF_TRANSFER"] = "0"
+        _LOG.warning("HF_HUB_ENABLE_HF_TRANSFER is set but hf_transfer is not installed: turned off")
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in detail["loc"]).upper()
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{name}={detail.get('input')!r}: {message}" if name else message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

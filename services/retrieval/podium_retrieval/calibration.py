@@ -1,0 +1,121 @@
+"""A measurement at start: how many tokens a batch should hold on this machine, and from which size BLAS pays."""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from podium_retrieval.embedder import Prepared
+from podium_retrieval.engine import Engine
+from podium_retrieval.faiss_index import FaissIndex
+
+_GOOD_ENOUGH: Final = 0.95
+"""The smallest batch within this share of the best throughput is taken: a larger one only adds waiting."""
+_PAST_THE_TOP: Final = 0.85
+_LONGEST_BATCH_S: Final = 2.0
+_UNMEASURED_TOKENS: Final = 2048
+"""The least budget when time ran out while throughput still rose: the machine was busy with something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One batch size as measured: seconds are of the fastest of its runs."""
+
+    queries: int
+    tokens: int
+    padded_tokens: int
+    seconds: float
+
+    @property
+    def queries_per_s(self) -> float:
+        """Throughput at this size."""
+        return self.queries / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What was measured, and the budget that follows."""
+
+    points: tuple[Point, ...]
+    tokens: int
+    blas_from: int | None
+    seconds: float
+
+
+def calibrate(engine: Engine, samples: Sequence[Prepared], *, limit_s: float, most_queries: int) -> Calibration:
+    """Time ever larger batches of real texts until throughput falls, time is up or most_queries is reached.
+
+    samples: texts of the corpus, at least one; they are repeated as needed.
+    """
+    started = time.perf_counter()
+    engine.run(samples[:1])
+    blas_from = _blas_crossover(engine.index) if isinstance(engine.index, FaissIndex) else None
+    points: list[Point] = []
+    cut_short = False
+    for size in _sizes(most_queries):
+        point = _measure(engine, list(itertools.islice(itertools.cycle(samples), size)))
+        points.append(point)
+        best = max(one.queries_per_s for one in points)
+        spent = time.perf_counter() - started
+        if point.seconds > _LONGEST_BATCH_S or point.queries_per_s < _PAST_THE_TOP * best:
+            break
+        if spent + 5 * point.seconds > limit_s:  # the next size: a warm-up and two runs of twice this
+            cut_short = True
+            break
+    chosen = pick(points)
+    packed = engine.embedder.packed
+    tokens = chosen.tokens if packed else chosen.padded_tokens
+    return Calibration(
+        points=tuple(points),
+        tokens=max(tokens, _UNMEASURED_TOKENS) if cut_short else tokens,
+        blas_from=blas_from,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def pick(points: Sequence[Point]) -> Point:
+    """The smallest batch that is within _GOOD_ENOUGH of the best."""
+    best = max(one.queries_per_s for one in points)
+    return next(one for one in points if one.queries_per_s >= _GOOD_ENOUGH * best)
+
+
+def _sizes(most: int) -> list[int]:
+    sizes = [1]
+    while sizes[-1] * 2 <= most:
+        sizes.append(sizes[-1] * 2)
+    return sizes
+
+
+def _measure(engine: Engine, batch: Sequence[Prepared]) -> Point:
+    tokens = sum(one.n_tokens for one in batch)
+    longest = max(one.n_tokens for one in batch)
+    return Point(len(batch), tokens, longest * len(batch), _fastest(lambda: engine.run(batch), runs=2))
+
+
+def _fastest(act: Callable[[], object], *, runs: int) -> float:
+    act()
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter()
+        act()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _blas_crossover(index: FaissIndex) -> int | None:
+    """The fewest queries for which one BLAS product beats a scan for each, set on the index; None: not its choice."""
+    if not index.has_blas_choice:
+        return None
+    k = min(100, index.size)
+    vectors = np.random.default_rng(0).standard_normal((32, index.dimension), np.float32)
+    for n in (2, 4, 6, 8, 12, 16, 24, 32):
+        index.blas_from = n + 1
+        scan = _fastest(lambda n=n: index.search(vectors[:n], k), runs=2)
+        index.blas_from = n
+        if _fastest(lambda n=n: index.search(vectors[:n], k), runs=2) < scan:
+            return n
+    index.blas_from = None
+    return None

@@ -1,0 +1,44 @@
+"""The two ways this service says no: it cannot start, or it refuses one request."""
+
+from typing import Final, Literal
+
+RefusalType = Literal[
+    "bad_request",
+    "body_too_large",
+    "queue_full",
+    "deadline",
+    "batch_failed",
+    "document_failed",
+    "shutting_down",
+    "owner_dead",
+]
+
+STATUS: Final[dict[RefusalType, int]] = {
+    "bad_request": 422,
+    "body_too_large": 413,
+    "queue_full": 429,
+    "deadline": 504,
+    "batch_failed": 500,
+    "document_failed": 500,
+    "shutting_down": 503,
+    "owner_dead": 503,
+}
+
+
+class StartError(Exception):
+    """The service cannot start. The message is one line: what is wrong, where, and what to do."""
+
+
+class Refusal(Exception):
+    """One request gets no answer; `type` says why and fixes the HTTP status."""
+
+    def __init__(self, type: RefusalType, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.type: RefusalType = type
+        self.message = message
+        self.retry_after_s = retry_after_s
+
+    @property
+    def status(self) -> int:
+        """HTTP status of this refusal."""
+        return STATUS[self.type]

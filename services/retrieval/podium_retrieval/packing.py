@@ -1,0 +1,183 @@
+"""Sequences of different lengths in one row, without padding, through any transformers model.
+
+The linear layers, which are nearly all of a short text's work, see the real tokens and nothing else. Attention stays
+within each sequence: on a GPU by torch's variable-length kernel, on a CPU by padding q, k and v alone, within groups
+of similar length.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+ATTENTION: Final = "podium_packed"
+_GROUP_FILL: Final = 0.8
+"""A CPU group's shortest sequence is at least this share of its longest: below it, padding costs more than a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Neighbouring sequences of similar length: tokens `start` to `end` of the row, padded to [n, length]."""
+
+    start: int
+    end: int
+    n: int
+    length: int
+    index: torch.Tensor | None
+    """Where each token lies in the padded [n·length]; None when all are equally long."""
+    mask: torch.Tensor | None
+    """[n, 1, 1, length], or [n, 1, length, length] for causal attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One row of n sequences. Offsets are int32 [n + 1]; position ids restart with each sequence."""
+
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
+    offsets: torch.Tensor
+    longest: int
+    groups: tuple[Group, ...]
+
+
+def pack(
+    sequences: Sequence[npt.NDArray[np.int64]], *, first_position: int, causal: bool, device: torch.device
+) -> Packed:
+    """Put sequences, which should come sorted by length, into one row.
+
+    first_position: the position id of a sequence's first token (RoBERTa's kin do not count from 0).
+    """
+    lengths = np.fromiter((len(one) for one in sequences), np.int64, len(sequences))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    within = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], lengths)
+    groups = () if device.type == "cuda" else _groups(lengths, offsets, within, causal)
+    return Packed(
+        input_ids=torch.from_numpy(np.concatenate(sequences))[None].to(device, non_blocking=True),
+        position_ids=torch.from_numpy(within + first_position)[None].to(device, non_blocking=True),
+        offsets=torch.from_numpy(offsets.astype(np.int32)).to(device, non_blocking=True),
+        longest=int(lengths.max()),
+        groups=groups,
+    )
+
+
+def _groups(
+    lengths: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], within: npt.NDArray[np.int64], causal: bool
+) -> tuple[Group, ...]:
+    groups: list[Group] = []
+    first = 0
+    while first < len(lengths):
+        last = first + 1
+        low = high = int(lengths[first])
+        while last < len(lengths):
+            length = int(lengths[last])
+            if min(low, length) < _GROUP_FILL * max(high, length):
+                break
+            low, high = min(low, length), max(high, length)
+            last += 1
+        groups.append(_group(lengths[first:last], int(offsets[first]), int(offsets[last]), within, causal))
+        first = last
+    return tuple(groups)
+
+
+def _group(lengths: npt.NDArray[np.int64], start: int, end: int, within: npt.NDArray[np.int64], causal: bool) -> Group:
+    n, longest = len(lengths), int(lengths.max())
+    if int(lengths.min()) == longest:
+        mask = torch.ones(longest, longest, dtype=torch.bool).tril()[None, None] if causal else None
+        return Group(start, end, n, longest, None, mask)
+    index = within[start:end] + np.repeat(np.arange(n) * longest, lengths)
+    real = torch.from_numpy(np.arange(longest)[None] < lengths[:, None])[:, None, None, :]
+    if causal:
+        real = real & torch.ones(longest, longest, dtype=torch.bool).tril()
+    return Group(start, end, n, longest, torch.from_numpy(index), real)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    packed_offsets: torch.Tensor,
+    packed_longest: int,
+    packed_groups: tuple[Group, ...] = (),
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface: [1, heads, tokens, size] in, [1, tokens, heads, size] out."""
+    if sliding_window is not None and packed_longest > sliding_window:
+        raise ValueError(f"a text of {packed_longest} tokens exceeds the model's window of {sliding_window}")
+    if query.is_cuda:
+        causal = bool(getattr(module, "is_causal", False))
+        return _varlen(query, key, value, packed_offsets, packed_longest, causal, scaling), None
+    repeat = query.shape[1] // key.shape[1]
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    parts: list[torch.Tensor] = []
+    for group in packed_groups:
+        out = F.scaled_dot_product_attention(
+            *(_padded(one[group.start : group.end], group) for one in (q, k, v)),
+            attn_mask=group.mask,
+            scale=scaling,
+            enable_gqa=repeat > 1,
+        ).transpose(1, 2)
+        flat = out.reshape(group.n * group.length, *out.shape[2:])
+        parts.append(flat if group.index is None else flat[group.index])
+    return (parts[0] if len(parts) == 1 else torch.cat(parts))[None], None
+
+
+def _padded(tokens: torch.Tensor, group: Group) -> torch.Tensor:
+    """[tokens, heads, size] -> [n, heads, length, size]"""
+    if group.index is not None:
+        padded = tokens.new_zeros(group.n * group.length, *tokens.shape[1:])
+        tokens = padded.index_copy_(0, group.index, tokens)
+    return tokens.reshape(group.n, group.length, *tokens.shape[1:]).transpose(1, 2)
+
+
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    offsets: torch.Tensor,
+    longest: int,
+    causal: bool,
+    scaling: float | None,
+) -> torch.Tensor:
+    from torch.nn.attention import varlen
+
+    repeat = query.shape[1] // key.shape[1]
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    # torch 2.9 to 2.13 moved causality from a flag to a window and added scale and grouped heads one by one.
+    known = inspect.signature(varlen.varlen_attn).parameters
+    options: dict[str, Any] = {}
+    if scaling is not None and scaling != query.shape[-1] ** -0.5:
+        if "scale" in known:
+            options["scale"] = scaling
+        else:
+            q = q * (scaling * query.shape[-1] ** 0.5)
+    if repeat > 1:
+        if "enable_gqa" in known:
+            options["enable_gqa"] = True
+        else:
+            k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
+    if causal:
+        if "window_size" in known:
+            options["window_size"] = (-1, 0)
+        else:
+            options["is_causal"] = True
+    out = varlen.varlen_attn(q, k, v, offsets, offsets, longest, longest, **options)
+    assert isinstance(out, torch.Tensor)
+    return out[None]
+
+
+def register() -> None:
+    """Make packed_attention known to transformers under ATTENTION. Harmless when called again."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION, packed_attention)
