@@ -27,7 +27,9 @@ def interpreter_view() -> View:
     """What this interpreter and its packages need. Podium's own packages (demo answers among them) are hidden."""
     paths = sysconfig.get_paths()
     libraries = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    wanted = [*_SYSTEM, *_FILES, sys.base_prefix, sys.base_exec_prefix, sys.prefix, *sorted(libraries)]
+    # Folders on the path besides, unless they are a checkout of Podium's.
+    others = [path for path in sys.path if os.path.isdir(path) and not any(Path(path).glob("podium_*/__init__.py"))]
+    wanted = [*_SYSTEM, *_FILES, sys.base_prefix, sys.base_exec_prefix, sys.prefix, *sorted(libraries), *others]
     readable: list[str] = []
     for path in wanted:
         inside = any(path == known or path.startswith(known + "/") for known in readable)
@@ -56,7 +58,8 @@ def enter(view: View, base: str, *, uid: int, scratch_bytes: int) -> None:
         libc.make_read_only(target, devices=True)
     _tmpfs(base + SCRATCH, uid, scratch_bytes)
     _tmpfs(base + "/dev/shm", uid, min(scratch_bytes, 16 << 20))
-    os.symlink(SCRATCH, base + "/tmp")
+    if not os.path.exists(base + "/tmp"):  # it does where the interpreter itself lies there
+        os.symlink(SCRATCH, base + "/tmp")
     os.mkdir(base + "/proc")
     with contextlib.suppress(OSError):  # refused in a container whose own /proc is masked: then there is none
         libc.mount("proc", base + "/proc", "proc", safe | libc.MS_NOEXEC, "subset=pid")

@@ -224,7 +224,8 @@ def _program_file(code: str) -> Generator[int]:
 
 def _remove(folder: str) -> None:
     """Remove a scratch folder whatever a program made of it: without rights, or nested too deep for one path."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
     if Path(folder).exists():
         for command in (["chmod", "-R", "u+rwX", folder], ["rm", "-rf", "--", folder]):
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=GRACE_S)

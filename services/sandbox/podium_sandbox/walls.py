@@ -66,6 +66,8 @@ def survey(wanted: Literal["auto", "namespaces", "filters"], base: str, uid_base
             if works(f"namespaces ({kind})", lambda kind=kind: _try_namespaces(kind, base)):
                 namespaces = kind
                 break
+    if own_uid and namespaces is None:  # then its scratch folder is below the base's parent, as all see it
+        own_uid = works("a user id of its own", lambda: _reach(uid_base, os.path.dirname(base)))
     filtered = works("seccomp", lambda: seccomp.install(own_processes=True))
     abi = landlock.abi() if works("Landlock", _try_landlock) else 0
     return Walls(namespaces, abi, filtered, own_uid and namespaces != "user", tuple(missing))
@@ -129,6 +131,11 @@ def _try_namespaces(kind: Namespaces, base: str) -> None:
             os._exit(status)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
         raise OSError("mounting is refused")
+
+
+def _reach(uid: int, folder: str) -> None:
+    become(uid)
+    os.chdir(folder)
 
 
 def _try_landlock() -> None:

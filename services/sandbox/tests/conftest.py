@@ -1,0 +1,226 @@
+"""A sandbox as a real process for the tests, behind each kind of walls that this machine allows."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+SMALL = {
+    "SANDBOX_HOST": "127.0.0.1",
+    "SANDBOX_PORT": "0",
+    "SANDBOX_CONCURRENCY": "4",
+    "SANDBOX_TIMEOUT_S": "20",
+    "SANDBOX_MAX_TIMEOUT_S": "30",
+    "SANDBOX_CPU_S": "10",
+    "SANDBOX_MEMORY_BYTES": str(384 << 20),
+    "SANDBOX_PROCESSES": "16",
+    "SANDBOX_FILE_BYTES": str(4 << 20),
+    "SANDBOX_SCRATCH_BYTES": str(8 << 20),
+    "SANDBOX_OUTPUT_BYTES": "4096",
+    "SANDBOX_OUTPUT_KILL_BYTES": str(2 << 20),
+    "SANDBOX_CODE_BYTES": "100000",
+    "SANDBOX_WATCH_S": "0.05",
+    "SANDBOX_PRELOAD": "numpy",
+    "OPENAI_API_KEY": "sk-do-not-leak",
+}
+WAIT_S = 30.0
+
+
+def drop_all_capabilities() -> None:
+    """As in a container that drops them all: root may then do no more than anyone."""
+    libc = ctypes.CDLL(None)
+    for capability in range(64):
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; exec then grants none
+
+
+class Service:
+    """One running sandbox: its address, its process, its log lines and what it must not leave behind."""
+
+    def __init__(
+        self,
+        scratch: Path,
+        settings: dict[str, str],
+        before: Callable[[], None] | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        self.scratch = scratch
+        environment = {"PATH": os.environ["PATH"], **SMALL, "SANDBOX_SCRATCH_DIR": str(scratch), **settings}
+        self.process = subprocess.Popen(
+            [python, "-m", "podium_sandbox", "serve"],
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=before,
+        )
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = ""
+        line = self.log(lambda entry: "Uvicorn running on" in str(entry.get("message")))
+        self.url = next(word for word in line["message"].split() if word.startswith("http://"))
+        self.client = httpx.Client(base_url=self.url, timeout=WAIT_S)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self.lines.append("")
+            self._news.notify_all()
+
+    def log(self, matches: Callable[[dict[str, Any]], bool], after: int = 0) -> dict[str, Any]:
+        """The first log entry from index `after` on that matches; waits for it."""
+        deadline = time.monotonic() + WAIT_S
+        at = after
+        with self._news:
+            while True:
+                while at < len(self.lines):
+                    assert self.lines[at] != "", "the service ended:\n" + "".join(self.lines)
+                    try:
+                        entry = json.loads(self.lines[at])
+                    except ValueError:
+                        entry = {}
+                    at += 1
+                    if matches(entry):
+                        return entry
+                left = deadline - time.monotonic()
+                assert left > 0, "no such line in:\n" + "".join(self.lines)
+                self._news.wait(left)
+
+    def run(self, code: str, timeout_s: float | None = None) -> dict[str, Any]:
+        response = self.client.post("/run", json={"code": code, "timeout_s": timeout_s})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def health(self) -> dict[str, Any]:
+        response = self.client.get("/health")
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def zygotes(self) -> list[int]:
+        """Process ids of this sandbox's zygote and of all that were forked from it."""
+        mark = str(self.scratch / "root").encode()
+        found: list[int] = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if b"podium_sandbox.zygote" in command and mark in command:
+                    found.append(int(entry.name))
+        return sorted(found)
+
+    def assert_undisturbed(self) -> None:
+        """Healthy, nothing running, the same zygote alone, and no file left."""
+        health = self.health()
+        assert health["running"] == health["waiting"] == health["restarts"] == 0
+        assert len(self.zygotes()) == 1
+        assert [path.name for path in self.scratch.iterdir()] == ["root"]
+        assert list((self.scratch / "root").iterdir()) == []
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.client.close()
+        self.process.send_signal(number)
+        status = self.process.wait(WAIT_S)
+        self._reader.join(WAIT_S)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts sandboxes with settings of the test's own; ends those that still run."""
+    started: list[Service] = []
+
+    def start(settings: dict[str, str] | None = None, before: Callable[[], None] | None = None) -> Service:
+        scratch = tmp_path / f"scratch-{len(started)}"
+        scratch.mkdir()
+        service = Service(scratch, settings or {}, before)
+        started.append(service)
+        return service
+
+    yield start
+    for service in started:
+        if service.process.poll() is None:
+            service.end()
+
+
+OTHER_USER = 1_800_000_000
+
+
+def become_another_user() -> None:
+    os.setgroups([])
+    os.setresgid(OTHER_USER, OTHER_USER, OTHER_USER)
+    os.setresuid(OTHER_USER, OTHER_USER, OTHER_USER)
+
+
+def python_for_another_user(folder: Path) -> str | None:
+    """An interpreter with our packages that a user without rights can start; None where there is none."""
+
+    def works(python: str) -> bool:
+        command = [python, "-c", "import numpy, fastapi, podium_sandbox"]
+        try:
+            return subprocess.run(command, preexec_fn=become_another_user, capture_output=True, cwd="/").returncode == 0
+        except PermissionError:
+            return False
+
+    if works(sys.executable):
+        return sys.executable
+    system = "/usr/bin/python3"  # ours may lie in root's own home
+    if not Path(system).exists():
+        return None
+    subprocess.run([system, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    package = Path(__file__).parent.parent
+    (site / "podium.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{package}\n")
+    python = str(folder / "bin" / "python")
+    return python if works(python) else None
+
+
+@pytest.fixture(scope="session", params=["auto", "filters", "another user"])
+def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """One sandbox for each kind of walls, shared by the tests of a worker. As root `auto` has root's namespaces."""
+    with tempfile.TemporaryDirectory(prefix="podium-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        if request.param == "auto":
+            service = Service(scratch, {"SANDBOX_PRELOAD": "numpy,scipy.special,scipy.integrate,sympy"})
+        elif request.param == "filters":
+            service = Service(scratch, {"SANDBOX_WALLS": "filters"}, drop_all_capabilities)
+        else:
+            if os.geteuid() != 0:
+                pytest.skip("the tests run as a user without rights anyway: auto covers it")
+            if (python := python_for_another_user(folder / "venv")) is None:
+                pytest.skip("no Python with our packages that another user may start")
+            os.chown(scratch, OTHER_USER, OTHER_USER)
+            service = Service(scratch, {}, become_another_user, python)
+        yield service
+        service.end()
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Service) -> Iterator[Service]:
+    """A shared sandbox that must be undisturbed by whatever the test made it run."""
+    yield shared_sandbox
+    shared_sandbox.assert_undisturbed()
