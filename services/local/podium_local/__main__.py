@@ -74,9 +74,10 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
         state = (root / settings.local_state_dir).resolve()
         defaults = embedded.defaults(root, state, settings.orchestrator_url)
         environment = defaults | {k: v for k, v in environment.items() if v}
-        if "vllm" in settings.reuse or "retrieval" in settings.reuse:
-            say("embedded: what a reused service serves is its own affair")
-        embedded.prepare(environment, say)
+        if "vllm" not in settings.reuse:
+            embedded.prepare_model(environment, say)
+        if "retrieval" not in settings.reuse:
+            embedded.prepare_index(environment, say)
         settings = LocalSettings.model_validate(_fields(environment))
     if preparing:
         return 0

@@ -52,14 +52,23 @@ def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
     return values
 
 
-def prepare(environment: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Make the model and the index unless they are there. Each is atomic: an interrupted one is made again.
+def prepare_model(environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Make the model unless it is there. It appears whole or not at all.
 
     Raises:
-        NotPrepared: a builder failed; the message holds what it printed.
+        NotPrepared: the builder failed; the message holds what it printed.
     """
-    say(f"embedded model: {environment['SERVE_MODEL']}")
+    if not (Path(environment["SERVE_MODEL"]) / "config.json").is_file():
+        say(f"embedded model: building {environment['SERVE_MODEL']}, about half a minute")
     _run([sys.executable, "-m", "podium_vllm", "build-embedded", environment["SERVE_MODEL"]], environment)
+
+
+def prepare_index(environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Make the index of the demo's passages unless INDEX_DIR holds one. An interrupted build is gone on with.
+
+    Raises:
+        NotPrepared: the builder failed; the message holds what it printed.
+    """
     index = Path(environment["INDEX_DIR"])
     if (index / "eval.index").is_file() and (index / "eval.jsonl").is_file():
         return

@@ -1,0 +1,135 @@
+"""Write .env.example from the settings classes: every setting, its default, its own description. `make env-example`."""
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Setting(NamedTuple):
+    """One line of the file."""
+
+    name: str
+    default: str
+    description: str
+
+
+HEADER = """\
+# Every setting of Podium with its default. Copy to .env and set what differs: the lines at the top are what most
+# people need. docker compose, podium-local and `podium-eval --env-file .env` read it; the environment wins over it.
+# Written by `make env-example` from the settings classes: descriptions are changed there.
+
+# --- What most people set ---
+# A dataset in HLE's fields: a .jsonl or .parquet under ./datasets (compose mounts that folder), or hub:owner/name.
+DATASET=
+# The model that is evaluated, from the hub or a checkpoint folder.
+SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B
+# Folder with eval.index and eval.jsonl, made by `podium-retrieval build-index`.
+INDEX_DIR=
+# What every expert alias stands for until EXPERT_<ALIAS> says otherwise, and who grades.
+EXPERT_DEFAULT=
+JUDGE=
+# Keys of the providers that the two lines above, or any expert, name.
+OPENAI_API_KEY=
+TOGETHER_API_KEY=
+NEBIUS_API_KEY=
+# Without a GPU: COMPOSE_FILE=docker-compose.yml:docker-compose.cpu.yml
+COMPOSE_FILE=docker-compose.yml
+"""
+
+COMPOSE = (
+    Setting("ORCHESTRATOR_GPU", "0", "GPU of vLLM."),
+    Setting("RETRIEVAL_GPU", "1", "GPU of retrieval."),
+    Setting("ORCHESTRATOR_PORT", "1406", "Port of vLLM on 127.0.0.1 of the host."),
+    Setting("RETRIEVAL_PORT", "1401", "Port of retrieval on 127.0.0.1 of the host; inside its container it stays 1401."),
+    Setting("VLLM_IMAGE", "vllm/vllm-openai:v0.26.0", "Official image that the GPU's vLLM image is built from."),
+    Setting("TORCH_CPU_INDEX", "", "Where the CPU images take torch when pip's own configuration has no CPU build."),
+    Setting("DATASETS_DIR", "./datasets", "Folder that eval sees as datasets/."),
+    Setting("RUNS_VOLUME", "runs", "Volume of the runs; a folder such as ./runs must be writable for uid 10001."),
+    Setting("RESTARTS", "5", "How often a service that dies is started again."),
+    Setting("NOFILE", "16384", "Open files of each container; CONCURRENCY=512 needs about 800."),
+    Setting("SHM_SIZE", "8gb", "Shared memory of vLLM's container (1gb on the CPU)."),
+    Setting("LOG_MAX_SIZE", "20m", "Largest log file of a container, before it is rotated."),
+    Setting("LOG_MAX_FILES", "3", "Log files kept of a container."),
+    Setting("SANDBOX_MEMORY", "8g", "Memory of the sandbox's container, all programs together."),
+    Setting("SANDBOX_PIDS", "1024", "Processes of the sandbox's container, all programs together."),
+    Setting("SANDBOX_TMP", "2g", "Scratch space of the sandbox's container, in memory."),
+)
+
+
+def of_pydantic(cls: Any) -> Iterator[Setting]:
+    """The fields of a pydantic settings class that a user can set."""
+    prefix: str = cls.model_config.get("env_prefix", "") or ""
+    for name, field in cls.model_fields.items():
+        if field.exclude or name.startswith("added_"):
+            continue
+        default = field.get_default(call_default_factory=True)
+        yield Setting((prefix + name).upper(), shown(default), field.description or "")
+
+
+def of_serve() -> Iterator[Setting]:
+    """The SERVE_ settings, which are a standard library dataclass."""
+    from podium_vllm.settings import PREFIX, ServeSettings
+
+    for field in dataclasses.fields(ServeSettings):
+        yield Setting(PREFIX + field.name.upper(), shown(field.default), field.metadata["description"])
+
+
+def shown(value: Any) -> str:
+    """A default as one would write it; unset and secret ones are empty."""
+    if value is None or value == () or value == {}:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def sections() -> list[tuple[str, list[Setting]]]:
+    """Every part's settings. One that several parts share stands where it comes first."""
+    from podium_analysis.settings import AnalysisSettings
+    from podium_eval.hub import HubSettings
+    from podium_eval.judge_settings import JudgeSettings
+    from podium_eval.model_settings import ModelSettings
+    from podium_eval.run_settings import RunSettings
+    from podium_local.settings import LocalSettings
+    from podium_retrieval.settings import Settings as RetrievalSettings
+    from podium_sandbox.settings import SandboxSettings
+
+    parts = [
+        ("Containers (docker compose alone)", list(COMPOSE)),
+        ("The run", list(of_pydantic(RunSettings))),
+        ("Models: orchestrator, experts, judge", list(of_pydantic(ModelSettings)) + list(of_pydantic(JudgeSettings))),
+        ("Datasets from the hub", list(of_pydantic(HubSettings))),
+        ("vLLM", list(of_serve())),
+        ("Retrieval", list(of_pydantic(RetrievalSettings))),
+        ("Sandbox", list(of_pydantic(SandboxSettings))),
+        ("Analysis", list(of_pydantic(AnalysisSettings))),
+        ("podium-local", list(of_pydantic(LocalSettings))),
+    ]
+    seen: set[str] = set()
+    result: list[tuple[str, list[Setting]]] = []
+    for title, settings in parts:
+        result.append((title, [s for s in settings if s.name not in seen]))
+        seen |= {s.name for s in settings}
+    return result
+
+
+def text() -> str:
+    """The whole file."""
+    lines = [HEADER]
+    for title, settings in sections():
+        lines.append(f"# --- {title} ---")
+        for setting in settings:
+            lines += [f"# {setting.description}", f"# {setting.name}={setting.default}"]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / ".env.example").write_text(text())
+    sys.exit(0)
