@@ -27,7 +27,7 @@ def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> in
     names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
     n = dataset.n_selected * settings.epochs
     console.print(
-        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)", markup=False
+        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)", markup=False, soft_wrap=True
     )
     past = finished_tasks(past_runs(settings.runs_dir))
     if not past:
@@ -53,7 +53,7 @@ def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]
 
 def _print(made: Estimate, concurrency: int, console: Console) -> None:
     console.print(
-        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.", markup=False
+        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.", markup=False, soft_wrap=True
     )
     table = Table("role or alias", "model now")
     for name in ("calls", "input tokens", "of them cached", "output tokens", "USD"):
