@@ -149,7 +149,7 @@ class _Builder:
             text = settings.judge
             judge = self._tried(lambda: self._configured(text, "JUDGE", settings.judge_timeout_s, None))
         for variable, users in self._keyless.items():
-            self._problems.append(f"{variable} is not set, and {', '.join(dict.fromkeys(users))} needs it")
+            self._problems.append(f"{variable} is not set; it is needed by {', '.join(dict.fromkeys(users))}")
         if self._problems or orchestrator is None or judge is None:
             raise ConfigError(dict.fromkeys(self._problems))
         tokenizer = settings.orchestrator_tokenizer
