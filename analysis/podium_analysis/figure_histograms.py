@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ from podium_analysis.figure_style import (
 )
 
 Scale = Literal["linear", "log"]
+WHITE: Final = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.4}
 
 
 def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
@@ -48,7 +49,7 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
     left_end = -0.8 - 1.0 * len(extra) if extra else 0.0
     bars = [(float(at), height, BAR) for at, height in enumerate(counts)]
     bars += [(left_end + at, height, EXTRA_BAR) for at, (_, height) in enumerate(extra)]
-    _bars(axes, bars, n)
+    marks: dict[str, float | None] = {}
     factor, label = axis_unit(edges[0] if edges else 0.0, edges[-1] if edges else 0.0, unit)
     if constant:
         places, labels = [0.5], [f"{amount(edges[0], unit)} (every value{' above zero' if extra else ''})"]
@@ -57,17 +58,21 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
         shown = list(range(0, bins + 1, 2 if bins > 6 else 1))
         places, labels = [float(at) for at in shown], ticks([edges[at] * factor for at in shown])
         right_end = float(bins)
+        zero = next((left_end + at + 0.5 for at, (text, _) in enumerate(extra) if text == "= 0"), None)
+        marks = {
+            name: zero if scale == "log" and metric[name] == 0 else _position(metric[name], edges, scale, bins)
+            for name in MARKS
+        }
     else:
         places, labels, right_end = [], [], 0.0
+    _bars(axes, bars, n, [at for at in marks.values() if at is not None])
     places += [left_end + at + 0.5 for at in range(len(extra))]
     labels += [text for text, _ in extra]
     axes.set_xticks(places, labels)
     axes.set_xlim(left_end - 0.15, max(right_end, left_end + len(extra)) + 0.15)
     axes.set_xlabel(label if not constant and counts else "")
     axes.text(-0.01, 1.02, "count", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
-    if not constant and counts:
-        beside = {text: left_end + at + 0.5 for at, (text, _) in enumerate(extra)}
-        _marks(figure, axes, metric, edges, scale, beside.get("= 0"))
+    _marks(figure, axes, metric, marks)
     return figure
 
 
@@ -80,7 +85,8 @@ def _subtitle(metric: Mapping[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int) -> None:
+def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int, lines: list[float]) -> None:
+    """lines: where vertical lines will be drawn; a label that one crosses is set on white."""
     top = max(height for _, height, _ in bars)
     axes.bar(
         [at + 0.5 for at, _, _ in bars],
@@ -99,7 +105,7 @@ def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int) -> None:
             axes.text(
                 at + 0.5, height + 0.012 * top, f"{count(height)}\n{percent(height / n)}",
                 ha="center", va="bottom", fontsize=size, linespacing=1.05, zorder=4,
-                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.4},
+                bbox=WHITE if any(abs(at + 0.5 - line) < 0.6 for line in lines) else None,
             )  # fmt: skip
     axes.set_ylim(0, top * 1.16)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
@@ -108,16 +114,13 @@ def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: count(int(value)) if value == int(value) else "")
 
 
-def _marks(
-    figure: Figure, axes: Axes, metric: Mapping[str, Any], edges: list[float], scale: Scale, zero: float | None
-) -> None:
-    """Median, mean and p99 as lines where they lie, their values in a row above the axes. zero: where zeros stand."""
+def _marks(figure: Figure, axes: Axes, metric: Mapping[str, Any], marks: Mapping[str, float | None]) -> None:
+    """Median, mean and p99 as lines where they lie, their values in a row above the axes."""
     width, height = figure.get_size_inches()
     x, y = 0.62, 1 - 0.6 / height
-    for name, (colour, style) in MARKS.items():
-        value = metric[name]
-        at = zero if scale == "log" and value == 0 else _position(value, edges, scale, len(edges) - 1)
-        text = f"{MARK_LABELS[name]} {amount(value, str(metric['unit']))}"
+    for name, at in marks.items():
+        colour, style = MARKS[name]
+        text = f"{MARK_LABELS[name]} {amount(metric[name], str(metric['unit']))}"
         figure.text((x + 0.28) / width, y, text + (" (off scale)" if at is None else ""), va="center", fontsize=7.5)
         figure.add_artist(Line2D([x / width, (x + 0.22) / width], [y, y], color=colour, linestyle=style, linewidth=1.4))
         if at is not None:

@@ -104,7 +104,7 @@ def save(figure: Figure, folder: Path, name: str, formats: Sequence[Format]) -> 
     for kind in formats:
         path = folder / f"{name}.{kind}"
         options: dict[str, Any] = (
-            {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 4}}
+            {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
         )
         figure.savefig(path, format=kind, **options)
         written.append(path.name)

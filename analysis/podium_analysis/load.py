@@ -8,6 +8,7 @@ wrong kind) are left out, counted, and reported by number.
 # DuckDB's results and orjson's objects are untyped: their types are stated here, where they enter.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ from podium_contracts.records import TaskRecord, record_from_json
 from podium_analysis.columns import COLUMNS, NUMBERS, REQUIRED
 from podium_analysis.problems import LISTED, LogProblem, locate
 
-LINE_BYTES: Final = 16 * 1024 * 1024
+LINE_BYTES: Final = 8 * 1024 * 1024
 """The longest line that is read. An event holds no document and no answer, so it is far below."""
+THREAD_MB: Final = 64
+"""Memory that a reading thread needs: buffers of twice LINE_BYTES, and what it builds from them."""
 
 
 class LoadError(ValueError):
@@ -200,7 +203,8 @@ class RunData:
 def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) -> RunData:
     """Read a run folder (or its events.jsonl).
 
-    memory_mb: the limit of the table's memory; what is beyond goes to a temporary folder. threads: None is all cores.
+    memory_mb: the limit of the table's memory; what is beyond goes to a temporary folder. threads: None is all cores, as far as the
+    memory goes (THREAD_MB each).
 
     Raises:
         LoadError: no such folder, no log in it, or a line longer than LINE_BYTES.
@@ -220,7 +224,7 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
             "temp_directory": str(scratch),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
-            **({"threads": str(threads)} if threads else {}),
+            "threads": str(max(1, min(threads or os.cpu_count() or 1, memory_mb // THREAD_MB))),
         }
     )
     try:

@@ -19,7 +19,7 @@ class AnalysisSettings(BaseSettings):
         ("png", "svg"), min_length=1, description="File formats of the figures, separated by commas."
     )
     analysis_memory_mb: int = Field(
-        512, ge=64, description="Memory of the event table in MB; what is beyond is kept in a temporary folder."
+        512, ge=128, description="Memory of the event table in MB; what is beyond is kept in a temporary folder."
     )
     analysis_workers: int | None = Field(
         None, ge=1, description="Processes that draw figures and threads that read; empty: one a core."

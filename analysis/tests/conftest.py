@@ -1,8 +1,10 @@
 """A run folder as the eval writes it, made from the contracts' own types."""
 
 import heapq
+import importlib.util
 import json
 import random
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -435,3 +437,42 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return RunMaker(tmp_path / "runs" / name, **options).write()
 
     return make
+
+
+def write_events(folder: Path, events: list[Event | bytes]) -> Path:
+    """A run folder whose events.jsonl holds these, one a line, mono_ms counting up by 1,000 each; bytes as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "events.jsonl").open("wb") as log:
+        for at, event in enumerate(events):
+            if isinstance(event, bytes):
+                log.write(event)
+                continue
+            line = event_to_json(event) | {"ts": START.isoformat(), "level": "INFO", "mono_ms": at * 1000.0}
+            log.write(json.dumps(line).encode() + b"\n")
+    return folder
+
+
+@pytest.fixture
+def make_log(tmp_path: Path) -> Callable[[list[Event | bytes]], Path]:
+    return lambda events: write_events(tmp_path / "logged", events)
+
+
+@pytest.fixture(scope="session")
+def generator() -> Any:
+    """bench/generate_log.py as a module."""
+    path = Path(__file__).parents[2] / "bench" / "generate_log.py"
+    spec = importlib.util.spec_from_file_location("podium_bench_generate_log", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def generated_run(generator: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 tasks in two segments, cut off in the middle of the first; read-only."""
+    folder = tmp_path_factory.mktemp("runs") / "generated"
+    generator.generate_run(folder, generator.Shape(tasks=80, seed=3, segments=2, concurrency=16, run_id="generated"))
+    return folder
