@@ -6,11 +6,14 @@ from podium_contracts.names import ALIASES
 from rich.console import Console
 from rich.table import Table
 
+from podium_eval.budget import Budget, unpriced_problem
+from podium_eval.config_error import ConfigError
 from podium_eval.dataset import Dataset
 from podium_eval.estimate import Estimate, estimate
+from podium_eval.meter import Meter
 from podium_eval.past_usage import finished_tasks, past_runs
 from podium_eval.pricing import Prices, TokenPrice
-from podium_eval.providers import ModelSpec
+from podium_eval.providers import ModelSpec, ProviderTable
 from podium_eval.settings import Settings
 from podium_eval.tokens import EstimateCounter
 
@@ -35,6 +38,31 @@ def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> in
         return 1
     _print(estimate(past, n, settings.concurrency, names, table), settings.concurrency, console)
     return 0
+
+
+def build_budget(settings: Settings, meter: Meter) -> Budget | None:
+    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
+
+    Raises:
+        ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.
+    """
+    if settings.budget is None:
+        return None
+    models = dict(configured_models(settings))
+    prices = Prices.load(settings.prices_file)
+    providers = ProviderTable.load(settings.models_file)
+    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
+    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
+    paid = [
+        names[name]
+        for name, (provider, _) in models.items()
+        if table[name] is None and (row := providers.provider(provider)) is not None and not row.local
+    ]
+    if (problem := unpriced_problem(settings.budget, paid)) is not None:
+        raise ConfigError([problem])
+    past = finished_tasks(past_runs(settings.runs_dir))
+    expected = estimate(past, len(past), 1, names, table).usd_per_task if past else None
+    return Budget(settings.budget, meter, expected_usd=expected)
 
 
 def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -76,7 +104,7 @@ def _print(made: Estimate, concurrency: int, console: Console) -> None:
 def _print_floor(
     settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console
 ) -> None:
-    """Without past runs one thing is sure: each question is read by the orchestrator, an answering expert, the judge."""
+    """Without past runs one thing is sure: orchestrator, an answering expert and the judge read each question."""
     counter = EstimateCounter()
     tokens = settings.epochs * sum(counter.count(question.question) for question in dataset.questions)
     answering = [name for name in prices if name.startswith("answer-")]

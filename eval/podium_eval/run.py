@@ -18,6 +18,7 @@ from podium_contracts.events import RunEnd, RunStart, TaskComplete
 from rich.console import Console
 
 from podium_eval.breaker import Breaker, BreakerLimits
+from podium_eval.budget import Budget
 from podium_eval.checkpoint import Checkpoints
 from podium_eval.clock import Clock, SystemClock, iso
 from podium_eval.config_error import ConfigError
@@ -25,6 +26,7 @@ from podium_eval.console import ConsoleHandler
 from podium_eval.dataset import Dataset
 from podium_eval.discard import Discard
 from podium_eval.episode import EpisodeLoop
+from podium_eval.estimate_run import build_budget
 from podium_eval.eventlog import EventLog, LogBroken, LogWriter
 from podium_eval.grading import build_grader
 from podium_eval.hub import load_dataset
@@ -230,6 +232,7 @@ class _Segment:
         self.clock = clock
         self.live = live
         self.stop = Stop()
+        self.budget: Budget | None = None
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -271,7 +274,9 @@ class _Segment:
             before=len(every) - len(tasks) if not settings.retry_errors else 0,
             spent_usd=sum(one.cost_usd or 0.0 for one in saved.values()),
         )
-        sink = EventLog(writer, level=settings.log_level, clock=self.clock, observers=(meter.observe,))
+        self.budget = await asyncio.to_thread(build_budget, settings, meter)
+        observers = (meter.observe,) if self.budget is None else (meter.observe, self.budget.observe)
+        sink = EventLog(writer, level=settings.log_level, clock=self.clock, observers=observers)
         self.ids = {"run_id": self.run_id, "segment": next_segment(folder.manifest)}
         async with AsyncExitStack() as stack:
             models = build_models(
@@ -446,7 +451,7 @@ class _Segment:
             ids=RunIds(self.run_id, segment),
             tasks=tasks,
             saved=saved,
-            begun=frozenset(path.stem for path in self.folder.checkpoints.glob("*.jsonl")),
+            begun=self._begun(saved),
             folder=self.folder,
             checkpoints=Checkpoints(self.folder.checkpoints, writer, self.redactor),
             sink=sink,
@@ -466,7 +471,18 @@ class _Segment:
             stop=self.stop,
             meter=meter,
             reporter=reporter,
+            budget=self.budget,
         )
+
+    def _begun(self, saved: dict[str, Saved]) -> frozenset[str]:
+        """Keys with a checkpoint. One whose record was written just before a crash is spent, and goes."""
+        keys: set[str] = set()
+        for path in self.folder.checkpoints.glob("*.jsonl"):
+            if path.stem in saved:
+                path.unlink()
+            else:
+                keys.add(path.stem)
+        return frozenset(keys)
 
     def _background(
         self, models: Models, writer: LogWriter, sink: EventLog, meter: Meter, segment: int

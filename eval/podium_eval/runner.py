@@ -14,6 +14,7 @@ from podium_contracts.events import TaskComplete, TaskStart
 from podium_contracts.names import TaskStatus
 from podium_contracts.records import TaskRecord, Turn
 
+from podium_eval.budget import Budget
 from podium_eval.checkpoint import Checkpoints, Progress
 from podium_eval.clock import Clock, iso
 from podium_eval.context import Knowledge
@@ -64,6 +65,7 @@ class Runner:
         stop: Stop,
         meter: Meter,
         reporter: Reporter,
+        budget: Budget | None = None,
     ) -> None:
         self._ids = ids
         # Tasks that were under way go first: the longest ones are the ones a run would end up waiting for.
@@ -82,6 +84,7 @@ class Runner:
         self._stop = stop
         self._meter = meter
         self._reporter = reporter
+        self._budget = budget
 
     async def run(self) -> None:
         """Return when every task has ended or the run has stopped; what stopped it is in the Stop."""
@@ -108,8 +111,11 @@ class Runner:
         # Calls that begin together are answered together, and a loop that reads 512 answers before it sends the first
         # next request keeps them together: each wave would take the whole batch's time longer.
         await asyncio.sleep(number * self._settings.ramp_ms / 1000)
-        while self._waiting and self._may_take():
+        while self._waiting and self._stop.taking:
             task = self._waiting.popleft()
+            if not await self._may_take(task):
+                self._waiting.appendleft(task)
+                break
             try:
                 await self._play(task)
             except OSError as error:
@@ -128,19 +134,20 @@ class Runner:
             "now",
         )
 
-    def _may_take(self) -> bool:
-        budget = self._settings.budget
-        if budget is not None and self._stop.taking:
-            meter = self._meter
-            ahead = (meter.mean_cost_usd or 0.0) * len(meter.in_flight)
-            if meter.spent_usd + ahead >= budget:
-                self._stop.request(
-                    "budget",
-                    f"BUDGET={budget:g} USD: {meter.spent_usd:.4f} spent, about {ahead:.4f} in flight; "
-                    "running tasks end, no further one is taken",
-                    "drain",
-                )
-        return self._stop.taking
+    async def _may_take(self, task: Task) -> bool:
+        budget = self._budget
+        if budget is None:
+            return True
+        admitted = asyncio.ensure_future(budget.admit(task.question.id, task.epoch))
+        stopped = asyncio.ensure_future(self._stop.reached("drain"))
+        try:
+            await asyncio.wait({admitted, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopped.done() and not admitted.result():
+                self._stop.request("budget", budget.describe(), "drain")
+            return self._stop.taking
+        finally:
+            admitted.cancel()
+            stopped.cancel()
 
     async def _play(self, task: Task) -> None:
         specs = self._specs_for(task)
