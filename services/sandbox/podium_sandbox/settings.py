@@ -16,7 +16,7 @@ class SandboxSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the service listens on.")
     port: int = Field(default=1402, ge=0, le=65535, description="Port of the service; 0 takes a free one.")
-    concurrency: PositiveInt = Field(default=8, description="Programs that run at once.")
+    concurrency: int = Field(default=8, ge=1, le=256, description="Programs that run at once.")
     queue: NonNegativeInt = Field(default=512, description="Programs that may wait; beyond, the answer is 429.")
     queue_timeout_s: PositiveFloat = Field(default=300.0, description="Longest wait for a slot, then 503.")
     retry_after_s: PositiveInt = Field(default=2, description="Retry-After of a 429 or 503.")
@@ -51,7 +51,8 @@ class SandboxSettings(BaseSettings):
         default=False, description="1: start even where the kernel allows too few walls. Only for programs you trust."
     )
     uid_base: PositiveInt = Field(
-        default=1_900_000_000, description="First of the unused user ids that programs get when the service is root."
+        default=1_879_048_192,
+        description="First of 256 million unused user ids; as root each program gets one of its own.",
     )
     preload: str = Field(
         default="numpy,scipy.special,scipy.linalg,scipy.optimize,scipy.integrate,scipy.stats,sympy",

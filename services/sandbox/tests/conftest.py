@@ -137,6 +137,7 @@ class Service:
         assert list((self.scratch / "root").iterdir()) == []
 
     def end(self, number: int = signal.SIGTERM) -> int:
+        """Stop it, if it still runs, and close what the test holds of it. Returns the exit status."""
         self.client.close()
         self.process.send_signal(number)
         status = self.process.wait(WAIT_S)
@@ -160,8 +161,7 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     yield start
     for service in started:
-        if service.process.poll() is None:
-            service.end()
+        service.end()
 
 
 OTHER_USER = 1_800_000_000

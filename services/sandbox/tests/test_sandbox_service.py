@@ -1,0 +1,230 @@
+"""The service around programs: refusals, clients that leave, restarts, draining, metrics and the log."""
+
+import concurrent.futures
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+Start = Callable[..., Any]  # conftest's start_sandbox
+WAIT_S = 20.0
+SLEEPER = "import time\nprint('begun', flush=True)\ntime.sleep({})\n"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Poll what only /health or /proc can tell."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def metric(service: Any, name: str, **labels: str) -> float | None:
+    text = service.client.get("/metrics").text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return None
+
+
+def test_a_full_queue_refuses_at_once_and_a_long_wait_ends(start_sandbox: Start):
+    service = start_sandbox(
+        {"SANDBOX_CONCURRENCY": "1", "SANDBOX_QUEUE": "1", "SANDBOX_QUEUE_TIMEOUT_S": "1", "SANDBOX_RETRY_AFTER_S": "7"}
+    )
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        first = pool.submit(service.run, SLEEPER.format(2.5))
+        until(lambda: service.health()["running"] == 1)
+        second = pool.submit(service.client.post, "/run", json={"code": "print(2)"})
+        until(lambda: service.health()["waiting"] == 1)
+        begun = time.monotonic()
+        third = service.client.post("/run", json={"code": "print(3)"})
+        assert time.monotonic() - begun < 1
+        assert (third.status_code, third.headers["retry-after"]) == (429, "7")
+        assert third.json() == {"detail": "1 programs run and 1 wait"}
+        waited = second.result()
+        assert (waited.status_code, waited.headers["retry-after"]) == (503, "7")
+        assert "SANDBOX_QUEUE_TIMEOUT_S=1" in waited.json()["detail"]
+        assert first.result()["status"] == "ok"
+    assert metric(service, "podium_sandbox_refused_total", reason="queue_full") == 1
+    assert metric(service, "podium_sandbox_refused_total", reason="waited") == 1
+    service.assert_undisturbed()
+
+
+def test_a_client_that_leaves_ends_its_program(start_sandbox: Start):
+    service = start_sandbox()
+    with httpx.Client(base_url=service.url, timeout=0.5) as client, pytest.raises(httpx.ReadTimeout):
+        client.post("/run", json={"code": SLEEPER.format(15)})
+    until(lambda: service.health()["running"] == 0)
+    assert metric(service, "podium_sandbox_refused_total", reason="client_left") == 1
+    service.assert_undisturbed()
+
+
+def test_bad_requests_say_what_is_wrong(start_sandbox: Start):
+    service = start_sandbox()
+    post = service.client.post
+    for body, part in (
+        ({}, "code"),
+        ({"code": 3}, "code"),
+        ({"code": "1", "timeout_s": -1}, "timeout_s"),
+        ({"code": "1", "timeout_s": "soon"}, "timeout_s"),
+    ):
+        response = post("/run", json=body)
+        assert response.status_code == 422
+        assert part in str(response.json()["detail"])
+    assert "SANDBOX_MAX_TIMEOUT_S allows 30" in post("/run", json={"code": "1", "timeout_s": 31}).json()["detail"]
+    surrogate = post("/run", content=b'{"code": "x = \'\\ud800\'"}', headers={"content-type": "application/json"})
+    assert surrogate.status_code == 422
+    long = post("/run", json={"code": "#" * 100_001})
+    assert long.status_code == 413
+    assert "SANDBOX_CODE_BYTES allows 100000" in long.json()["detail"]
+    assert service.run("")["status"] == "ok"
+    assert service.run("x = 'a\0b'")["status"] == "error"  # no source may hold a null byte
+    service.assert_undisturbed()
+
+
+def test_a_killed_zygote_fails_its_runs_and_is_replaced(start_sandbox: Start):
+    service = start_sandbox()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        run = pool.submit(service.client.post, "/run", json={"code": SLEEPER.format(15)})
+        until(lambda: service.health()["running"] == 1 and len(service.zygotes()) > 1)
+        before = service.zygotes()
+        os.kill(before[0], signal.SIGKILL)
+        response = run.result()
+    assert response.status_code in (500, 503)
+    assert "has ended" in response.json()["detail"]
+    until(lambda: gone(before))
+    until(lambda: service.client.get("/health").status_code == 200)
+    assert service.health()["restarts"] == 1
+    assert service.run("print(1)")["stdout"] == "1\n"
+
+
+def test_nothing_survives_a_killed_service(start_sandbox: Start):
+    for walls in ("auto", "filters"):
+        service = start_sandbox({"SANDBOX_WALLS": walls})
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            run = pool.submit(service.client.post, "/run", json={"code": SLEEPER.format(15)})
+            until(lambda service=service: service.health()["running"] == 1 and len(service.zygotes()) > 1)
+            pids = service.zygotes()
+            service.process.kill()
+            with pytest.raises(httpx.HTTPError):
+                run.result()
+        until(lambda pids=pids: gone(pids))
+        service.end()
+
+
+def test_sigterm_lets_programs_finish(start_sandbox: Start):
+    service = start_sandbox()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        run = pool.submit(service.run, "import time\ntime.sleep(1)\nprint('finished')\n")
+        until(lambda: service.health()["running"] == 1)
+        service.process.send_signal(signal.SIGTERM)
+        assert run.result()["stdout"] == "finished\n"
+    pids = service.zygotes()
+    assert service.process.wait(WAIT_S) == 0
+    assert gone(pids)
+    assert [path.name for path in service.scratch.iterdir()] == ["root"]
+
+
+def test_sigterm_ends_programs_that_outlast_the_drain(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_DRAIN_S": "1"})
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        run = pool.submit(service.client.post, "/run", json={"code": SLEEPER.format(20)})
+        until(lambda: service.health()["running"] == 1)
+        begun = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(WAIT_S) == 0
+        assert time.monotonic() - begun < 10
+        with contextlib.suppress(httpx.HTTPError):  # the connection may be closed before an answer
+            assert run.result().status_code >= 500
+
+
+def test_each_run_is_one_log_line_without_the_program(start_sandbox: Start):
+    service = start_sandbox()
+    service.run("print('a-private-word')")
+    entry = service.log(lambda line: line.get("message") == "run")
+    assert entry["status"] == "ok"
+    assert entry["exit_code"] == 0
+    assert {"wait_ms", "startup_ms", "duration_ms", "cpu_ms", "max_rss_bytes", "output_bytes", "truncated"} <= set(
+        entry
+    )
+    assert "a-private-word" not in "".join(service.lines)
+    assert metric(service, "podium_sandbox_runs_total", status="ok") == 1
+    assert metric(service, "podium_sandbox_run_seconds_count", status="ok") == 1
+
+
+def test_debug_logs_the_program(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_LOG_LEVEL": "DEBUG"})
+    service.run("print('a-private-word')")
+    entry = service.log(lambda line: line.get("message") == "program")
+    assert entry["code"] == "print('a-private-word')"
+
+
+def without_walls() -> None:
+    """A kernel that allows neither namespaces nor Landlock nor filters, made by a filter."""
+    from podium_sandbox.seccomp import _Filter
+
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    rules = _Filter()
+    for name in ("unshare", "landlock_create_ruleset", "seccomp"):
+        rules.refuse(name)
+    rules.refuse("prctl", (0, 7, 0xFFFFFFFF, 22))  # PR_SET_SECCOMP
+    rules.load()
+
+
+def test_without_walls_it_refuses_to_start_and_says_how_to(tmp_path: Any):
+    result = subprocess.run(
+        [sys.executable, "-m", "podium_sandbox", "serve", "--port", "0"],
+        env={"PATH": os.environ["PATH"], "SANDBOX_SCRATCH_DIR": str(tmp_path), "SANDBOX_PRELOAD": "math"},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        preexec_fn=without_walls,
+    )
+    assert result.returncode == 1
+    assert "SANDBOX_UNSAFE=1" in result.stderr
+    assert "files False, network False, processes False" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unsafe_starts_without_walls_and_says_so(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_UNSAFE": "1", "SANDBOX_PRELOAD": "math"}, before=without_walls)
+    assert service.health()["unsafe"] is True
+    assert service.health()["walls"]["enough"] is False
+    service.log(lambda line: "WITHOUT ENOUGH WALLS" in str(line.get("message")))
+    assert service.run("print(1)")["stdout"] == "1\n"
+    assert service.run("import time; time.sleep(60)", timeout_s=0.3)["status"] == "timeout"
+    service.assert_undisturbed()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"SANDBOX_PORT": "many"}, "SANDBOX_PORT: "),
+        ({"SANDBOX_TIMEOUT_S": "90", "SANDBOX_MAX_TIMEOUT_S": "60"}, "lower the first or raise the second"),
+        ({"SANDBOX_PRELOAD": "no_such_module"}, "has ended"),
+    ],
+)
+def test_bad_settings_stop_the_start_with_a_line(tmp_path: Any, settings: dict[str, str], message: str):
+    result = subprocess.run(
+        [sys.executable, "-m", "podium_sandbox", "serve"],
+        env={"PATH": os.environ["PATH"], "SANDBOX_SCRATCH_DIR": str(tmp_path), **settings},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
