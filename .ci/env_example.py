@@ -18,33 +18,32 @@ class Setting(NamedTuple):
 
 
 HEADER = """\
-# Every setting of Podium with its default. Copy to .env and set what differs: the lines at the top are what most
-# people need. docker compose, podium-local and `podium-eval --env-file .env` read it; the environment wins over it.
+# Every setting of Podium with its default. Copy to .env and set what differs. docker compose, podium-local and
+# `podium-eval --env-file .env` read it; for podium-local and podium-eval the environment wins over it.
 # Written by `make env-example` from the settings classes: descriptions are changed there.
-
-# --- What most people set ---
-# A dataset in HLE's fields: a .jsonl or .parquet under ./datasets (compose mounts that folder), or hub:owner/name.
-DATASET=
-# The model that is evaluated, from the hub or a checkpoint folder.
-SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B
-# Folder with eval.index and eval.jsonl, made by `podium-retrieval build-index`.
-INDEX_DIR=
-# What every expert alias stands for until EXPERT_<ALIAS> says otherwise, and who grades.
-EXPERT_DEFAULT=
-JUDGE=
-# Keys of the providers that the two lines above, or any expert, name.
-OPENAI_API_KEY=
-TOGETHER_API_KEY=
-NEBIUS_API_KEY=
-# Without a GPU: COMPOSE_FILE=docker-compose.yml:docker-compose.cpu.yml
-COMPOSE_FILE=docker-compose.yml
+#
+# What most people set, two GPUs, experts at a provider:
+#
+#   DATASET=datasets/hle.jsonl
+#   SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B
+#   INDEX_DIR=./index
+#   EXPERT_DEFAULT=together/meta-llama/Llama-3.3-70B-Instruct-Turbo
+#   JUDGE=openai/o3-mini-2025-01-31
+#   TOGETHER_API_KEY=…
+#   OPENAI_API_KEY=…
+#
+# Without a GPU, on the embedded models and our own questions:
+#
+#   COMPOSE_FILE=docker-compose.yml:docker-compose.cpu.yml
 """
 
 COMPOSE = (
     Setting("ORCHESTRATOR_GPU", "0", "GPU of vLLM."),
     Setting("RETRIEVAL_GPU", "1", "GPU of retrieval."),
     Setting("ORCHESTRATOR_PORT", "1406", "Port of vLLM on 127.0.0.1 of the host."),
-    Setting("RETRIEVAL_PORT", "1401", "Port of retrieval on 127.0.0.1 of the host; inside its container it stays 1401."),
+    Setting(
+        "RETRIEVAL_PORT", "1401", "Port of retrieval on 127.0.0.1 of the host; inside its container it stays 1401."
+    ),
     Setting("VLLM_IMAGE", "vllm/vllm-openai:v0.26.0", "Official image that the GPU's vLLM image is built from."),
     Setting("TORCH_CPU_INDEX", "", "Where the CPU images take torch when pip's own configuration has no CPU build."),
     Setting("DATASETS_DIR", "./datasets", "Folder that eval sees as datasets/."),

@@ -1,0 +1,64 @@
+"""The locks are one resolution, complete for their members, and hold nothing but names and versions."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN = {"podium-contracts"}
+LOCKS = [*sorted(ROOT.glob("services/*/requirements.lock")), *sorted(ROOT.glob("*/requirements.lock"))]
+MEMBERS = [
+    *(p.parent for p in sorted(ROOT.glob("services/*/pyproject.toml")) if p.parent.name != "contracts"),
+    *(p.parent for p in sorted(ROOT.glob("*/pyproject.toml"))),
+]
+
+
+def name_of(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match, requirement
+    return re.sub(r"[-_.]+", "-", match[0]).lower()
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return dict(line.split("==", 1) for line in lock.read_text().splitlines())
+
+
+def ids(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def test_every_member_has_a_lock() -> None:
+    assert [lock.parent for lock in LOCKS] == MEMBERS
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, ROOT / "requirements-dev.lock"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_lock_is_names_and_versions(lock: Path) -> None:
+    for line in lock.read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line), line
+
+
+def test_locks_agree() -> None:
+    versions: dict[str, set[str]] = {}
+    for lock in [*LOCKS, ROOT / "requirements-dev.lock"]:
+        for name, version in pins(lock).items():
+            versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_lock_holds_what_its_member_asks_for(member: Path) -> None:
+    project = tomllib.loads((member / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {})
+    asked = {name_of(r) for r in project["dependencies"] + extras.get("cpu", []) + extras.get("embedded", [])} - OWN
+    missing = asked - pins(member / "requirements.lock").keys()
+    assert not missing, f"{sorted(missing)}: run make lock"
+
+
+def test_torch_is_the_cpu_build_without_companions_of_the_other() -> None:
+    for member in ("vllm", "retrieval"):
+        locked = pins(ROOT / "services" / member / "requirements.lock")
+        assert locked["torch"].endswith("+cpu")
+        assert not {"torchvision", "torchaudio", "torchcodec", "triton"} & locked.keys()
+        assert not [name for name in locked if name.startswith("nvidia-")]
