@@ -149,7 +149,8 @@ def _groupings(run: RunData, source: Source) -> dict[str, _Grouping]:
     for name, mine in row_hashes.items():
         known, firsts = np.unique(mine, return_index=True)
         keys = _keys_at(run, table, wanted[name][0], places[firsts])
-        real = np.array([h != 0 and any(part is not None for part in key) for h, key in zip(known, keys, strict=True)])
+        kept = [h != 0 and any(part is not None for part in key) for h, key in zip(known, keys, strict=True)]
+        real = np.array(kept, dtype=bool)
         if len(known) == 1 and real[0]:
             found[name] = _Grouping(keys, None, np.array([0, mine.size]))
             continue
@@ -160,7 +161,7 @@ def _groupings(run: RunData, source: Source) -> dict[str, _Grouping]:
         counts = np.bincount(code, minlength=real.sum() + 1)[:-1]
         starts = np.concatenate(([0], np.cumsum(counts)))
         order = np.argsort(code, kind="stable")[: starts[-1]]
-        found[name] = _Grouping([key for key, kept in zip(keys, real, strict=True) if kept], order, starts)
+        found[name] = _Grouping([key for key, keep in zip(keys, kept, strict=True) if keep], order, starts)
     return found
 
 
