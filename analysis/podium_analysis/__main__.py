@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "compare": "podium_analysis.compare",
     "gate": "podium_analysis.gate",
     "trace": "podium_analysis.trace",
+    "export-inspect": "podium_analysis.inspect_export",
 }
 """Command -> module with register(subparsers), which sets `handler`: namespace -> exit status."""
 

@@ -23,6 +23,7 @@ from podium_analysis.paired_stats import (
     mean_by,
     score_difference,
 )
+from podium_analysis.run_choice import run_folder
 from podium_analysis.scores import Outcome
 from podium_analysis.trajectories import BadRecord
 
@@ -342,8 +343,8 @@ def _cut(text: str | None) -> str | None:
 def register(subparsers: Any) -> None:
     """Add `compare` to podium-analysis."""
     parser = subparsers.add_parser("compare", help="two runs over the same questions: score, latency, cost, flips")
-    parser.add_argument("run_a", type=Path, metavar="RUN_A", help="a run folder: the one before")
-    parser.add_argument("run_b", type=Path, metavar="RUN_B", help="a run folder: the one after")
+    parser.add_argument("run_a", metavar="RUN_A", help="a run's id or folder: the one before")
+    parser.add_argument("run_b", metavar="RUN_B", help="a run's id or folder: the one after")
     parser.add_argument("--html", type=Path, help="also write the comparison as one page")
     parser.add_argument("--anyway", action="store_true", help="compare also when protocol or dataset differ")
     parser.set_defaults(handler=run)
@@ -352,7 +353,7 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 when compared, 2 when the runs cannot be read or must not be compared."""
     try:
-        result = compare_runs(args.run_a, args.run_b, anyway=args.anyway)
+        result = compare_runs(run_folder(args.run_a), run_folder(args.run_b), anyway=args.anyway)
     except (LoadError, NewerSchema, NotComparable) as error:
         print(f"podium-analysis compare: {error}", file=sys.stderr)
         return 2

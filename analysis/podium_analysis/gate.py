@@ -25,7 +25,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from podium_analysis.load import LoadError
 from podium_analysis.page import number
+from podium_analysis.run_choice import run_folder
 
 Verdict = Literal["pass", "over", "under", "missing"]
 _BOUNDS: Final = frozenset({"min", "max"})
@@ -189,22 +191,23 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
 def register(subparsers: Any) -> None:
     """Add `gate` to podium-analysis."""
     parser = subparsers.add_parser("gate", help="exit 1 when a metric of a run crosses its limit (for CI)")
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="a run folder that `report` has analysed")
+    parser.add_argument("run", metavar="RUN", help="id or folder of a run that `report` has analysed")
     parser.add_argument("limits", type=Path, metavar="LIMITS", help="a .toml or .json file of limits")
     parser.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """0: every limit holds. 1: at least one does not, or was not measured. 2: the limits or stats are unreadable."""
-    path: Path = args.run_dir / "analysis" / "stats.json"
     try:
+        path = run_folder(args.run) / "analysis" / "stats.json"
         limits = read_limits(args.limits)
+    except (BadLimits, LoadError) as error:
+        print(f"podium-analysis gate: {error}", file=sys.stderr)
+        return 2
+    try:
         stats = json.loads(path.read_bytes())
         if not isinstance(stats, dict):
             raise ValueError("no JSON object")
-    except BadLimits as error:
-        print(f"podium-analysis gate: {error}", file=sys.stderr)
-        return 2
     except (OSError, ValueError) as error:
         print(f"podium-analysis gate: {path}: {error}; run `podium-analysis report` first", file=sys.stderr)
         return 2

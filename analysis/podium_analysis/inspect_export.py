@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -21,14 +22,23 @@ from podium_contracts.events import NewerSchema
 from podium_analysis.grades import run_score
 from podium_analysis.inspect_sample import SCORER, add_usage, sample, summary
 from podium_analysis.load import LoadError, RunData, load_run
+from podium_analysis.run_choice import run_folder
 from podium_analysis.trajectories import BadRecord, read_records
 
 LOG_VERSION: Final = 2
-PLAN: Final = {
+PLAN: Final[dict[str, Any]] = {
     "name": "podium",
     "steps": [{"solver": "podium_episode", "params": {}, "params_passed": {}}],
     "config": {},
 }
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Sums over the samples, known when the last one is written. completed_at: the last task's end, ISO 8601 in UTC."""
+
+    usage: dict[str, Any] = field(default_factory=dict[str, Any])
+    completed_at: str = ""
 
 
 def export_inspect(run: RunData, out: Path, bad: list[BadRecord] | None = None) -> int:
@@ -41,18 +51,18 @@ def export_inspect(run: RunData, out: Path, bad: list[BadRecord] | None = None) 
         raise ValueError(f"{out}: inspect_ai's logs end in .eval or .json")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
-    usage: dict[str, Any] = {}
+    totals = _Totals()
     try:
         with temporary.open("wb") as sink:
             write = _write_eval if out.suffix == ".eval" else _write_json
-            n = write(run, _samples(run, usage, bad), usage, sink)
+            n = write(run, _samples(run, totals, bad), totals, sink)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
     return n
 
 
-def _samples(run: RunData, usage: dict[str, Any], bad: list[BadRecord] | None) -> Iterator[dict[str, Any]]:
+def _samples(run: RunData, totals: _Totals, bad: list[BadRecord] | None) -> Iterator[dict[str, Any]]:
     model = _model(run.manifest)
     settings = _mapping(run.manifest.get("settings"))
     max_rounds = settings.get("max_rounds")
@@ -61,11 +71,12 @@ def _samples(run: RunData, usage: dict[str, Any], bad: list[BadRecord] | None) -
             continue
         found = sample(record, orchestrator=model, max_rounds=max_rounds if isinstance(max_rounds, int) else None)
         for name, more in found["model_usage"].items():
-            add_usage(usage.setdefault(name, {}), more)
+            add_usage(totals.usage.setdefault(name, {}), more)
+        totals.completed_at = max(totals.completed_at, record.finished_ts)
         yield found
 
 
-def _write_eval(run: RunData, samples: Iterator[dict[str, Any]], usage: dict[str, Any], sink: Any) -> int:
+def _write_eval(run: RunData, samples: Iterator[dict[str, Any]], totals: _Totals, sink: Any) -> int:
     spec = _spec(run)
     summaries: list[dict[str, Any]] = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -75,27 +86,25 @@ def _write_eval(run: RunData, samples: Iterator[dict[str, Any]], usage: dict[str
             archive.writestr(f"samples/{found['id']}_epoch_{found['epoch']}.json", _dumps(found))
             summaries.append(summary(found))
         archive.writestr("summaries.json", _dumps(summaries))
-        archive.writestr("header.json", _dumps(_header(run, spec, usage, len(summaries))))
+        archive.writestr("header.json", _dumps(_header(run, spec, totals, len(summaries))))
     return len(summaries)
 
 
-def _write_json(run: RunData, samples: Iterator[dict[str, Any]], usage: dict[str, Any], sink: Any) -> int:
-    """inspect_ai reads the header without the samples, so it must come first; its sums are known last: a spool between."""
+def _write_json(run: RunData, samples: Iterator[dict[str, Any]], totals: _Totals, sink: Any) -> int:
+    """The header comes first, for readers that want it alone; its sums are known last: samples wait in a spool."""
     n = 0
     with tempfile.TemporaryFile() as spool:
         for found in samples:
             spool.write((b",\n" if n else b"\n") + _dumps(found))
             n += 1
-        sink.write(_dumps(_header(run, _spec(run), usage, n))[:-1] + b',"samples":[')
+        sink.write(_dumps(_header(run, _spec(run), totals, n))[:-1] + b',"samples":[')
         spool.seek(0)
         shutil.copyfileobj(spool, sink)
         sink.write(b"\n]}\n")
     return n
 
 
-def _header(run: RunData, spec: Mapping[str, Any], usage: Mapping[str, Any], n: int) -> dict[str, Any]:
-    segments = run.manifest.get("segments")
-    last = _mapping(cast(list[Any], segments)[-1]) if isinstance(segments, list) and segments else {}
+def _header(run: RunData, spec: Mapping[str, Any], totals: _Totals, n: int) -> dict[str, Any]:
     finished = run.ended and run.segments[-1].reason == "finished"
     return {
         "version": LOG_VERSION,
@@ -105,8 +114,8 @@ def _header(run: RunData, spec: Mapping[str, Any], usage: Mapping[str, Any], n: 
         "results": _results(run, n),
         "stats": {
             "started_at": run.manifest.get("created_ts") or "",
-            "completed_at": last.get("ended_ts") or "",
-            "model_usage": usage,
+            "completed_at": totals.completed_at,
+            "model_usage": totals.usage,
         },
     }
 
@@ -190,7 +199,7 @@ def viewer_hint(out: Path) -> str:
 def register(subparsers: Any) -> None:
     """Add `export-inspect` to podium-analysis."""
     parser = subparsers.add_parser("export-inspect", help="a run as a log that inspect_ai's viewer and reader open")
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run", metavar="RUN", help="a run's id or folder")
     parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.eval (small, opens fast) or FILE.json")
     parser.set_defaults(handler=run)
 
@@ -199,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
     """0, or 2 when the run cannot be read or the file not written. Records that are left out are named."""
     bad: list[BadRecord] = []
     try:
-        with load_run(args.run_dir) as data:
+        with load_run(run_folder(args.run)) as data:
             n = export_inspect(data, args.out, bad)
     except (LoadError, NewerSchema, OSError, ValueError) as error:
         print(f"podium-analysis export-inspect: {error}", file=sys.stderr)

@@ -147,9 +147,9 @@ def _model_event(
         "role": "orchestrator",
         # Podium writes each turn's prompt anew from what is known; the conversation so far is what it was made of.
         "input": before[:1],
-        "tools": [],
+        "tools": list[Any](),
         "tool_choice": "auto",
-        "config": {},
+        "config": dict[str, Any](),
         "output": output,
         "metadata": timings,
     } | clock.now(span)

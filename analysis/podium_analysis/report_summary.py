@@ -175,9 +175,9 @@ def _facts(stats: Mapping[str, Any]) -> list[Fact]:
     cost_lines: list[str] = []
     if total["n_unpriced"]:
         cost_lines.append(f"{number(total['n_unpriced'])} of {number(total['calls'])} calls have no known price")
-    cost_lines += [
-        f"{unit['unit']}: price not known" for unit in costs["units"] if unit["quantity"] and unit["usd"] is None
-    ]
+    unknown = [str(unit["unit"]) for unit in costs["units"] if unit["quantity"] and unit["usd"] is None]
+    if unknown:
+        cost_lines.append(f"no known price for {' and '.join(UNIT_WORDS.get(unit, unit) for unit in unknown)}")
     if costs["per_correct_usd"] is not None:
         cost_lines.append(f"{money(costs['per_correct_usd'])} for each right answer")
     cost = "unknown"
@@ -197,9 +197,7 @@ def _facts(stats: Mapping[str, Any]) -> list[Fact]:
             + (f", {run['n_segments']} segments" if run["n_segments"] > 1 else ""),
         ),
         Fact("Throughput", f"{number(run['tasks_per_hour'], 0)} tasks/h", ", ".join(turns)),
-        Fact(
-            "Cost", f"≥ {cost}" if costs["at_least"] and costs["total_usd"] is not None else cost, "; ".join(cost_lines)
-        ),
+        Fact("Cost", cost, "; ".join(cost_lines)),
         Fact("A task takes", duration(task["p50"]), f"median; p99 {duration(task['p99'])}"),
         Fact("An orchestrator turn", duration(call["p50"]), f"median; p99 {duration(call['p99'])}"),
         Fact(

@@ -53,7 +53,7 @@ def _value(value: float | None, unit: str, name: str) -> Cell:
     if value is None:
         return number_cell(None)
     if unit == "ms":
-        return number_cell(value, 1 if abs(value) < 1000 else 0)
+        return number_cell(value, 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2)
     return number_cell(value, text=money(value)) if unit == "usd" else number_cell(value)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from podium_analysis.run_choice import run_folder
 from podium_analysis.trace_spans import COUNTERS_PID, TASKS_PID, Tracer, TraceWriter
 
 _COUNTERS: Final = (
@@ -96,7 +97,7 @@ def _counters(run_dir: Path, tracer: Tracer, writer: TraceWriter) -> None:
 def register(subparsers: Any) -> None:
     """Add `trace` to podium-analysis."""
     parser = subparsers.add_parser("trace", help="write trace.json for Perfetto: a row a task, spans and counters")
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run", metavar="RUN", help="a run's id or folder")
     parser.add_argument("-o", "--out", type=Path, help="default: RUN/analysis/trace.json")
     parser.set_defaults(handler=run)
 
@@ -104,7 +105,7 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """0, or 2 when there is no readable log."""
     try:
-        made = write_trace(args.run_dir, args.out)
+        made = write_trace(run_folder(args.run), args.out)
     except (OSError, ValueError) as error:
         print(f"podium-analysis trace: {error}", file=sys.stderr)
         return 2
