@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import orjson
 from podium_contracts.events import (
@@ -55,10 +55,11 @@ EXPERTS: dict[str, tuple[str, str, float | None]] = {
 ORCHESTRATOR = "nvidia/Nemotron-Orchestrator-8B"
 SERVER = "http://127.0.0.1:1406/v1"
 SUBJECTS = ("arithmetic", "geometry", "chemistry", "history of science", "linguistics", "computing")
-WORDS = (
+VOCABULARY = (
     "carbon orbit prime tensor valley copper index river lattice enzyme vowel matrix comet granite sonnet quorum "
     "meadow isotope cipher harbor axiom pollen glacier modem falcon syntax amber turbine ledger saffron"
-).split()
+)
+WORDS = VOCABULARY.split()
 STARTED = datetime(2026, 8, 1, 9, 0, 0, tzinfo=UTC)
 
 
@@ -222,14 +223,16 @@ class Simulation:
             expert_prompt = int(context * rng.uniform(0.8, 1.1))
             expert_duration = hard * (250.0 + expert_completion * rng.uniform(9.0, 22.0))
             limiter = rng.expovariate(1 / 400.0) * self.load if rng.random() < 0.3 else 0.0
-            call_cost = None if price is None else round((expert_prompt * price + expert_completion * 4 * price) / 1e6, 8)
+            tokens = expert_prompt + 4 * expert_completion
+            call_cost = None if price is None else round(tokens * price / 1e6, 8)
             call_error = rng.choice(("timeout", "rate_limit", "server_error")) if failed else None
             now += limiter + expert_duration
             yield now, LlmCall(
                 **ids, step=step, role="expert", tool=tool, alias=alias, provider=provider, model=model,
                 server=f"https://{provider}.example/v1", duration_ms=round(expert_duration, 3),
                 wait_ms=round(limiter, 3), limiter_ms=round(limiter, 3),
-                prompt_tokens=None if failed else expert_prompt, completion_tokens=None if failed else expert_completion,
+                prompt_tokens=None if failed else expert_prompt,
+                completion_tokens=None if failed else expert_completion,
                 timing_source="client", attempts=3 if failed else 1, finish_reason=None if failed else "stop",
                 cost_usd=None if failed else call_cost, token_count="estimate",
                 error_type=call_error, error_message="the server answered 503" if failed else None,
@@ -320,7 +323,9 @@ class Simulation:
             total = now - began
             turn.tool_ms = round(total, 3)
             own = total if tool != "answer" else expert_ms
-            yield now, ToolCall(**ids, step=step, duration_ms=round(own, 3), duration_total_ms=round(total, 3), **tool_fields)
+            yield now, ToolCall(
+                **ids, step=step, duration_ms=round(own, 3), duration_total_ms=round(total, 3), **tool_fields
+            )  # fmt: skip
             turns.append(turn)
         now += rng.uniform(0.1, 2.0)
         status = "error" if ending == "error" else "done"
@@ -422,7 +427,12 @@ class Simulation:
         return self.totals
 
     def run_segment(
-        self, log: Any, samples: TextIO, todo: Iterator[tuple[int, int]], first: list[tuple[int, int, int]], cut: int | None
+        self,
+        log: BinaryIO,
+        samples: TextIO,
+        todo: Iterator[tuple[int, int]],
+        first: list[tuple[int, int, int]],
+        cut: int | None,
     ) -> tuple[float, int, list[tuple[int, int, int]]]:
         """One segment: returns its length in ms, how many tasks ended, and the tasks in flight at the cut."""
         shape = self.shape
@@ -501,7 +511,9 @@ class Simulation:
                 "prompt_tokens_total": counters.prompt_tokens, "cached_tokens_total": counters.cached_tokens,
                 "generation_tokens_total": counters.generation_tokens,
             },
-            "retrieval": {"queue": waiting // 4, "batch_size": rng.randint(1, 32), "requests_total": counters.retrieval_requests},
+            "retrieval": {
+                "queue": waiting // 4, "batch_size": rng.randint(1, 32), "requests_total": counters.retrieval_requests,
+            },
         }) + "\n")  # fmt: skip
 
     def manifest(self, segments: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,184 @@
+"""How fast and how lean the analysis is: `make bench-analysis`.
+
+Writes run folders with generate_log.py, runs `podium-analysis report` on them in processes of their own and reports
+wall time, CPU time and peak memory of the process and its children (the largest sum seen, sampled, of proportional set
+sizes: shared pages count once). Beside it a plain pandas.read_json of the same log with the same percentiles.
+
+    python bench/analysis.py                          # 1,000,000 events
+    python bench/analysis.py --large 10000000         # and 10,000,000: statistics alone, memory beside the first's
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+GOALS = {"stats": 3.0, "all": 10.0}
+GOAL_MB = 1024
+INTERVAL_S = 0.02
+
+PANDAS = """
+import sys, pandas
+events = pandas.read_json(sys.argv[1], lines=True)
+turns = events[(events.type == "llm_call") & (events.role == "orchestrator") & events.error_type.isna()]
+names = ["queue_ms", "prefill_ms", "decode_ms", "duration_ms", "prompt_tokens", "completion_tokens"]
+print(turns[names].describe(percentiles=[0.5, 0.9, 0.95, 0.99]).to_string(), file=sys.stderr)
+"""
+READ_ONLY = "import pathlib,sys\nfor _ in pathlib.Path(sys.argv[1]).open('rb'): pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command. peak_mb: of the process and its children together."""
+
+    name: str
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def measure(name: str, command: list[str]) -> Run:
+    """Run to its end.
+
+    Raises:
+        SystemExit: the command failed; its output is shown.
+    """
+    peak = 0
+    before = os.times()
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(INTERVAL_S):
+            peak = max(peak, _memory(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, _ = process.communicate()
+    wall = time.perf_counter() - began
+    done.set()
+    watcher.join()
+    after = os.times()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return Run(name, wall, cpu, peak / 2**20)
+
+
+def _memory(pid: int) -> int:
+    """Bytes of a process and its children, shared pages once (PSS); resident size where the kernel gives no PSS."""
+    total = 0
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return 0
+    for process in family:
+        try:
+            info = process.memory_full_info() if len(family) > 1 else process.memory_info()
+            total += getattr(info, "pss", info.rss)
+        except psutil.Error:
+            continue
+    return total
+
+
+def analyse(folder: Path, out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "podium_analysis", "report", str(folder), "--out", str(out), *options]
+
+
+def generate(folder: Path, events: int, *, records: bool) -> None:
+    if (folder / "run.json").exists():
+        return
+    began = time.perf_counter()
+    script = Path(__file__).parent / "generate_log.py"
+    command = [sys.executable, str(script), "--out", str(folder), "--events", str(events), "--mean-rounds", "20"]
+    command += ["--concurrency", "512", *([] if records else ["--no-records"])]
+    subprocess.run(command, check=True)
+    print(f"generated in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def describe(folder: Path) -> str:
+    log = folder / "events.jsonl"
+    tasks = sum(1 for _ in (folder / "tasks").glob("*.json")) if (folder / "tasks").is_dir() else 0
+    with log.open("rb") as lines:
+        n = sum(1 for _ in lines)
+    return f"{n:,} events, {log.stat().st_size / 1e6:,.0f} MB, {tasks:,} task records"
+
+
+def row(run: Run, goal: float | None = None) -> str:
+    verdict = "" if goal is None else f"  goal {goal:g} s: {'met' if run.wall_s <= goal else 'MISSED'}"
+    return f"{run.name:<44}{run.wall_s:>8.2f} s{run.cpu_s:>9.2f} s CPU{run.peak_mb:>9.0f} MB{verdict}"
+
+
+def main() -> int:
+    """0 when every goal is met, else 1."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--large", type=int, default=0, help="a second log of so many events, for its memory alone")
+    parser.add_argument("--work", type=Path, help="where the logs are kept and looked for; default: a temporary folder")
+    parser.add_argument("--repeat", type=int, default=3, help="the best of so many runs counts")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--no-pandas", action="store_true")
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="podium-bench-"))
+    try:
+        return bench(options, work)
+    finally:
+        if options.work is None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def bench(options: argparse.Namespace, work: Path) -> int:
+    folder = work / f"events-{options.events}"
+    generate(folder, options.events, records=True)
+    print(
+        f"{platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {describe(folder)}",
+        flush=True,
+    )
+    out = work / "out"
+    found: list[Run] = []
+    missed = False
+
+    def best(name: str, command: list[str], goal: float | None = None) -> Run:
+        nonlocal missed
+        runs = [measure(name, command) for _ in range(options.repeat)]
+        found.append(min(runs, key=lambda run: run.wall_s))
+        missed |= goal is not None and (found[-1].wall_s > goal or found[-1].peak_mb > GOAL_MB)
+        print(row(found[-1], goal), flush=True)
+        return found[-1]
+
+    log = str(folder / "events.jsonl")
+    best("reading the log's lines, nothing else", [sys.executable, "-c", READ_ONLY, log])
+    small = best("stats.json", analyse(folder, out, "--stats-only"), GOALS["stats"])
+    best("stats.json, all figures, report.html", analyse(folder, out, "--no-trace"), GOALS["all"])
+    if not options.no_pandas:
+        options.repeat = 1
+        best("pandas.read_json and percentiles of 6 columns", [sys.executable, "-c", PANDAS, log])
+    if options.large:
+        options.repeat = 1
+        large = work / f"events-{options.large}"
+        generate(large, options.large, records=False)
+        print(describe(large), flush=True)
+        again = best(f"stats.json of {options.large:,} events", analyse(large, out, "--stats-only"))
+        print(
+            f"memory: {again.peak_mb / small.peak_mb:.2f} of the smaller log's for {options.large / options.events:g} times the events"
+        )
+        missed |= again.peak_mb > GOAL_MB
+    if options.json:
+        options.json.write_text(json.dumps([asdict(run) for run in found], indent=1) + "\n", encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
