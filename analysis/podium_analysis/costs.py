@@ -6,7 +6,11 @@ counted beside every sum, which is then a lower bound.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
+
+import orjson
+from podium_contracts.records import REJUDGE_LOG
 
 from podium_analysis.load import RunData
 
@@ -60,7 +64,7 @@ class TaskCost:
 class Costs:
     """Of a run. total_usd: calls and units with a known price; at_least: something without a price is missing in it.
 
-    rejudges: judge calls of later rejudges, in no other figure.
+    rejudges: judge calls of later rejudges, which have a log of their own and are in no other figure.
     """
 
     total: CostLine
@@ -80,7 +84,7 @@ class Costs:
 
 def costs(run: RunData) -> Costs:
     """The account of a run from its events, its manifest's unit prices and its final grades."""
-    own = "type = 'llm_call' AND NOT coalesce(rejudge, false)"
+    own = "type = 'llm_call'"
     total = _lines(run, own, "'all calls'")
     units = _units(run)
     correct = sum(task.correct is True for task in run.tasks())
@@ -94,7 +98,7 @@ def costs(run: RunData) -> Costs:
         by_tool=_lines(run, own, "coalesce(tool, 'orchestrator')"),
         by_model=_lines(run, own, "coalesce(provider || '/', '') || coalesce(model, '?')"),
         by_alias=_lines(run, own, "coalesce(alias, role)"),
-        rejudges=next(iter(_lines(run, "type = 'llm_call' AND rejudge", "'rejudges'")), _empty("rejudges")),
+        rejudges=_rejudges(run.folder / REJUDGE_LOG),
         units=units,
         tasks=_tasks(run, own),
         total_usd=total_usd,
@@ -167,6 +171,39 @@ def _unit(name: str, quantity: float, prices: Mapping[str, Any]) -> UnitCost:
     if not isinstance(price, int | float):
         return UnitCost(name, quantity, None, None)
     return UnitCost(name, quantity, float(price), quantity * price)
+
+
+def _rejudges(log: Path) -> CostLine:
+    if not log.exists():
+        return _empty("rejudges")
+    with log.open("rb") as lines:
+        calls = [call for line in lines if (call := _call(line)) is not None]
+    answered = [call for call in calls if call.get("error_type") is None]
+    return CostLine(
+        name="rejudges",
+        calls=len(calls),
+        n_priced=sum(call.get("cost_usd") is not None for call in calls),
+        n_unpriced=sum(call.get("cost_usd") is None for call in answered),
+        n_failed=sum(call.get("cost_usd") is None for call in calls) - sum(c.get("cost_usd") is None for c in answered),
+        usd=_sum(calls, "cost_usd"),
+        prompt_tokens=_whole(_sum(calls, "prompt_tokens")),
+        cached_tokens=_whole(_sum(calls, "cached_tokens")),
+        completion_tokens=_whole(_sum(calls, "completion_tokens")),
+    )
+
+
+def _call(line: bytes) -> dict[str, Any] | None:
+    """The llm_call on the line; None for another event or a torn line."""
+    try:
+        event: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return cast("dict[str, Any]", event) if isinstance(event, dict) and event["type"] == "llm_call" else None
+
+
+def _sum(calls: list[dict[str, Any]], name: str) -> float | None:
+    known = [call[name] for call in calls if call.get(name) is not None]
+    return sum(known) if known else None
 
 
 def _empty(name: str) -> CostLine:

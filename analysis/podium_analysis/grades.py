@@ -32,6 +32,9 @@ class JudgeScore:
     score: Score
     against_own: Agreement | None
     """None for the run's own judge."""
+    usd: float | None
+    """Of this judge's priced judgements; None: none has a price."""
+    n_unpriced: int
 
 
 def run_samples(run: RunData) -> list[Sample]:
@@ -108,7 +111,9 @@ class Judges:
             own = own or grades
             samples = [*self._rest, *(_sample(task, grades.get(task)) for task in self._answered)]
             pairs = [(_grade(own.get(task)), _grade(grades.get(task))) for task in self._answered]
-            found.append(JudgeScore(name, score(samples, n_total), agreement(pairs) if found else None))
+            found.append(
+                JudgeScore(name, score(samples, n_total), agreement(pairs) if found else None, *_cost(grades.values()))
+            )
         return found
 
 
@@ -125,6 +130,12 @@ def _judge(judgement: Judgement) -> str | None:
     if judgement.judge is not None or judgement.model is None:
         return judgement.judge
     return f"{judgement.provider}/{judgement.model}" if judgement.provider else judgement.model
+
+
+def _cost(judgements: Iterable[Judgement]) -> tuple[float | None, int]:
+    asked = [judgement.cost_usd for judgement in judgements if judgement.method == "model"]
+    known = [usd for usd in asked if usd is not None]
+    return (sum(known) if known else None), len(asked) - len(known)
 
 
 def _grade(judgement: Judgement | None) -> bool | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from podium_contracts.records import REJUDGE_LOG
 
 from podium_analysis import bootstrap
 from podium_analysis.accounting import accounting_statistics, accounts, prepare, time_statistics
@@ -149,7 +150,7 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
     samples = run_samples(run)
     total = n_tasks(run)
     n_total = None if total is None else max(total, len(samples))
-    rejudged = bool(run.rows("SELECT count(*) FROM events WHERE type = 'judge' AND rejudge")[0][0])
+    rejudged = (run.folder / REJUDGE_LOG).exists()
     judges: list[JudgeScore] = []
     if rejudged:
         records = list(run.records())

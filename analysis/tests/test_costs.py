@@ -48,7 +48,6 @@ EVENTS: list[Event] = [
     call("a", "expert", "search", "gpt-5", 0.01, alias="search-1", cached_tokens=50),
     call("a", "expert", "answer", "gpt-5", 0.04, alias="answer-1"),
     call("a", "judge", "answer", "gpt-5-mini", 0.002),
-    call("a", "judge", "answer", "gpt-5", 9.0, rejudge=True),
     program(1500.0),
     program(500.0, web_ms=80.0),
     done("a", True),
@@ -75,7 +74,11 @@ def named(lines: tuple[CostLine, ...]) -> dict[str, float | None]:
 
 
 def test_every_way_of_cutting_sums_to_the_same_dollars(tmp_path: Path):
-    with load_run(write(tmp_path / "r", EVENTS)) as run:
+    folder = write(tmp_path / "r", EVENTS)
+    again = [call("a", "judge", "answer", "gpt-5", 9.0, rejudge=True), done("a", True)]
+    again.append(call("b", "judge", "answer", "gpt-5", None, rejudge=True, error_type="timeout", prompt=None))
+    (folder / "rejudge.jsonl").write_text("".join(json.dumps(event_to_json(e)) + "\n" for e in again) + '{"type":"llm')
+    with load_run(folder) as run:
         got = costs(run)
     assert got.total.usd == pytest.approx(0.104)
     assert (got.total.calls, got.total.n_priced, got.total.n_unpriced, got.total.n_failed) == (9, 5, 3, 1)
@@ -91,7 +94,8 @@ def test_every_way_of_cutting_sums_to_the_same_dollars(tmp_path: Path):
     ]
     assert (got.n_correct, got.at_least) == (2, True)
     assert got.per_correct_usd == pytest.approx(0.052)
-    assert (got.rejudges.calls, got.rejudges.usd) == (1, 9.0)
+    assert (got.rejudges.calls, got.rejudges.usd, got.rejudges.n_failed, got.rejudges.n_unpriced) == (2, 9.0, 1, 0)
+    assert got.rejudges.prompt_tokens == 100
 
 
 def test_units_are_priced_by_the_manifest(tmp_path: Path):
@@ -100,9 +104,9 @@ def test_units_are_priced_by_the_manifest(tmp_path: Path):
         got = costs(run)
     units = {unit.unit: unit for unit in got.units}
     assert (units["code_second"].quantity, units["code_second"].usd) == (2.0, 0.002)
-    assert units["gpu_hour"].quantity == pytest.approx(14 / 3600 * 2)
+    assert units["gpu_hour"].quantity == pytest.approx(13 / 3600 * 2)
     assert (units["search"].quantity, units["search"].usd) == (1.0, None)
-    assert got.total_usd == pytest.approx(0.104 + 0.002 + 14 / 3600 * 2 * 3.6)
+    assert got.total_usd == pytest.approx(0.104 + 0.002 + 13 / 3600 * 2 * 3.6)
     assert got.at_least, "the web search has no price"
 
 

@@ -92,6 +92,13 @@ def test_a_run_of_exact_matches_alone_has_a_score():
     (only,) = judge_scores([record("a", judgement(True, None, "toolorchestra", method="exact_match"))])
     assert (only.name.judge, only.score.accuracy) == (None, 100.0)
     assert str(only.name) == "no model (toolorchestra)"
+    assert (only.usd, only.n_unpriced) == (None, 0)
+
+
+def test_a_judges_cost_is_of_its_priced_judgements():
+    records = [record("a", judgement(True, cost_usd=0.5)), record("b", judgement(True, cost_usd=None))]
+    (only,) = judge_scores(records)
+    assert (only.usd, only.n_unpriced) == (0.5, 1)
 
 
 def write(folder: Path, *events: Event, **manifest: Any) -> Path:

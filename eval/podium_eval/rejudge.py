@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from podium_contracts import names
 from podium_contracts.records import Judgement, TaskRecord
@@ -19,9 +19,6 @@ from podium_eval.judge import JudgeGrader
 from podium_eval.ports import Question
 from podium_eval.stop import Stop
 from podium_eval.store import RunFolder
-
-LOG: Final = "rejudge.jsonl"
-"""In the run's folder; a segment for each rejudge, with run_start and run_end like a run's own."""
 
 Due = Literal["due", "already", "no_answer", "resume"]
 """already: this judge has graded it by this protocol and prompt. no_answer: there is nothing to grade. resume: it is the

@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 from podium_contracts.events import RunEnd, RunStart
 from podium_contracts.names import ALIASES
+from podium_contracts.records import REJUDGE_LOG
 
 from podium_eval.clock import SystemClock
 from podium_eval.config_error import ConfigError
@@ -19,7 +20,7 @@ from podium_eval.grading import BadPrompt, build_grader
 from podium_eval.model_settings import expert_variable
 from podium_eval.models import build_models
 from podium_eval.redact import Redactor, secrets_of
-from podium_eval.rejudge import LOG, Rejudge, Tally
+from podium_eval.rejudge import Rejudge, Tally
 from podium_eval.settings import Settings
 from podium_eval.stop import Stop, unwatch_signals, watch_signals
 from podium_eval.store import RunFolder, RunLocked
@@ -52,7 +53,7 @@ async def rejudge(settings: Settings) -> int:
 async def _logged(settings: Settings, folder: RunFolder, manifest: dict[str, Any], redactor: Redactor) -> int:
     loop = asyncio.get_running_loop()
     stop = Stop()
-    log = folder.path / LOG
+    log = folder.path / REJUDGE_LOG
 
     def broken(error: OSError) -> None:
         loop.call_soon_threadsafe(stop.request, "disk_full", f"{log} cannot be written: {error}", "now")

@@ -9,6 +9,9 @@ from podium_contracts.names import Ending, ErrorType, Protocol, TaskStatus, Tool
 
 RECORD_VERSION: Final = 1
 
+REJUDGE_LOG: Final = "rejudge.jsonl"
+"""In the run's folder: the events of its rejudges, apart from the run's own in events.jsonl."""
+
 _UNSAFE = re.compile(r"[^a-z0-9-]+")
 
 
