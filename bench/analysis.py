@@ -171,9 +171,8 @@ def bench(options: argparse.Namespace, work: Path) -> int:
         generate(large, options.large, records=False)
         print(describe(large), flush=True)
         again = best(f"stats.json of {options.large:,} events", analyse(large, out, "--stats-only"))
-        print(
-            f"memory: {again.peak_mb / small.peak_mb:.2f} of the smaller log's for {options.large / options.events:g} times the events"
-        )
+        share, times = again.peak_mb / small.peak_mb, options.large / options.events
+        print(f"memory: {share:.2f} of the smaller log's for {times:g} times the events")
         missed |= again.peak_mb > GOAL_MB
     if options.json:
         options.json.write_text(json.dumps([asdict(run) for run in found], indent=1) + "\n", encoding="utf-8")
