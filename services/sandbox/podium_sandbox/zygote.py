@@ -1,7 +1,7 @@
 """A process with numpy, scipy and sympy loaded, which forks once for each program.
 
 Started by the service with a minimal environment: none of the service's secrets has ever been in its memory.
-`python -m podium_sandbox.zygote CONTROL_FD CONFIG_JSON`
+Its arguments: the number of its end of the control socket, and its configuration as JSON.
 """
 
 import contextlib
@@ -108,7 +108,3 @@ def _fork(control: socket.socket, run: wire.Run, site: keeper.Site, streams: kee
         os.close(descriptor)
     control.send(wire.encode(wire.Started(run.id, pid)))
     return pid
-
-
-if __name__ == "__main__":
-    main()

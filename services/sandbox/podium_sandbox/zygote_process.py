@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from podium_sandbox import wire
 from podium_sandbox.rlimits import Limits
@@ -29,6 +30,14 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
 }
 """All that a program can find in os.environ, HOME and TMPDIR set to its scratch folder."""
+
+
+_BOOT = """import json, sys
+sys.path.append(json.loads(sys.argv[2])["package"])
+from podium_sandbox.zygote import main
+main()
+"""
+"""PYTHONPATH is not passed on: of the service's path only its own package's folder is."""
 
 
 class SandboxBroken(RuntimeError):
@@ -77,6 +86,7 @@ class ZygoteProcess:
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         config = {
+            "package": str(Path(__file__).parent.parent),
             "preload": [name.strip() for name in settings.preload.split(",") if name.strip()],
             "walls": settings.walls,
             "base": str(settings.scratch_dir / "root"),
@@ -84,7 +94,7 @@ class ZygoteProcess:
         }
         with theirs:
             process = subprocess.Popen(  # noqa: ASYNC220  # a fork of some milliseconds, at the start only
-                [sys.executable, "-P", "-m", "podium_sandbox.zygote", str(theirs.fileno()), json.dumps(config)],
+                [sys.executable, "-P", "-c", _BOOT, str(theirs.fileno()), json.dumps(config)],
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
