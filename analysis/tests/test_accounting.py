@@ -74,7 +74,8 @@ def test_each_part_is_where_it_belongs_and_the_rest_is_unexplained(make_log: Mak
     assert parts == pytest.approx(
         {
             "client_wait_ms": 5, "queue_ms": 40, "prefill_ms": 80, "decode_ms": 240, "overhead_ms": 40,
-            "untimed_ms": 100, "search_query_ms": 215, "search_retrieval_ms": 45, "search_web_ms": 70, "reasoning_expert_ms": 400,
+            "untimed_ms": 100, "search_query_ms": 215, "search_retrieval_ms": 45, "search_web_ms": 70,
+            "reasoning_expert_ms": 400,
             "reasoning_execution_ms": 95, "answer_expert_ms": 600, "answer_judge_ms": 199,
             "tool_rest_ms": 10 + 5 + 0 + 2 + 1,
         }

@@ -1,4 +1,4 @@
-"""Summaries against numpy, scipy and exact arithmetic on the same data, in memory and on disk; groups that never mix statuses."""
+"""Summaries against numpy, scipy and exact arithmetic on the same data; groups that never mix statuses."""
 
 import itertools
 import statistics
