@@ -164,6 +164,7 @@ class Runner:
                 **event_ids(self._ids.run_id, self._ids.segment, state),
                 attempt=progress.attempts,
                 resumed_at_step=len(state.turns) + 1 if state.turns else None,
+                active_before_ms=progress.active_ms,
             )
         )
         began, before = self._clock.mono(), progress.active_ms

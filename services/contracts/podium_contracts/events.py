@@ -70,6 +70,8 @@ class TaskStart(Event):
     type: Literal["task_start"] = "task_start"
     attempt: int = 1
     resumed_at_step: int | None = None
+    active_before_ms: float | None = None
+    """What earlier attempts and segments put into the task's duration_ms; 0 for one that begins afresh."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
