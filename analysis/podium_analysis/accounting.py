@@ -1,7 +1,8 @@
 """Where a task's time went: the sum of its parts beside its wall time, so that no second goes missing unseen.
 
-Parts do not overlap. A task's events count when they belong to the attempt that its last task_complete tells of. What
-an earlier attempt did, or a turn that a crash cut off and the resume repeated, is left out, as it is of duration_ms.
+Parts do not overlap. A task's events count when its duration_ms counts their time: left out is what came before a start
+afresh, and a turn that a crash cut off and the resume repeated. An attempt that ended in an error counts when the next
+one went on behind it.
 """
 
 from dataclasses import dataclass
@@ -75,16 +76,20 @@ def prepare(run: RunData) -> None:
     run.db.execute(
         """
         CREATE OR REPLACE TEMP TABLE dropped AS
-        WITH starts AS (
-            SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, resumed_at_step FROM events
-            WHERE type = 'task_start'
-              AND (task_id, coalesce(epoch, 1)) IN (
-                SELECT (task_id, coalesce(epoch, 1)) FROM events WHERE type = 'task_start'
-                GROUP BY ALL HAVING count(*) > 1)
+        WITH taken AS (  -- starts and ends of the tasks that were taken more than once
+            SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, type, resumed_at_step, active_before_ms
+            FROM events WHERE type IN ('task_start', 'task_complete') AND task_id IS NOT NULL
+            QUALIFY count(*) FILTER (type = 'task_start') OVER (PARTITION BY task_id, coalesce(epoch, 1)) > 1
+        ), starts AS (
+            SELECT *, coalesce(active_before_ms = 0, coalesce(resumed_at_step, 1) <= 1) AS afresh,
+                   lag(type) OVER same AS before, lag(place) OVER same AS before_place
+            FROM taken WINDOW same AS (PARTITION BY task_id, epoch ORDER BY place)
+            QUALIFY type = 'task_start'
         )
         SELECT DISTINCT e.rowid AS place FROM events e JOIN starts s
           ON e.task_id = s.task_id AND coalesce(e.epoch, 1) = s.epoch AND e.rowid < s.place
-         AND (coalesce(s.resumed_at_step, 1) <= 1 OR e.step >= s.resumed_at_step)
+         AND (s.afresh  -- nothing of earlier attempts is in the duration
+              OR (s.before = 'task_start' AND e.rowid > s.before_place AND e.step >= s.resumed_at_step))
         """
     )
     parts = ", ".join(f"coalesce({sql}, 0) AS {name}" for name, (_, sql) in PARTS.items() if sql)

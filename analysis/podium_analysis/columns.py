@@ -29,6 +29,7 @@ _NUMBERS = (
     "retrieval_encode_ms",
     "retrieval_search_ms",
     "confidence",
+    "active_before_ms",
 )
 _COUNTS = (
     "eid",

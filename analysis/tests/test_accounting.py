@@ -107,6 +107,22 @@ def test_a_resumed_task_counts_the_turns_before_its_checkpoint_once(make_log: Ma
     assert (parts["queue_ms"], parts["search_query_ms"], unexplained) == (30, 120, 3)
 
 
+def test_an_error_that_the_next_attempt_went_on_behind_counts(make_log: MakeLog) -> None:
+    folder = make_log(
+        [
+            START, begin(active_before_ms=0.0), turn(1), tool(1, "search", 50, query_ms=50.0), turn(2),
+            tool(2, "search", 70, query_ms=70.0, status="failed"),
+            end(325, status="error", ending="error", correct=None),
+            begin(attempt=2, resumed_at_step=2, active_before_ms=325.0), turn(2), tool(2, "answer", 30, expert_ms=30.0),
+            turn(3),  # cut off
+            begin(attempt=2, resumed_at_step=3, active_before_ms=457.0), turn(3), end(560, rounds=3),
+        ]
+    )  # fmt: skip
+    parts, unexplained = parts_of(folder)
+    assert (parts["queue_ms"], parts["search_query_ms"], parts["answer_expert_ms"]) == (40, 120, 30)
+    assert unexplained == 560 - 400 - 150
+
+
 def test_epochs_of_a_task_are_apart(make_log: MakeLog) -> None:
     folder = make_log([START, begin(epoch=1), turn(1, epoch=1), end(100, epoch=1), begin(epoch=2), end(7, epoch=2)])
     with load_run(folder) as run:
