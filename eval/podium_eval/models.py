@@ -140,11 +140,11 @@ class _Builder:
         if not any(settings.expert(alias) for alias in ALIASES if alias.startswith("answer-")):
             self._problems.append(
                 "no expert can answer: set EXPERT_DEFAULT or one of EXPERT_ANSWER_1 … EXPERT_ANSWER_MATH_2, "
-                "such as together/meta-llama/Llama-3.3-70B-Instruct-Turbo"
+                "such as together/openai/gpt-oss-120b"
             )
         judge = None
         if settings.judge is None:
-            self._problems.append("JUDGE is not set: the model that grades, such as openai/o3-mini-2025-01-31")
+            self._problems.append("JUDGE is not set: the model that grades, such as openai/gpt-5.4-mini")
         else:
             text = settings.judge
             judge = self._tried(lambda: self._configured(text, "JUDGE", settings.judge_timeout_s, None))

@@ -20,8 +20,8 @@ _LONG_RUN: Final = 12
 class EstimateCounter:
     """Without a tokenizer: an estimate from the kinds of bytes that errs on the long side.
 
-    Tokens for each lower-case letter 1/3.5, capital 1/1.25, space 1/4, digit or other ASCII character 1; for each
-    character of 2, 3 or 4 bytes 1.5, 2.5 or 3.5; in text whose words run on and on, 1 for each letter too.
+    Tokens for each lower-case letter 1/4.5, space 1/2.5, capital, digit or other ASCII character 1; for each
+    character of 2, 3 or 4 bytes 1.5, 2.75 or 3.5; in text whose words run on and on, 1 for each letter too.
     docs/providers.md shows it against real tokenizers.
     """
 
@@ -43,8 +43,8 @@ class EstimateCounter:
         if words > _LONG_RUN * (spaces + other + two + three + four + 1):
             ascii_tokens = float(words)
         else:
-            ascii_tokens = lower / 3.5 + upper / 1.25 + digits
-        return math.ceil(ascii_tokens + spaces / 4 + other + 1.5 * two + 2.5 * three + 3.5 * four)
+            ascii_tokens = lower / 4.5 + upper + digits
+        return math.ceil(ascii_tokens + spaces / 2.5 + other + 1.5 * two + 2.75 * three + 3.5 * four)
 
     def keep_end(self, text: str, limit: int) -> tuple[str, int]:
         """See TokenCounter.keep_end; the tokens cut are the estimate's."""
