@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
+from podium_contracts.events import Breaker, Event, Limit
 from podium_contracts.records import TaskRecord
 from rich.console import Console
 from rich.progress import (
@@ -111,6 +112,16 @@ class Reporter:
         _log.info("%s", task_line(record), extra=quiet)
         _log.info("%s", eta_line(self._meter), extra=quiet)
         self._refresh()
+
+    def observe(self, event: Event) -> None:
+        """An EventLog observer: services that go down and come back, limits that move."""
+        if isinstance(event, Breaker):
+            level = logging.INFO if event.state == "closed" else logging.WARNING
+            _log.log(level, "[BREAKER] %s is %s: %s", event.service, event.state, event.reason)
+        elif isinstance(event, Limit):
+            _log.info(
+                "[LIMIT] %s: %d at once, before %d: %s", event.provider, event.limit, event.previous, event.reason
+            )
 
     async def beat(self) -> None:
         """Write a heartbeat whenever nothing finished for heartbeat_s; runs until cancelled."""

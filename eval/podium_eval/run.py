@@ -275,7 +275,10 @@ class _Segment:
             spent_usd=sum(one.cost_usd or 0.0 for one in saved.values()),
         )
         self.budget = await asyncio.to_thread(build_budget, settings, meter)
-        observers = (meter.observe,) if self.budget is None else (meter.observe, self.budget.observe)
+        reporter = Reporter(meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self.live)
+        observers = (meter.observe, reporter.observe)
+        if self.budget is not None:
+            observers = (*observers, self.budget.observe)
         sink = EventLog(writer, level=settings.log_level, clock=self.clock, observers=observers)
         self.ids = {"run_id": self.run_id, "segment": next_segment(folder.manifest)}
         async with AsyncExitStack() as stack:
@@ -310,9 +313,6 @@ class _Segment:
             _log.info(
                 "run %s, segment %d: %d of %d tasks to run, %d at once, in %s",
                 *(self.run_id, manifest.segment, len(tasks), len(every), settings.concurrency, folder.path),
-            )
-            reporter = Reporter(
-                meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self.live
             )
             runner = self._runner(
                 models, (specs, seeing), tasks, saved, writer, sink, meter, reporter, manifest.segment
@@ -507,6 +507,8 @@ class _Segment:
                 mono_ms=lambda: sink.mono_ms,
             )
             tasks.append(asyncio.create_task(sampler.run(), name="sampler"))
+        for task in tasks:
+            task.add_done_callback(_say_if_failed)
         return tasks
 
     async def _ended(
@@ -565,6 +567,12 @@ class _Segment:
             f"{what}: {self.folder.path}; free some space and run the same command again, it goes on from here",
             "now",
         )
+
+
+def _say_if_failed(task: "asyncio.Task[None]") -> None:
+    """A run goes on without its monitor or samples, but not silently."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("the %s ended: %r", task.get_name(), error)
 
 
 def breaker_limits(settings: Settings) -> BreakerLimits:

@@ -236,6 +236,8 @@ class Runner:
         if status == "done" and outcome.ending != "answered":
             state.judgements.append(await self._grader.grade(state.task.question, None, ids))
         record = self._record(state, outcome, status, failure)
+        # A record must not outlive the events that it sums up: they go to the disk first.
+        await self._sink.flush()
         await self._folder.save(record)
         self.saved[record.key] = saved_of(record)
         ids.pop("step")
