@@ -1,9 +1,8 @@
 """A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
 
 import errno
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import orjson
 from podium_contracts.records import Turn
 
 from podium_eval.eventlog import LogWriter, repair_tail
+from podium_eval.json_bytes import json_bytes
 from podium_eval.redact import Redactor
 
 VERSION: Final = 1
@@ -51,7 +51,7 @@ class Checkpoints:
             "attempts": progress.attempts,
         }
         path = self._path(key)
-        self._writer.put_job(lambda: append_line(path, self._redactor.data(_line(line))))
+        self._writer.put_job(lambda: append_line(path, self._redactor.data(json_bytes(line))))
 
     def remove(self, key: str) -> None:
         """Queue the removal: the task has a record now, or starts afresh."""
@@ -85,13 +85,6 @@ class Checkpoints:
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.jsonl"
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value) + b"\n"
-    except orjson.JSONEncodeError:
-        return json.dumps({**value, "turn": asdict(value["turn"])}).encode() + b"\n"
 
 
 def append_line(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ write() a batch, so what a killed process leaves behind is at most a torn last l
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -22,6 +23,7 @@ from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from podium_eval.clock import Clock, SystemClock, iso
+from podium_eval.json_bytes import encodable
 from podium_eval.redact import Redactor
 
 _LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
@@ -77,11 +79,7 @@ class EventFormatter(OrjsonFormatter):
             return super().jsonify_log_record(log_data)
         except orjson.JSONEncodeError:
             # A lone surrogate from a model's answer is valid in Python and in JSON's escapes, but not in UTF-8.
-            return super().jsonify_log_record({k: _printable(v) for k, v in log_data.items()})
-
-
-def _printable(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+            return super().jsonify_log_record(encodable(log_data))
 
 
 def repair_tail(path: Path) -> int:
@@ -121,7 +119,8 @@ class _Lines:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 view = view[written:]
         except OSError:
-            os.ftruncate(self._fd, self._size)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size)
             raise
         self._size += len(data)
 

@@ -14,8 +14,9 @@ from typing import Any, Final, cast
 
 from podium_contracts.events import SCHEMA_VERSION, NewerSchema, check_schema
 
+from podium_eval.json_bytes import json_bytes
 from podium_eval.redact import Redactor
-from podium_eval.store import to_json_bytes, write_atomically
+from podium_eval.store import write_atomically
 
 _PACKAGES: Final = (
     "podium-eval",
@@ -58,7 +59,7 @@ class Manifest:
         Raises:
             OSError: it cannot be written.
         """
-        write_atomically(self.path, self.redactor.data(to_json_bytes(self.fields)))
+        write_atomically(self.path, self.redactor.data(json_bytes(self.fields, indent=True)))
 
 
 def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: Redactor) -> Manifest:

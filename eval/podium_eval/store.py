@@ -8,15 +8,15 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 from podium_contracts.names import ErrorType, TaskStatus
 from podium_contracts.records import TaskRecord, record_from_json
 
+from podium_eval.json_bytes import json_bytes
 from podium_eval.redact import Redactor
 
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class RunFolder:
         Raises:
             OSError: the disk is full, or the folder is gone. No half file stays.
         """
-        write_atomically(self.tasks / f"{record.key}.json", self._redactor.data(to_json_bytes(record)))
+        write_atomically(self.tasks / f"{record.key}.json", self._redactor.data(json_bytes(record, indent=True)))
 
     async def save(self, record: TaskRecord) -> None:
         """write_record in a file thread; on return the record is on the disk, also when the caller was cancelled."""
@@ -141,15 +141,6 @@ class RunFolder:
                 aside = path.with_suffix(".corrupt")
                 path.rename(aside)
                 _log.warning("%s is no task record (%s): set aside as %s, its task runs again", path, error, aside.name)
-
-
-def to_json_bytes(value: Any) -> bytes:
-    """A dataclass or plain value as indented JSON with a last newline; text that UTF-8 cannot hold is escaped."""
-    try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    except orjson.JSONEncodeError:
-        plain: Any = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-        return (json.dumps(plain, indent=2, default=str) + "\n").encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
