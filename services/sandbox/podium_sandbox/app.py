@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
+from podium_sandbox.body_limit import BodyLimit
 from podium_sandbox.metrics import Metrics
 from podium_sandbox.outcome import Status
 from podium_sandbox.runner import Outcome, Runner
@@ -61,6 +62,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
 
     metrics.restarts.set_function(lambda: supervisor.restarts)
     app = FastAPI(title="Podium sandbox", docs_url=None, redoc_url=None)
+    app.add_middleware(BodyLimit, limit=6 * settings.code_bytes + 4096)  # JSON may write one byte as six
 
     def refuse(status_code: int, reason: str, detail: str) -> JSONResponse:
         metrics.refused.labels(reason).inc()

@@ -21,9 +21,6 @@ from podium_sandbox.rlimits import Limits
 from podium_sandbox.settings import SandboxSettings
 from podium_sandbox.zygote_process import Handle, RunRequest, SandboxBroken, ZygoteProcess
 
-GRACE_S = 10.0
-"""Longest wait for the kernel: taking a program, ending its processes, the end of its output."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -88,7 +85,7 @@ class Runner:
                 return await self._run(zygote, ready, code, timeout_s, RunRequest(self._limits(), uid, scratch), pipes)
         finally:
             if scratch is not None:
-                await asyncio.shield(asyncio.to_thread(_remove, scratch))
+                await asyncio.shield(asyncio.to_thread(_remove, scratch, self._settings.grace_s))
             if uid is not None:
                 self._free_uids.append(uid)
 
@@ -109,15 +106,15 @@ class Runner:
         out, err, note = (_Stream(self._settings.output_bytes) for _ in range(3))
         with _program_file(code) as program, contextlib.ExitStack() as written:
             ends = [await _connect(stream, pipes, written) for stream in (out, err, note)]
-            handle = await zygote.submit(request, [program, *ends], GRACE_S)
+            handle = await zygote.submit(request, [program, *ends], self._settings.grace_s)
         try:
             await self._until_running(note)
             started = time.monotonic()
             stop, stopped = await self._watch(handle, ready, request, timeout_s, started, (out, err))
         finally:
-            await asyncio.shield(zygote.kill(handle, GRACE_S))
+            await asyncio.shield(zygote.kill(handle, self._settings.grace_s))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
+            async with asyncio.timeout(self._settings.grace_s):
                 await out.ended.wait()
                 await err.ended.wait()
                 await note.ended.wait()
@@ -155,11 +152,12 @@ class Runner:
 
     async def _until_running(self, note: _Stream) -> None:
         """Wait until the program's first line is about to run, or until it is known that it never will."""
+        grace_s = self._settings.grace_s
         try:
-            async with asyncio.timeout(GRACE_S):
+            async with asyncio.timeout(grace_s):
                 await note.heard.wait()
         except TimeoutError:
-            raise SandboxBroken(f"a program did not start within {GRACE_S:g} s") from None
+            raise SandboxBroken(f"a program did not start within SANDBOX_GRACE_S={grace_s:g}") from None
 
     async def _watch(
         self,
@@ -224,10 +222,10 @@ def _program_file(code: str) -> Generator[int]:
         os.close(descriptor)
 
 
-def _remove(folder: str) -> None:
+def _remove(folder: str, wait_s: float) -> None:
     """Remove a scratch folder whatever a program made of it: without rights, or nested too deep for one path."""
     with contextlib.suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
     if Path(folder).exists():
         for command in (["chmod", "-R", "u+rwX", folder], ["rm", "-rf", "--", folder]):
-            subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=GRACE_S)
+            subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=wait_s)

@@ -59,6 +59,9 @@ class SandboxSettings(BaseSettings):
         description="Modules imported once, which every program then finds loaded.",
     )
     start_timeout_s: PositiveFloat = Field(default=60.0, description="Longest time for loading and testing the walls.")
+    grace_s: PositiveFloat = Field(
+        default=30.0, description="Longest wait for the system: starting a program, ending its processes, its output."
+    )
     drain_s: PositiveInt = Field(default=20, description="Time that running programs get when the service is stopped.")
     watch_s: PositiveFloat = Field(default=0.1, description="Time between two looks at a program's use of the machine.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

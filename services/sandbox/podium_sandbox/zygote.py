@@ -93,6 +93,14 @@ def _reap(control: socket.socket, keepers: dict[int, int]) -> None:
                 control.send(wire.encode(wire.Gone(run)))
 
 
+def _prefer_for_oom() -> None:
+    """When memory runs out the kernel is to take programs, not the service."""
+    libc.prctl(libc.PR_SET_DUMPABLE, 1)  # or the file belongs to root
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
+
+
 def _fork(control: socket.socket, run: wire.Run, site: keeper.Site, streams: keeper.Streams) -> int:
     """Start a keeper. Returns its process id."""
     parent = os.getpid()
@@ -100,6 +108,7 @@ def _fork(control: socket.socket, run: wire.Run, site: keeper.Site, streams: kee
     if pid == 0:
         try:
             libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+            _prefer_for_oom()
             if os.getppid() == parent:
                 control.send(wire.encode(keeper.keep(run, site, streams)))
         finally:

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,8 @@ SMALL = {
     "SANDBOX_PRELOAD": "numpy",
     "OPENAI_API_KEY": "sk-do-not-leak",
 }
-WAIT_S = 30.0
+WAIT_S = 60.0
+IMAGE = "podium-sandbox-test"
 
 
 def drop_all_capabilities() -> None:
@@ -45,8 +47,57 @@ def drop_all_capabilities() -> None:
         libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; exec then grants none
 
 
-class Service:
-    """One running sandbox: its address, its process, its log lines and what it must not leave behind."""
+class Sandbox:
+    """A sandbox under test: its address, and what it must not leave behind."""
+
+    url: str
+    client: httpx.Client
+    scratch: Path
+    pids: list[int]
+    """Numbers of its processes as programs would see them."""
+
+    def connect(self, url: str) -> None:
+        self.url = url
+        self.client = httpx.Client(base_url=url, timeout=WAIT_S)
+
+    def run(self, code: str, timeout_s: float | None = None) -> dict[str, Any]:
+        response = self.client.post("/run", json={"code": code, "timeout_s": timeout_s})
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def health(self) -> dict[str, Any]:
+        response = self.client.get("/health")
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def zygotes(self) -> list[int]:
+        """Process ids of this sandbox's zygote and of all that were forked from it."""
+        mark = str(self.scratch / "root").encode()
+        found: list[int] = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    command = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if b"podium_sandbox.zygote" in command and mark in command:
+                    found.append(int(entry.name))
+        return sorted(found)
+
+    def files(self) -> list[str]:
+        """All paths below the folder of scratch folders."""
+        return sorted(str(path.relative_to(self.scratch)) for path in self.scratch.rglob("*"))
+
+    def assert_undisturbed(self) -> None:
+        """Healthy, nothing running, the same zygote alone, and no file left."""
+        health = self.health()
+        assert health["running"] == health["waiting"] == health["restarts"] == 0
+        assert len(self.zygotes()) == 1
+        assert self.files() == ["root"]
+
+
+class Service(Sandbox):
+    """A sandbox as a process of this machine, with its log lines."""
 
     def __init__(
         self,
@@ -70,10 +121,9 @@ class Service:
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = ""
         line = self.log(lambda entry: "Uvicorn running on" in str(entry.get("message")))
-        self.url = next(word for word in line["message"].split() if word.startswith("http://"))
-        self.client = httpx.Client(base_url=self.url, timeout=WAIT_S)
+        self.connect(next(word for word in line["message"].split() if word.startswith("http://")))
+        self.pids = [self.process.pid, *self.zygotes()]
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -104,38 +154,6 @@ class Service:
                 assert left > 0, "no such line in:\n" + "".join(self.lines)
                 self._news.wait(left)
 
-    def run(self, code: str, timeout_s: float | None = None) -> dict[str, Any]:
-        response = self.client.post("/run", json={"code": code, "timeout_s": timeout_s})
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def health(self) -> dict[str, Any]:
-        response = self.client.get("/health")
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def zygotes(self) -> list[int]:
-        """Process ids of this sandbox's zygote and of all that were forked from it."""
-        mark = str(self.scratch / "root").encode()
-        found: list[int] = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    command = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if b"podium_sandbox.zygote" in command and mark in command:
-                    found.append(int(entry.name))
-        return sorted(found)
-
-    def assert_undisturbed(self) -> None:
-        """Healthy, nothing running, the same zygote alone, and no file left."""
-        health = self.health()
-        assert health["running"] == health["waiting"] == health["restarts"] == 0
-        assert len(self.zygotes()) == 1
-        assert [path.name for path in self.scratch.iterdir()] == ["root"]
-        assert list((self.scratch / "root").iterdir()) == []
-
     def end(self, number: int = signal.SIGTERM) -> int:
         """Stop it, if it still runs, and close what the test holds of it. Returns the exit status."""
         self.client.close()
@@ -145,6 +163,55 @@ class Service:
         assert self.process.stderr is not None
         self.process.stderr.close()
         return status
+
+
+class Container(Sandbox):
+    """The sandbox's image, confined as docker-compose.yml confines it."""
+
+    scratch = Path("/tmp/podium-sandbox")
+
+    def __init__(self) -> None:
+        root = Path(__file__).parents[3]
+        self._docker("build", "-q", "-f", str(root / "services/sandbox/Dockerfile"), "-t", IMAGE, str(root))
+        walls = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
+        limits = ("--tmpfs", "/tmp:mode=1777,size=512m", "--pids-limit", "256", "--memory", "3g")
+        address = ("SANDBOX_HOST", "SANDBOX_PORT")
+        settings = [f"--env={name}={value}" for name, value in SMALL.items() if name not in address]
+        self._id = self._docker("run", "-d", *walls, *limits, *settings, "-p", "127.0.0.1:0:1402", IMAGE)
+        port = self._docker("port", self._id, "1402/tcp").rpartition(":")[2]
+        self.connect(f"http://127.0.0.1:{port}")
+        self.pids = list(range(1, 40))
+        deadline = time.monotonic() + WAIT_S
+        while not self._answers():
+            if time.monotonic() > deadline:
+                log = self._docker("logs", self._id)
+                self.end()
+                raise AssertionError(log)
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        try:
+            return self.client.get("/health").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    @staticmethod
+    def _docker(*arguments: str) -> str:
+        result = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=600)
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    def zygotes(self) -> list[int]:
+        lines = self._docker("top", self._id, "-eo", "pid,args").splitlines()
+        return [int(line.split()[0]) for line in lines if "podium_sandbox.zygote" in line]
+
+    def files(self) -> list[str]:
+        found = self._docker("exec", self._id, "find", str(self.scratch), "-mindepth", "1", "-printf", "%P\n")
+        return sorted(found.split())
+
+    def end(self) -> None:
+        self.client.close()
+        self._docker("rm", "-f", self._id)
 
 
 @pytest.fixture
@@ -196,9 +263,18 @@ def python_for_another_user(folder: Path) -> str | None:
     return python if works(python) else None
 
 
-@pytest.fixture(scope="session", params=["auto", "filters", "another user"])
-def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Service]:
+@pytest.fixture(
+    scope="session", params=["auto", "filters", "another user", pytest.param("container", marks=pytest.mark.docker)]
+)
+def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """One sandbox for each kind of walls, shared by the tests of a worker. As root `auto` has root's namespaces."""
+    if request.param == "container":
+        if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
+            pytest.skip("no Docker engine answers")
+        container = Container()
+        yield container
+        container.end()
+        return
     with tempfile.TemporaryDirectory(prefix="podium-test-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -220,7 +296,7 @@ def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 
 @pytest.fixture
-def sandbox(shared_sandbox: Service) -> Iterator[Service]:
+def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     """A shared sandbox that must be undisturbed by whatever the test made it run."""
     yield shared_sandbox
     shared_sandbox.assert_undisturbed()

@@ -54,7 +54,7 @@ def test_the_services_files_and_processes_cannot_be_read(sandbox: Sandbox, tmp_p
     secret = tmp_path / "secret.env"
     secret.write_text("KEY=sk-do-not-leak")
     targets = [str(secret), str(sandbox.scratch), "/etc/passwd", "/etc/shadow", __file__]
-    targets += [f"/proc/{pid}/environ" for pid in (sandbox.process.pid, *sandbox.zygotes(), os.getpid())]
+    targets += [f"/proc/{pid}/environ" for pid in (*sandbox.pids, os.getpid())]
     answer = sandbox.run(
         f"import os\nfor path in {targets!r}:\n"
         "    try:\n        print('READ', path, os.listdir(path) if os.path.isdir(path) else open(path).read())\n"
@@ -245,7 +245,7 @@ def test_a_daemon_does_not_survive(sandbox: Sandbox, code: str):
 
 
 def test_the_service_and_the_keepers_cannot_be_signalled(sandbox: Sandbox):
-    pids = [sandbox.process.pid, *sandbox.zygotes(), 1, 0 - sandbox.process.pid]
+    pids = [*sandbox.pids, 1, -sandbox.pids[-1]]
     answer = sandbox.run(
         f"import os, signal\nfor pid in (os.getppid(), *{pids!r}):\n"
         "    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP):\n"
@@ -255,6 +255,13 @@ def test_the_service_and_the_keepers_cannot_be_signalled(sandbox: Sandbox):
         "try:\n    os.kill(-1, signal.SIGKILL)\nexcept OSError:\n    pass\nprint('alive')\n"
     )
     assert answer["stdout"] == "done\nalive\n", answer
+
+
+def test_the_kernel_would_end_programs_first_when_memory_runs_out(sandbox: Sandbox):
+    if not namespaced(sandbox):
+        pytest.skip("programs see no /proc here")
+    answer = sandbox.run("print(open('/proc/self/oom_score_adj').read())")
+    assert answer["stdout"] == "1000\n\n", answer["stderr"]
 
 
 def test_a_program_can_end_itself_by_signal(sandbox: Sandbox):

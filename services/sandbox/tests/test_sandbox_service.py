@@ -91,6 +91,7 @@ def test_bad_requests_say_what_is_wrong(start_sandbox: Start):
     long = post("/run", json={"code": "#" * 100_001})
     assert long.status_code == 413
     assert "SANDBOX_CODE_BYTES allows 100000" in long.json()["detail"]
+    assert post("/run", json={"code": "#" * 1_000_000}).status_code == 413
     assert service.run("")["status"] == "ok"
     assert service.run("x = 'a\0b'")["status"] == "error"  # no source may hold a null byte
     service.assert_undisturbed()
