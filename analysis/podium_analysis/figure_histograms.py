@@ -132,5 +132,5 @@ def _position(value: float | None, edges: list[float], scale: Scale, bins: int) 
     if value is None or value < edges[0]:
         return None
     low, value, high = (math.log(x) if scale == "log" else x for x in (edges[0], value, edges[-1]))
-    share = (value - low) / (high - low)
+    share = (value - low) / (high - low) if high > low else 0.5
     return float(np.clip(share, 0.0, 1.0)) * bins

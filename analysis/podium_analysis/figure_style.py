@@ -3,6 +3,7 @@
 # matplotlib's stubs leave many parameters untyped.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -186,5 +187,7 @@ def _digits(value: float, digits: int) -> str:
     size = abs(value)
     if size >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    text = f"{value:.{digits}g}"
-    return text if "e" not in text or size < 1e-4 else f"{value:,.0f}"
+    if size < 1000:
+        return f"{value:.{digits}g}"
+    text = f"{value:,.{digits - 1 - math.floor(math.log10(size))}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
