@@ -30,7 +30,8 @@ class Breaker:
     """The gate before one service (an address of a model server, retrieval, the sandbox).
 
     Callers `wait()`, call, and say `succeeded()` or `failed(reason)`: any answer is a success, an address that gives
-    none is a failure. A caller that says neither (it was cancelled) blocks nothing for longer than try_s.
+    none is a failure. A caller that is cancelled says `abandoned()`; one that says nothing blocks nothing for longer
+    than try_s.
     """
 
     def __init__(
@@ -109,6 +110,12 @@ class Breaker:
             self._pause_s = self._limits.first_s
             self._move("closed", "answered")
 
+    def abandoned(self) -> None:
+        """The caller that was trying stopped before it knew: the next one may try at once."""
+        if self.state == "half_open":
+            self._try_at = time.monotonic()
+            self._wake()
+
     def failed(self, reason: str) -> None:
         """The service gave no answer."""
         self._failures += 1
@@ -135,5 +142,8 @@ class Breaker:
                 open_ms=open_ms,
             )
         )
+        self._wake()
+
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

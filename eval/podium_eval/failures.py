@@ -34,6 +34,7 @@ _KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}api[_ -]?key|api[_
 _QUOTA = re.compile(
     r"insufficient_quota|credit (limit|balance)|billing|exceeded your current quota|payment", re.IGNORECASE
 )
+_RAN_OUT = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
 _OVERLOAD = re.compile(r"overload|capacity|too many requests|rate.?limit|engine is busy|try again later", re.IGNORECASE)
 
 
@@ -112,6 +113,11 @@ def _client_error(status: int, words: str) -> ErrorType:
     if _KEY.search(words):
         return "auth"
     return "context_length" if status == 413 else "bad_request"
+
+
+def ran_out(error: openai.APIStatusError) -> bool:
+    """OpenAI's 400 for a model whose thinking used up all of max_completion_tokens: an answer, of length 0."""
+    return error.status_code == 400 and _RAN_OUT.search(said(error.response.content)) is not None
 
 
 def said(body: bytes) -> str:

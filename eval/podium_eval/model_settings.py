@@ -142,7 +142,7 @@ class ModelSettings(BaseSettings):
     )
     breaker_longest_s: PositiveFloat = Field(default=15.0, description="Longest such pause.")
     breaker_try_s: PositiveFloat = Field(
-        default=60.0, description="How long one trying call may take before another call tries too."
+        default=15.0, description="How long one such try may take before another call tries too."
     )
     breaker_wait_s: PositiveFloat = Field(
         default=900.0,

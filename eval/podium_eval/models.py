@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from openai import AsyncOpenAI
+import httpx2
+from openai import APIStatusError, AsyncOpenAI
 from podium_contracts.names import ALIASES
 
 from podium_eval.auth_streak import AuthStreak
@@ -293,7 +294,16 @@ class _Builder:
             ),
             timing=timing,
             may_be_empty=may_be_empty,
+            listens=self._listens if quirks.tokenize else None,
         )
+
+    async def _listens(self, client: AsyncOpenAI) -> None:
+        options: Any = {"timeout": self._settings.breaker_try_s}
+        try:
+            await client.get("/models", cast_to=httpx2.Response, options=options)
+        except APIStatusError as error:
+            if error.status_code >= 500:
+                raise
 
     def _client(self, url: str, headers: dict[str, str], proxy: str | None) -> AsyncOpenAI:
         authorization = headers.get("authorization", "")

@@ -1,21 +1,22 @@
 # pyright: reportPrivateUsage=false
 """A Chat over AsyncOpenAI: limit, address, attempts, timings and failures of one configured model."""
 
+import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import httpx2
-from openai import AsyncOpenAI, AsyncStream, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from podium_eval.auth_streak import AuthStreak
 from podium_eval.balance import Address, Balance
-from podium_eval.chat_answer import Answer, StreamedAnswer, parse_answer, sse_data
+from podium_eval.chat_answer import Answer, StreamedAnswer, Usage, parse_answer, sse_data
 from podium_eval.chat_body import render_body
-from podium_eval.failures import Refusal, classify
+from podium_eval.failures import Refusal, classify, ran_out
 from podium_eval.fitting import Fitted, Fitting
 from podium_eval.http_pool import AnswerTooLong
 from podium_eval.limiter import AdaptiveLimit, Slot
@@ -68,7 +69,8 @@ class OpenAIChat:
 
     clients: an AsyncOpenAI for each address of `balance`, by url. timing: whether calls are streamed to be timed;
     `auto` streams once an answer has come without the server's own timings. may_be_empty: an answer without a word
-    counts as one (an orchestrator's turn) instead of being asked for again.
+    counts as one (an orchestrator's turn) instead of being asked for again. listens: asks an address that was down
+    whether it is back, raising as the client does while it is not; None: the next call itself finds out.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class OpenAIChat:
         patience: Patience,
         timing: Timing = "server",
         may_be_empty: bool = False,
+        listens: Callable[[AsyncOpenAI], Awaitable[object]] | None = None,
     ) -> None:
         self._target = target
         self._clients = clients
@@ -92,6 +95,7 @@ class OpenAIChat:
         self._auth = auth
         self._patience = patience
         self._may_be_empty = may_be_empty
+        self._listens = listens
         self._timing = timing
         self._streams = target.quirks.stream == "always" or timing == "client"
         if target.quirks.stream == "never":
@@ -181,10 +185,18 @@ class OpenAIChat:
         first_ms: float | None = None
         try:
             client = self._clients[address.url]
+            if trying and self._listens is not None:
+                # A whole answer may take minutes; that the server is back shows in its list of models at once.
+                await self._listens(client)
+                address.breaker.succeeded()
+                began = time.perf_counter()
             if stream:
                 answer, first_ms = await self._streamed(client, content, began)
             else:
-                answer = parse_answer(await self._whole(client, content), may_be_empty=self._may_be_empty)
+                answer = await self._whole(client, content)
+        except asyncio.CancelledError:
+            address.breaker.abandoned()
+            raise
         except (OpenAIError, AnswerTooLong, httpx2.RequestError, TimeoutError) as error:
             refusal = classify(error)
             if refusal is None:
@@ -206,11 +218,16 @@ class OpenAIChat:
             self._streams = True
         return self._result(answer, address, fitted, spent, began, duration_ms, first_ms)
 
-    async def _whole(self, client: AsyncOpenAI, content: bytes) -> bytes:
+    async def _whole(self, client: AsyncOpenAI, content: bytes) -> Answer:
         # post() with bytes ready-made: building and reading AsyncOpenAI's typed models takes longer than all the rest.
         options: Any = {"timeout": self._patience.timeout_s}
-        response = await client.post(_PATH, cast_to=httpx2.Response, content=content, options=options)
-        return response.content
+        try:
+            response = await client.post(_PATH, cast_to=httpx2.Response, content=content, options=options)
+        except APIStatusError as error:
+            if not ran_out(error):
+                raise
+            return Answer("", None, (), "length", None, Usage(), None)
+        return parse_answer(response.content, may_be_empty=self._may_be_empty)
 
     async def _streamed(self, client: AsyncOpenAI, content: bytes, began: float) -> tuple[Answer, float | None]:
         options: Any = {"timeout": self._patience.timeout_s}

@@ -91,3 +91,13 @@ async def test_late_failures_of_calls_from_before_do_not_prolong_the_pause() -> 
         breaker.failed("refused")
     assert breaker.try_in_s <= before
     assert len(sink.of("breaker")) == 1
+
+
+async def test_a_cancelled_try_lets_the_next_caller_try_at_once() -> None:
+    breaker = opened(RecordingSink(), BreakerLimits(threshold=1, first_s=0.01, longest_s=1.0, try_s=30.0, wait_s=5.0))
+    await breaker.wait()
+    next_one = asyncio.create_task(breaker.wait())
+    await asyncio.sleep(0)
+    breaker.abandoned()
+    async with asyncio.timeout(1):
+        await next_one

@@ -199,6 +199,14 @@ async def test_an_answer_cut_at_its_length_is_an_answer() -> None:
     assert (result.text, result.finish_reason) == ("", "length")
 
 
+async def test_thinking_that_used_up_all_tokens_is_an_answer_cut_at_its_length() -> None:
+    words = "Could not finish the message because max_tokens or model output limit was reached."
+    server = LoopbackServer(fault=Fault("status", 400, body=f'{{"error":{{"message":"{words}"}}}}'))
+    async with wired(server) as models:
+        result = await models.experts["answer-1"].complete(ChatRequest(user="q", max_tokens=16))
+    assert (result.text, result.finish_reason, result.completion_tokens) == ("", "length", None)
+
+
 async def test_what_the_provider_held_back_is_no_answer() -> None:
     server = LoopbackServer(reply=Reply(text="", finish_reason="content_filter"))
     async with wired(server) as models:
@@ -278,6 +286,21 @@ async def test_calls_pause_while_a_server_is_down_and_go_on_when_it_is_back() ->
     assert sink.of("breaker")[-1].state == "closed"
     # The name says what fell over: the orchestrator's address is the first to be wired here.
     assert server.base_url in sink.of("breaker")[0].service
+
+
+async def test_a_server_that_is_back_is_found_by_a_cheap_question_not_by_a_long_answer() -> None:
+    server = LoopbackServer(latency_s=0.3)
+    async with wired(server, breaker_failures=2) as models:
+        expert = models.experts["answer-1"]
+        await server.stop()
+        calls = [asyncio.create_task(expert.complete(ChatRequest(user="q"))) for _ in range(8)]
+        breaker = models.breakers[server.base_url]
+        while breaker.state == "closed":
+            await breaker.changed(1)
+        await server.start()
+        await asyncio.gather(*calls)
+        # All of them at once, none held back by the one that tried first.
+        assert server.stats.max_in_flight == 8
 
 
 async def test_a_server_that_stays_down_ends_calls_as_connection_failures() -> None:
