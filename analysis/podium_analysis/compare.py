@@ -74,6 +74,8 @@ class Comparison:
     score: ScoreDifference | None
     shifts: Sequence[Shift]
     flips: Sequence[Flip]
+    n_unpriced: int
+    """Calls of the shared tasks whose price is not known: in no cost."""
     bad_records: Sequence[BadRecord]
 
 
@@ -124,6 +126,7 @@ def compare_runs(run_a: Path, run_b: Path, *, anyway: bool = False) -> Compariso
         score=score,
         shifts=_shifts(a, b, keys),
         flips=flips,
+        n_unpriced=sum(run.unpriced.get(k, 0) for run in (a, b) for k in keys),
         bad_records=bad,
     )
 
@@ -197,6 +200,8 @@ def notes(result: Comparison) -> list[str]:
         lines.append(f"{result.n_shared} tasks are in both runs (A finished {result.n_a}, B {result.n_b})")
     if result.not_graded:
         lines.append(f"{result.not_graded} shared tasks have no verdict in A or in B and are left out of the score")
+    if result.n_unpriced:
+        lines.append(f"task.cost leaves out {result.n_unpriced} calls whose price is not known")
     if result.bad_records:
         lines.append(f"{len(result.bad_records)} task records could not be read: {result.bad_records[0].file}, …")
     return lines
@@ -357,8 +362,9 @@ def run(args: argparse.Namespace) -> int:
     except (LoadError, NewerSchema, NotComparable) as error:
         print(f"podium-analysis compare: {error}", file=sys.stderr)
         return 2
-    print_comparison(result, Console(width=max(WIDTH, Console().width)))
     if args.html:
         write_html(result, args.html)
-        print(f"{args.html}")
+    print_comparison(result, Console(width=max(WIDTH, Console().width)))
+    if args.html:
+        print(f"wrote {args.html}")
     return 0

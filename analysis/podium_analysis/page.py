@@ -122,9 +122,12 @@ def duration(ms: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
-    if usd is None:
+    """US dollars: cents, or below one dollar as many decimals as two figures need."""
+    if usd is None or not math.isfinite(usd):
         return MISSING
-    return f"${usd:,.2f}" if abs(usd) >= 1 or usd == 0 else f"${usd:.2g}"
+    size = abs(usd)
+    digits = 2 if size >= 1 or size == 0 else min(9, 1 - math.floor(math.log10(size)))
+    return f"{'-' if usd < 0 else ''}${size:,.{digits}f}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

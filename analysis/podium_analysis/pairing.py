@@ -57,6 +57,8 @@ class Side:
     question: Mapping[tuple[str, int], str]
     answer: Mapping[tuple[str, int], str | None]
     numbers: Mapping[tuple[str, int], npt.NDArray[np.float64]]
+    unpriced: Mapping[tuple[str, int], int]
+    """Calls of a task whose price is not known; a task without any is not in it."""
 
 
 def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
@@ -92,12 +94,15 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
     numbers: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
     question: dict[tuple[str, int], str] = {}
     answer: dict[tuple[str, int], str | None] = {}
+    unpriced: dict[tuple[str, int], int] = {}
     sums = _sums(data)
     nothing = np.full(len(QUANTITIES) - 3, np.nan)
     for task in data.tasks():
         key = (task.task_id, task.epoch)
         outcome[key] = outcome_of(task.status, task.ending, task.correct)
         own = (task.duration_ms, task.rounds, np.nan if task.cost_usd is None else task.cost_usd)
+        if task.n_unpriced:
+            unpriced[key] = task.n_unpriced
         numbers[key] = np.concatenate((np.asarray(own, dtype=float), sums.get(key, nothing)))
     for record in read_records(data.folder, bad):
         key = (record.task_id, record.epoch)
@@ -105,7 +110,7 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)
             question[key] = record.question
             answer[key] = record.answer
-    return Side(data.run_id, outcome, question, answer, numbers)
+    return Side(data.run_id, outcome, question, answer, numbers, unpriced)
 
 
 def shared(a: Side, b: Side) -> list[tuple[str, int]]:

@@ -289,16 +289,17 @@ def test_the_policy_stops_scripts_even_where_escaping_would_fail(
 
 
 def test_2500_tasks_open_in_two_seconds_and_scroll(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
-    """The best of three, so that a busy machine does not fail it; the size is the page's own, figures apart."""
+    """The best of five, so that a busy machine does not fail it; the size is the page's own, figures apart."""
     target = report(make_run(n=2500, concurrency=64, words=50))
     assert target.stat().st_size < 20_000_000
     assert len(list((target.parent / "trajectories").glob("*.js"))) > 0
     times: list[float] = []
-    for _ in range(3):
+    for _ in range(5):
         opened = open_page(target)
         times.append(opened.page.evaluate("performance.now()"))
         if times[-1] < 2000:
             break
+    print(f"2,500 tasks: {target.stat().st_size / 1e6:.1f} MB, ready after {min(times):.0f} ms")
     assert min(times) < 2000
     assert opened.page.locator("#rows .task").count() < 60
     opened.page.locator("#rows .toggle").first.focus()

@@ -20,7 +20,7 @@
     if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
     return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
   };
-  const money = (usd) => (usd === null || usd === undefined ? "–" : `$${usd < 1 ? usd.toPrecision(2) : number(usd, 2)}`);
+  const money = (usd) => (usd === null || usd === undefined ? "–" : `$${number(usd, usd >= 1 || usd === 0 ? 2 : Math.min(9, 1 - Math.floor(Math.log10(usd))))}`);
 
   // ---- sortable tables ----
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
