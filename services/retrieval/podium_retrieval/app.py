@@ -1,15 +1,15 @@
 """The HTTP application over a service that is ready."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel
 from starlette.routing import Route
 
 from podium_retrieval.endpoint import RetrieveEndpoint
@@ -54,7 +54,7 @@ def create_app(service: SearchService, metrics: Metrics, options: HttpOptions) -
     """Routes over `service`, which the application closes when it ends."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         service.worker.start()
         try:
             yield
@@ -87,25 +87,38 @@ def _openapi(app: FastAPI, options: HttpOptions) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for model in (_request_model(options.limits), ErrorBody):
-            built = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            components.update(built.pop("$defs", {}))
-            components[model.__name__] = built
+        components["RetrieveRequest"] = _request_schema(options.limits)
+        built = ErrorBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        components.update(built.pop("$defs"))
+        components["ErrorBody"] = built
         schema["paths"]["/retrieve"] = {"post": _operation(options)}
         app.openapi_schema = schema
     return app.openapi_schema
 
 
-def _request_model(limits: RequestLimits) -> type[BaseModel]:
-    query = Annotated[str, Field(min_length=1, max_length=limits.query_chars, pattern=r"\S")]
-    return create_model(
-        "RetrieveRequest",
-        __config__=ConfigDict(extra="allow"),
-        queries=(list[query], Field(min_length=1, max_length=limits.queries)),
-        topk=(int | None, Field(None, ge=1, le=limits.topk, description="Documents a query; 3 when left out.")),
-        return_scores=(bool | None, Field(None, description="Entries of document and score, not documents alone.")),
-        eid=(str | int | None, Field(None, description="The question's index, for EXAMPLE_IDS_FILE.")),
-    )
+def _request_schema(limits: RequestLimits) -> dict[str, Any]:
+    query = {"type": "string", "minLength": 1, "maxLength": limits.query_chars, "pattern": r"\S"}
+    return {
+        "type": "object",
+        "required": ["queries"],
+        "properties": {
+            "queries": {"type": "array", "items": query, "minItems": 1, "maxItems": limits.queries},
+            "topk": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": limits.topk,
+                "description": f"Documents a query; {limits.default_topk} when left out.",
+            },
+            "return_scores": {
+                "type": ["boolean", "null"],
+                "description": "Entries of document and score, not documents alone.",
+            },
+            "eid": {
+                "type": ["string", "integer", "null"],
+                "description": "The question's index, for EXAMPLE_IDS_FILE.",
+            },
+        },
+    }
 
 
 def _operation(options: HttpOptions) -> dict[str, Any]:

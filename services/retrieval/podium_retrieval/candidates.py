@@ -1,4 +1,5 @@
 """From FAISS's candidates to the documents of an answer: allowed ids, score, length, topk."""
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,5 +67,5 @@ def load_allowed_ids(path: Path) -> dict[str, frozenset[str]]:
     for eid, ids in rows.items():
         if not isinstance(ids, list):
             raise StartError(f"EXAMPLE_IDS_FILE={path}: the value of {eid!r} is no list of document ids")
-        allowed[eid] = frozenset(str(one) for one in ids)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        allowed[eid] = frozenset(str(one) for one in ids)
     return allowed

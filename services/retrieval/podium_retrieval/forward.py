@@ -104,9 +104,10 @@ class PackedForward:
 
     @staticmethod
     def undo(model: SentenceTransformer) -> None:
-        """Give the model torch's own attention back."""
+        """Give the model torch's own attention back, if it was taken."""
         transformer: Any = model[0].model  # pyright: ignore[reportAttributeAccessIssue]
-        transformer.set_attn_implementation("sdpa")
+        if transformer.config._attn_implementation == packing.ATTENTION:
+            transformer.set_attn_implementation("sdpa")
 
     def _hidden(self, batch: packing.Packed) -> torch.Tensor:
         """Last hidden states [1, tokens, hidden]."""

@@ -1,4 +1,5 @@
 """A request's body, checked: what a client may ask, and what it is told when it may not."""
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from dataclasses import dataclass
 from typing import Any

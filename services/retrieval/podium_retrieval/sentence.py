@@ -58,10 +58,10 @@ class SentenceEmbedder:
         if dimension is None:
             raise StartError(f"EMBEDDING_MODEL={options.model} does not say its embedding dimension")
         self.dimension = int(dimension)
-        prompts: dict[str, str] = model.prompts or {}
-        query_prompt = options.instruction if options.instruction is not None else prompts.get("query", "")
-        self._query_prompt = query_prompt
-        self._document_prompt = prompts.get("document", "")
+        prompts = model.prompts or {}
+        own = prompts.get("query") or ""
+        self._query_prompt = own if options.instruction is None else options.instruction
+        self._document_prompt = prompts.get("document") or ""
         limit = int(model.max_seq_length or options.query_tokens)
         self._queries = _tokenizer(model, min(options.query_tokens, limit), options.model)
         self._documents = _tokenizer(model, min(options.document_tokens, limit), options.model)
@@ -128,6 +128,7 @@ class SentenceEmbedder:
         return self._model[0].model  # pyright: ignore[reportAttributeAccessIssue]
 
     def _choose_forward(self) -> Forward:
+        PackedForward.undo(self._model)  # an earlier encoder over the same model may have switched it
         padded = PaddedForward(self._model)
         if not self._options.packing:
             return padded

@@ -34,14 +34,6 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     host, port = listener.getsockname()[:2]
     announce({**ready.announcement(), "host": host, "port": port})
-    uvicorn_settings = {
-        "loop": "uvloop",
-        "http": "httptools",
-        "access_log": False,
-        "log_config": None,
-        "backlog": 4096,
-        "timeout_graceful_shutdown": max(1, round(settings.retrieval_drain_s)),
-    }
 
     async def run() -> None:
         metrics = Metrics()
@@ -59,7 +51,16 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
                 drain_s=settings.retrieval_drain_s,
             ),
         )
-        server = uvicorn.Server(uvicorn.Config(app, **uvicorn_settings))
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_config=None,
+            backlog=4096,
+            timeout_graceful_shutdown=max(1, round(settings.retrieval_drain_s)),
+        )
+        server = uvicorn.Server(config)
         await server.serve(sockets=[listener])
 
     import uvloop

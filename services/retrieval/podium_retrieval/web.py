@@ -1,4 +1,5 @@
 """Too few documents: ask the web, by Tavily's protocol, beside the batch path and without a hold on it."""
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import asyncio
 import hashlib
@@ -173,7 +174,7 @@ class WebSearch:
             raise WebFailed(f"{path} answered no JSON: {error}") from None
         if not isinstance(parsed, dict):
             raise WebFailed(f"{path} answered no JSON object")
-        return parsed  # pyright: ignore[reportUnknownVariableType]
+        return parsed
 
     def _load(self, key: str) -> list[Page] | None:
         try:

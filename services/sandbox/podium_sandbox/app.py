@@ -19,7 +19,7 @@ from podium_sandbox.runner import Outcome, Runner
 from podium_sandbox.settings import SandboxSettings
 from podium_sandbox.slots import QueueFull, Slots, WaitedTooLong
 from podium_sandbox.supervisor import Supervisor
-from podium_sandbox.zygote_process import SandboxBroken
+from podium_sandbox.zygote_process import SandboxBroken, Unkillable
 
 log = logging.getLogger("podium_sandbox")
 
@@ -55,7 +55,7 @@ class Problem(BaseModel):
 def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
     """The service, on a supervisor that has been started and that the caller closes."""
     runner = Runner(settings)
-    slots = Slots(settings.concurrency, settings.queue, settings.queue_timeout_s)
+    slots = Slots(settings.slots, settings.queue, settings.queue_timeout_s)
     metrics = Metrics()
     metrics.running.set_function(lambda: slots.running)
     metrics.waiting.set_function(lambda: slots.waiting)
@@ -109,10 +109,12 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
                 return Response(status_code=CLIENT_LEFT)
             outcome, waited_s = work.result()
         except QueueFull:
-            return refuse(429, "queue_full", f"{settings.concurrency} programs run and {settings.queue} wait")
+            return refuse(429, "queue_full", f"{settings.slots} programs run and {settings.queue} wait")
         except WaitedTooLong:
             return refuse(503, "waited", f"no slot within SANDBOX_QUEUE_TIMEOUT_S={settings.queue_timeout_s:g}")
         except SandboxBroken as error:
+            if isinstance(error, Unkillable):
+                await supervisor.replace()
             log.error("run failed", extra={"code_sha256": digest, "error": str(error)})
             if supervisor.current is None:
                 return refuse(503, "restarting", str(error))
@@ -148,7 +150,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
             "versions": ready.versions,
             "running": slots.running,
             "waiting": slots.waiting,
-            "concurrency": settings.concurrency,
+            "concurrency": settings.slots,
             "restarts": supervisor.restarts,
         }
 

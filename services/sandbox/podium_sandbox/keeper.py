@@ -5,6 +5,7 @@ stop, every process of the program is killed: by the kernel, with the process na
 namespaces there is one process only, as the filter lets it start none.
 """
 
+import contextlib
 import os
 import signal
 import struct
@@ -72,6 +73,9 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
     for descriptor in (streams.code, streams.stdout, streams.stderr, streams.note, write):
         os.close(descriptor)
     _, status, usage = os.wait4(child, 0)
+    if site.walls.namespaces is None and not site.walls.seccomp:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # without walls, what stayed in its session
     child = 0  # its number may belong to another process from here on
     known: int | None = status
     ended = time.monotonic()

@@ -66,7 +66,7 @@ class Runner:
         self._settings = settings
         # The kernel counts processes by user id: two sandboxes on one machine must not share any.
         first = settings.uid_base + os.getpid() % 1_000_000 * 256
-        self._free_uids = [first + n for n in range(settings.concurrency)]
+        self._free_uids = [first + n for n in range(settings.slots)]
 
     async def run(self, zygote: ZygoteProcess, ready: wire.Ready, code: str, timeout_s: float) -> Outcome:
         """Run `code` for at most timeout_s. Cancelling ends the program.

@@ -1,5 +1,6 @@
 """Settings of the sandbox, read once from SANDBOX_* variables."""
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,7 +17,9 @@ class SandboxSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the service listens on.")
     port: int = Field(default=1402, ge=0, le=65535, description="Port of the service; 0 takes a free one.")
-    concurrency: int = Field(default=8, ge=1, le=256, description="Programs that run at once.")
+    concurrency: int = Field(
+        default=0, ge=0, le=256, description="Programs that run at once; 0: as many as there are CPUs, at least 2."
+    )
     queue: NonNegativeInt = Field(default=512, description="Programs that may wait; beyond, the answer is 429.")
     queue_timeout_s: PositiveFloat = Field(default=300.0, description="Longest wait for a slot, then 503.")
     retry_after_s: PositiveInt = Field(default=2, description="Retry-After of a 429 or 503.")
@@ -67,6 +70,11 @@ class SandboxSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Level of the sandbox's log; DEBUG includes the programs."
     )
+
+    @property
+    def slots(self) -> int:
+        """Programs that run at once on this machine."""
+        return self.concurrency or max(2, min(256, len(os.sched_getaffinity(0))))
 
     @model_validator(mode="after")
     def _limits_agree(self) -> Self:

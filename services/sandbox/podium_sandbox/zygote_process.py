@@ -44,6 +44,10 @@ class SandboxBroken(RuntimeError):
     """The sandbox, not the program, failed."""
 
 
+class Unkillable(SandboxBroken):
+    """Processes of a program remain: only the end of the zygote takes them along."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """What the zygote needs to know of a run."""
@@ -143,7 +147,7 @@ class ZygoteProcess:
         """End a run, if it has not ended, and wait until all of its processes are gone.
 
         Raises:
-            SandboxBroken: some remain after wait_s.
+            Unkillable: some remain after wait_s.
         """
         try:
             async with asyncio.timeout(wait_s):
@@ -151,7 +155,7 @@ class ZygoteProcess:
                     await self._send(wire.Kill(handle.id), [])
                 await handle.gone.wait()
         except (OSError, TimeoutError) as error:
-            raise SandboxBroken("a program's processes could not be ended") from error
+            raise Unkillable("a program's processes could not be ended") from error
 
     async def close(self) -> None:
         """End the zygote and, with it, every program."""

@@ -113,6 +113,16 @@ def test_a_killed_zygote_fails_its_runs_and_is_replaced(start_sandbox: Start):
     assert service.run("print(1)")["stdout"] == "1\n"
 
 
+def test_a_stuck_zygote_is_replaced(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_GRACE_S": "0.5"})
+    os.kill(service.zygotes()[0], signal.SIGSTOP)
+    response = service.client.post("/run", json={"code": "print(1)"})
+    assert response.status_code in (500, 503)
+    until(lambda: service.client.get("/health").status_code == 200)
+    assert service.health()["restarts"] == 1
+    until(lambda: service.client.post("/run", json={"code": "print(1)"}).status_code == 200)
+
+
 def test_nothing_survives_a_killed_service(start_sandbox: Start):
     for walls in ("auto", "filters"):
         service = start_sandbox({"SANDBOX_WALLS": walls})
@@ -208,6 +218,7 @@ def test_unsafe_starts_without_walls_and_says_so(start_sandbox: Start):
     service.log(lambda line: "WITHOUT ENOUGH WALLS" in str(line.get("message")))
     assert service.run("print(1)")["stdout"] == "1\n"
     assert service.run("import time; time.sleep(60)", timeout_s=0.3)["status"] == "timeout"
+    assert service.run("import os, time\nos.fork() or time.sleep(60)")["status"] == "ok"
     service.assert_undisturbed()
 
 
