@@ -1,7 +1,10 @@
 """A run exported to inspect_ai's log: held against inspect_ai's own reader and viewer where it is installed.
 
-inspect_ai pins libraries that Podium does not, so it may live in an environment of its own: name that environment's
-Python in INSPECT_PYTHON.
+inspect_ai pins libraries that Podium does not, so it lives in an environment of its own:
+
+    python3.11 -m venv .venv-inspect && .venv-inspect/bin/pip install -r analysis/tests/inspect.lock
+
+or wherever INSPECT_PYTHON says. PODIUM_REQUIRE=inspect turns the skip without it into a failure.
 """
 
 import argparse
@@ -20,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright import sync_api
 from podium_analysis import inspect_export
 from podium_analysis.inspect_sample import tool_result
 from podium_contracts.records import Turn
 
+OWN_ENVIRONMENT = Path(__file__).parents[2] / ".venv-inspect" / "bin" / "python"
 MakeRun = Callable[..., Path]
 
 READER = """
@@ -58,9 +63,14 @@ def inspect_python() -> str:
     named = os.environ.get("INSPECT_PYTHON")
     if named:
         return named
+    if OWN_ENVIRONMENT.exists():
+        return str(OWN_ENVIRONMENT)
     if importlib.util.find_spec("inspect_ai"):
         return sys.executable
-    pytest.skip("inspect_ai is not installed here, and INSPECT_PYTHON names no Python that has it")
+    why = f"no inspect_ai: neither here, nor in {OWN_ENVIRONMENT.parts[-3]}, nor in INSPECT_PYTHON"
+    if "inspect" in os.environ.get("PODIUM_REQUIRE", "").split(","):
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 def export(run: Path, out: Path) -> int:
@@ -129,10 +139,8 @@ def test_ids_and_texts_that_make_trouble_survive(make_run: MakeRun, tmp_path: Pa
 
 @pytest.mark.browser
 def test_inspects_own_viewer_shows_the_run(make_run: MakeRun, tmp_path: Path, inspect_python: str) -> None:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (Debian's package chromium)")
+    assert chromium, "Chromium is not installed (Debian's package chromium)"
     logs = tmp_path / "logs"
     assert export(make_run(n=8), logs / "run.eval") == 0
     with Viewer(inspect_python, logs, tmp_path) as address, sync_api.sync_playwright() as playwright:

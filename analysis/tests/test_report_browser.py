@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright import sync_api
 from podium_analysis.load import load_run
 from podium_analysis.report_html import write_report
 from podium_analysis.stats import compute_stats
 
 pytestmark = pytest.mark.browser
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 MakeRun = Callable[..., Path]
 OFFLINE = [
@@ -30,8 +30,7 @@ HOSTILE = (
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("Chromium is not installed (Debian's package chromium)")
+    assert path, "Chromium is not installed (Debian's package chromium)"
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
         yield browser
