@@ -72,10 +72,10 @@ async def run(calls: int, latency: float) -> None:
             ],
         }
         for name, transport in (
-            ("AsyncOpenAI, its httpx transport", httpx2.AsyncClient(limits=limits)),
+            ("AsyncOpenAI, its httpx transport", httpx2.AsyncClient(limits=limits, timeout=120)),
             ("AsyncOpenAI, its aiohttp transport", DefaultAioHttpClient(limits=limits)),
         ):
-            client = AsyncOpenAI(base_url=url, api_key="k", max_retries=0, http_client=transport)
+            client = AsyncOpenAI(base_url=url, api_key="k", max_retries=0, http_client=transport, timeout=120)
             await measure(name, lambda client=client: client.chat.completions.create(**body), calls, latency)
             await client.close()
         settings = ModelSettings(orchestrator_url=url, expert_default=f"vllm/expert@{url}", judge=f"vllm/expert@{url}")

@@ -38,9 +38,14 @@ class ModelSettings(BaseSettings):
         default="auto",
         description="server: whole answers with vLLM's metrics; client: streamed; auto: streamed if those are missing.",
     )
-    orchestrator_tokenizer: Path | None = Field(
+    orchestrator_tokenizer: str | None = Field(
         default=None,
-        description="Folder with the orchestrator's tokenizer.json (as SERVE_MODEL); empty: the server's /tokenize.",
+        description="Its tokenizer: a folder with tokenizer.json, or a model on the hub. Empty: SERVE_MODEL's.",
+    )
+    serve_model: str | None = Field(
+        default=None,
+        exclude=True,
+        description="What vllm serves: its tokenizer counts the orchestrator's context, where its files are seen here.",
     )
     orchestrator_timeout_s: PositiveFloat = Field(
         default=1800.0, description="Longest wait for one orchestrator turn, the server's queue included."

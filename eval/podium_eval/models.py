@@ -23,6 +23,7 @@ from podium_eval.openai_chat import OpenAIChat, Patience, Target, Timing
 from podium_eval.ports import EventSink, TokenCounter
 from podium_eval.pricing import Prices, describe_price
 from podium_eval.providers import ModelSpec, Provider, ProviderTable
+from podium_eval.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.tokens import EstimateCounter, TokenizerCounter
 
 _SPARE_CONNECTIONS: Final = 32
@@ -36,8 +37,8 @@ class Models:
     """What build_models makes. limits and breakers grow no further; both tell the heartbeat how things stand.
 
     pool.session is the run's one aiohttp session: retrieval and sandbox clients share it, so that all open sockets
-    stay within one bound. orchestrator_tokens counts for the orchestrator: exact with ORCHESTRATOR_TOKENIZER, else
-    an estimate that errs long.
+    stay within one bound. orchestrator_tokens counts for the orchestrator: exact where its tokenizer is found
+    (ORCHESTRATOR_TOKENIZER, SERVE_MODEL), else an estimate that errs long.
     """
 
     orchestrator: OpenAIChat
@@ -63,7 +64,10 @@ class Models:
         """For run.json: experts, judge and orchestrator with what each resolved to, and every price in use."""
         chats = {"orchestrator": self.orchestrator, "judge": self.judge, **self.experts}
         return {
-            "orchestrator": _described(self.orchestrator),
+            "orchestrator": {
+                **_described(self.orchestrator),
+                "token_count": "tokenizer" if self.orchestrator_tokens.exact else "estimate",
+            },
             "experts": {alias: _described(chat) for alias, chat in self.experts.items()},
             "judge": _described(self.judge),
             "prices": {
@@ -117,6 +121,7 @@ class _Builder:
         self._tokenizers: dict[Path, TokenizerCounter] = {}
         self._problems: list[str] = []
         self._keyless: dict[str, list[str]] = {}
+        self._own_tokenizer: TokenizerCounter | None = None
 
     def build(self, auth_failures: int, on_auth_failures: Callable[[str], None] | None) -> Models:
         settings = self._settings
@@ -153,12 +158,11 @@ class _Builder:
             self._problems.append(f"{variable} is not set; it is needed by {', '.join(dict.fromkeys(users))}")
         if self._problems or orchestrator is None or judge is None:
             raise ConfigError(dict.fromkeys(self._problems))
-        tokenizer = settings.orchestrator_tokenizer
         return Models(
             orchestrator=orchestrator,
             experts=experts,
             judge=judge,
-            orchestrator_tokens=EstimateCounter() if tokenizer is None else self._tokenizer(tokenizer),
+            orchestrator_tokens=self._own_tokenizer or EstimateCounter(),
             pool=self._pool,
             limits=self._limits,
             breakers={url: address.breaker for url, address in self._addresses.items()},
@@ -182,7 +186,9 @@ class _Builder:
         if settings.orchestrator_priority:
             quirks = replace(quirks, priority=True)
         if settings.orchestrator_tokenizer is not None:
-            quirks = replace(quirks, tokenizer=str(settings.orchestrator_tokenizer))
+            self._own_tokenizer = named_tokenizer(settings.orchestrator_tokenizer)
+        elif settings.serve_model is not None:
+            self._own_tokenizer = served_tokenizer(settings.serve_model)
         return self._chat(
             Target(
                 provider=provider.name,
@@ -196,6 +202,7 @@ class _Builder:
             limit=self._limit("orchestrator", settings.orchestrator_concurrency or self._concurrency),
             service="orchestrator",
             timeout_s=settings.orchestrator_timeout_s,
+            tokenizer=self._own_tokenizer,
             default_max_tokens=None,
             timing=settings.orchestrator_timing,
             may_be_empty=True,
@@ -237,6 +244,7 @@ class _Builder:
             limit=self._limit(name, self._ceiling(provider.name)),
             service=provider.name,
             timeout_s=timeout_s,
+            tokenizer=None,
             default_max_tokens=max_tokens,
             timing="server",
             may_be_empty=False,
@@ -252,6 +260,7 @@ class _Builder:
         limit: AdaptiveLimit,
         service: str,
         timeout_s: float,
+        tokenizer: TokenizerCounter | None,
         default_max_tokens: int | None,
         timing: Timing,
         may_be_empty: bool,
@@ -280,7 +289,7 @@ class _Builder:
                 context_tokens=quirks.context_tokens,
                 max_output_tokens=quirks.max_output_tokens,
                 default_max_tokens=default_max_tokens,
-                tokenizer=self._tokenizer(Path(quirks.tokenizer)) if quirks.tokenizer else None,
+                tokenizer=self._tokenizer(Path(quirks.tokenizer)) if quirks.tokenizer else tokenizer,
                 server=server,
             ),
             auth=self._auth,

@@ -63,7 +63,7 @@ async def test_a_local_tokenizer_is_used_where_one_is_given(tmp_path: Path) -> N
     tokenizer = byte_level_tokenizer()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     async with LoopbackServer(model="orchestrator", context_tokens=2000) as server:
-        models = models_for(server.base_url, orchestrator_tokenizer=tmp_path)
+        models = models_for(server.base_url, orchestrator_tokenizer=str(tmp_path))
         result = await models.orchestrator.complete(ChatRequest(user=LONG, max_tokens=100))
         await models.aclose()
     kept = server.requests[-1].body["messages"][-1]["content"]

@@ -12,6 +12,7 @@ VARIABLES = ("OPENAI", "TOGETHER", "NEBIUS", "EXPERT")
 
 @pytest.fixture(autouse=True)
 def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SERVE_MODEL", raising=False)
     for name in VARIABLES:
         for suffix in ("API_KEY", "BASE_URL", "CONCURRENCY"):
             monkeypatch.delenv(f"{name}_{suffix}", raising=False)
@@ -64,7 +65,7 @@ def test_nothing_set_names_the_judge_and_the_answering_experts() -> None:
     [
         ({"orchestrator_url": "localhost:1406"}, "ORCHESTRATOR_URL='localhost:1406' is not an address"),
         ({"orchestrator_provider": "nobody"}, "ORCHESTRATOR_PROVIDER names the provider 'nobody'"),
-        ({"orchestrator_tokenizer": "/nowhere"}, "/nowhere is not there"),
+        ({"orchestrator_tokenizer": "/nowhere"}, "ORCHESTRATOR_TOKENIZER: /nowhere is not there"),
         ({"models_file": "/nowhere.toml"}, "MODELS_FILE=/nowhere.toml cannot be read"),
         ({"prices_file": "/nowhere.toml"}, "PRICES_FILE=/nowhere.toml cannot be read"),
     ],
