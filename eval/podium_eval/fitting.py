@@ -12,8 +12,10 @@ from podium_eval.http_pool import HttpPool
 from podium_eval.ports import ChatRequest
 from podium_eval.tokens import EstimateCounter, TokenizerCounter
 
-_TEMPLATE: Final = 64
+_TEMPLATE: Final = 128
 """Tokens of a chat template's own words, rounded up."""
+_TOOL_TEMPLATE: Final = 256
+"""Tokens of what a template says about calling tools, beside the tools themselves."""
 _IMAGE: Final = 2048
 """Tokens set aside for an image; what it really takes depends on its size and the model."""
 _OUTPUT: Final = 4096
@@ -74,7 +76,7 @@ class ServerTokenizer:
         self._length_asked = time.monotonic()
         try:
             async with self._pool.session.get(
-                f"{self._address}/models", headers=self._headers, timeout=self._timeout
+                f"{self._address}/models", headers=self._headers, timeout=self._timeout, allow_redirects=False
             ) as response:
                 listed: Any = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
@@ -89,7 +91,11 @@ class ServerTokenizer:
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         try:
             async with self._pool.session.post(
-                f"{self._root}{path}", data=orjson.dumps(body), headers=self._headers, timeout=self._timeout
+                f"{self._root}{path}",
+                data=orjson.dumps(body),
+                headers=self._headers,
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as response:
                 if response.status == 200:
                     answer: Any = orjson.loads(await response.read())
@@ -118,11 +124,14 @@ class Fitting:
         self._tokenizer = tokenizer
         self._server = server
         self._estimate = EstimateCounter()
+        self._learning = asyncio.Lock()  # holds back the calls that would go out uncut while the length is asked
 
     async def learn(self) -> None:
-        """Ask the server for its context length, where that is not known yet."""
+        """Ask the server for its context length, where that is not known yet. Calls at one time ask once."""
         if self.context_tokens is None and self._server is not None:
-            self.context_tokens = await self._server.max_model_len()
+            async with self._learning:
+                if self.context_tokens is None:
+                    self.context_tokens = await self._server.max_model_len()
 
     async def fit(self, request: ChatRequest) -> Fitted:
         """The request's text and answer length within the context."""
@@ -150,6 +159,7 @@ class Fitting:
 
     def _beside(self, request: ChatRequest) -> int:
         total = _IMAGE if request.image is not None else 0
+        total += _TOOL_TEMPLATE if request.tools else 0
         if request.system is not None:
             total += self._estimate.count(request.system)
         for tool in request.tools:

@@ -18,7 +18,7 @@ from podium_eval.grading import answer_instructions, build_grader, extract_answe
 from podium_eval.models import build_models
 from podium_eval.ports import Answer, Chat, ChatRequest, ChatResult, Failure, Question
 from podium_eval.prompts import Prompts, load_prompts
-from podium_eval.settings import Settings
+from podium_eval.settings import Settings, read_settings
 
 _QUESTION: Final = Question(
     id="probe", eid=0, question="What is the smallest prime number that is greater than 100?", answer="101"
@@ -53,7 +53,11 @@ async def probe(args: Sequence[str], settings: Settings, console: Console) -> in
     """
     parser = argparse.ArgumentParser(prog="podium-eval probe", description="Ask configured models one real question.")
     parser.add_argument("names", nargs="+", metavar="ALIAS", help=f"all, judge, or of {', '.join(ALIASES)}")
-    names: list[str] = parser.parse_args(list(args)).names
+    parser.add_argument("--env-file", metavar="FILE", help="read variables from FILE; the environment wins")
+    given = parser.parse_args(list(args))
+    names: list[str] = given.names
+    if given.env_file is not None:
+        settings = read_settings({}, given.env_file)
     models = build_models(settings, Discard(), ids={"run_id": "probe"}, concurrency=len(ALIASES) + 1)
     chats: dict[str, Chat] = {**models.experts, "judge": models.judge}
     try:

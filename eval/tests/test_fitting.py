@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ async def test_a_prompt_is_cut_by_the_servers_own_tokenizer() -> None:
         result = await models.experts["answer-1"].complete(ChatRequest(user=LONG, max_tokens=200))
         kept = words_sent(server)
         assert kept[-1] == "w2999"
-        assert len(kept) == 1000 - 200 - 64
+        assert len(kept) == 1000 - 200 - 128
         assert result.token_count == "tokenizer"
         assert result.truncated_tokens == 3000 - len(kept)
         request = ChatRequest(user=LONG, max_tokens=200, keep_user_end=False)
@@ -41,13 +42,22 @@ async def test_without_the_cut_the_server_would_refuse() -> None:
     assert (caught.value.error_type, caught.value.attempts) == ("context_length", 1)
 
 
+async def test_the_first_calls_of_all_are_cut_too() -> None:
+    async with LoopbackServer(rules=Rules(context_tokens=1000), model="expert", context_tokens=1000) as server:
+        models = models_for(server.base_url)
+        request = ChatRequest(user=LONG, max_tokens=200)
+        await asyncio.gather(*(models.experts["answer-1"].complete(request) for _ in range(10)))
+        await models.aclose()
+    assert server.stats.statuses == {200: 10 + 1 + 10 * 2}
+
+
 async def test_a_short_prompt_is_not_touched() -> None:
     async with LoopbackServer(model="expert", context_tokens=1000) as server:
         models = models_for(server.base_url)
-        result = await models.experts["answer-1"].complete(ChatRequest(user="a b c", max_tokens=900))
+        result = await models.experts["answer-1"].complete(ChatRequest(user="a b c", max_tokens=800))
         await models.aclose()
     assert (result.truncated_tokens, result.token_count) == (None, "estimate")
-    assert server.requests[0].body["max_tokens"] == 900
+    assert server.requests[0].body["max_tokens"] == 800
 
 
 async def test_an_answer_longer_than_the_context_is_asked_for_less() -> None:
@@ -68,7 +78,7 @@ async def test_a_local_tokenizer_is_used_where_one_is_given(tmp_path: Path) -> N
         await models.aclose()
     kept = server.requests[-1].body["messages"][-1]["content"]
     assert LONG.endswith(kept)
-    assert len(tokenizer.encode(kept, add_special_tokens=False).ids) == 2000 - 100 - 64
+    assert len(tokenizer.encode(kept, add_special_tokens=False).ids) == 2000 - 100 - 128
     assert result.token_count == "tokenizer"
     assert models.orchestrator_tokens.exact
 
@@ -83,7 +93,7 @@ async def test_with_no_tokenizer_at_all_an_estimate_errs_long(tmp_path: Path) ->
     assert result.token_count == "estimate"
     assert result.truncated_tokens is not None
     assert words_sent(server)[-1] == "w2999"
-    assert 100 < len(words_sent(server)) < 736
+    assert 100 < len(words_sent(server)) < 672
     assert not models.orchestrator_tokens.exact
 
 

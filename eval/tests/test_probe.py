@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply
@@ -53,6 +54,15 @@ async def test_a_refused_key_and_a_useless_answer_are_shown() -> None:
     assert "answer-1: auth: " in shown
     assert "EXPERT_API_KEY" in shown
     assert "nothing" in shown
+
+
+async def test_variables_can_come_from_a_file(tmp_path: Path) -> None:
+    async with LoopbackServer(handler=reply) as server:
+        env = tmp_path / "my.env"
+        env.write_text(f"EXPERT_ANSWER_1=vllm/from-the-file@{server.base_url}\nJUDGE=vllm/judge@{server.base_url}\n")
+        status, shown = await probed(["answer-1", "--env-file", str(env)], server)
+    assert status == 0
+    assert "vllm/from-the-file" in shown
 
 
 async def test_an_unknown_alias_is_refused() -> None:

@@ -691,6 +691,8 @@ class _Connection(asyncio.Protocol):
             stats.max_in_flight = stats.in_flight
         self._busy = True
         path = head.split(b" ", 2)[1].decode("latin-1").partition("?")[0]
+        if path.startswith("http://"):  # as a proxy is asked
+            path = f"/{path.split('/', 3)[3]}"
         try:
             wait, what = self._owner.answer(path, head, body)
         except Exception as error:  # a bug in a test's handler: seen by the caller, not swallowed
