@@ -1,6 +1,6 @@
 """The CPU stack in real containers: gated start, crashes in the middle of a run, resume, analysis, exit codes, walls.
 
-One stack serves the whole module; images are built once. Runs lie in a folder of this machine, so that they can be read.
+One stack serves the whole module; images are built once. Runs lie in a folder of this machine, to be read here.
 """
 
 import json
