@@ -50,7 +50,7 @@ def _dispatch(command: str, args: list[str]) -> int:
         from podium_eval import run
 
         if command == "check":
-            return 0 if uvloop.run(run.checked(settings, Console())) else BAD_CONFIGURATION
+            return 0 if uvloop.run(run.checked(settings, run.plain_console())) else BAD_CONFIGURATION
         if command == "estimate":
             from podium_eval import estimate_run
 

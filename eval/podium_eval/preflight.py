@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from podium_eval.http_service import Gate
+from podium_eval.openai_chat import OpenAIChat
 from podium_eval.ports import Chat, ChatRequest, Failure
 from podium_eval.retrieval_client import RetrievalClient
 from podium_eval.run_settings import RunSettings
@@ -253,8 +254,8 @@ async def _clock(subject: Subject) -> str | Finding:
 
 def _distinct(models: Mapping[str, Chat]) -> list[tuple[str, Chat]]:
     """Each backend once, named by all its aliases."""
-    groups: dict[tuple[str, str, int], tuple[list[str], Chat]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...]], tuple[list[str], Chat]] = {}
     for alias, chat in models.items():
-        server = id(chat) if chat.provider == "vllm" else 0
-        groups.setdefault((chat.provider, chat.model, server), ([], chat))[0].append(alias)
+        key = (chat.provider, chat.model, chat.addresses if isinstance(chat, OpenAIChat) else (alias,))
+        groups.setdefault(key, ([], chat))[0].append(alias)
     return [(", ".join(names), chat) for names, chat in groups.values()]

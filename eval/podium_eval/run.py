@@ -183,7 +183,7 @@ async def run(settings: Settings) -> int:
     planned = plan(settings)
     redactor = Redactor(secrets_of(settings))
     live = Console() if _live(settings) else None
-    console = Console()
+    console = plain_console()
     if settings.check and not await checked(settings, console):
         raise ConfigError(["the check failed (above); repair it, or skip it with --no-check"])
     finding = files(settings.concurrency)
@@ -205,6 +205,12 @@ async def run(settings: Settings) -> int:
         return 1
     finally:
         folder.release()
+
+
+def plain_console() -> Console:
+    """A console for tables: as wide as the terminal, and 120 columns where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def _live(settings: Settings) -> bool:

@@ -136,7 +136,7 @@ class RunSettings(BaseSettings):
 
     log_level: str = Field(
         default="PROFILE",
-        description="Least level in events.jsonl: DEBUG, PROFILE (analysis needs it), USER_JUDGE, INFO, WARNING, ERROR.",
+        description="Least level in events.jsonl; analysis needs PROFILE. Or DEBUG, USER_JUDGE, INFO, WARNING, ERROR.",
     )
     progress: Literal["auto", "live", "lines"] = Field(
         default="auto", description="Live bar or lines; auto: the bar on a terminal."

@@ -36,7 +36,7 @@ async def test_an_expert_that_fails_now_and_then_costs_no_answer(name: str, tmp_
             expert_timeout_s=2,
             concurrency=6,
         )
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ids)
     failed = [event for event in run.events("llm_call") if event["error_type"]]
     retried = [event for event in run.events("llm_call") if event["attempts"] > 1]
@@ -67,7 +67,7 @@ async def test_an_expert_that_always_fails_ends_tasks_as_errors_which_a_resume_r
             max_tool_failures=2,
             breaker_failures=100,
         )
-        assert await run.run() == 1
+        assert await run.run() == 1, run.said
         for record in run.records().values():
             assert (record.status, record.error_type, record.correct) == ("error", error_type, None)
             assert record.answer_text is None
@@ -75,7 +75,7 @@ async def test_an_expert_that_always_fails_ends_tasks_as_errors_which_a_resume_r
         assert all(id_ in run.said for id_ in ids)
         assert run.events("run_end")[-1]["n_error"] == 3
         experts.fault = None
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert_whole(run, ids)
         asked = stub.stats.chat_requests
         assert await run.run() == 0, "a graded task was asked again"
@@ -96,7 +96,7 @@ async def test_the_orchestrator_is_told_of_a_failed_tool_and_may_choose_another(
             questions(tmp_path / "q.jsonl", ["one"]),
             expert_answer_1=f"vllm/broken@{broken.address}/v1",
         )
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ["one"])
     turns = run.records()["one"].turns
     assert [(turn.alias, turn.status, turn.error_type) for turn in turns] == [
@@ -136,7 +136,7 @@ async def test_turns_that_call_nothing_valid_are_counted_and_end_nothing(tmp_pat
     ids = [*oddities, *good]
     async with server(script=script) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ids)
     records = run.records()
     for id_ in oddities:
@@ -163,13 +163,13 @@ async def test_a_judge_that_fails_leaves_the_task_ungraded_and_a_resume_asks_onl
             model_attempts=2,
         )
         judge.fault = Fault("status", status=500)
-        assert await run.run() == 1
+        assert await run.run() == 1, run.said
         record = run.records()["one"]
         assert (record.status, record.error_type, record.correct) == ("error", "judge_error", None)
         assert record.answer_text is not None
         asked = stub.stats.chat_requests
         judge.fault = None
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert stub.stats.chat_requests == asked
     record = run.records()["one"]
     assert (record.status, record.correct, record.rounds, record.attempts) == ("done", True, 3, 2)
@@ -186,12 +186,12 @@ async def test_five_refused_keys_in_a_row_stop_the_run_and_name_the_variable(tmp
             expert_api_key="wrong-key-of-a-user",
             concurrency=2,
         )
-        assert await run.run() == 1
+        assert await run.run() == 1, run.said
         assert "EXPERT_API_KEY" in run.said
         assert run.events("run_end")[-1]["reason"] == "auth_failures"
         assert experts.stats.chat_requests <= 7
         await assert_nowhere(run, "wrong-key-of-a-user")
-        assert await run.run(env={"EXPERT_API_KEY": "right"}) == 0
+        assert await run.run(env={"EXPERT_API_KEY": "right"}) == 0, run.said
     assert_whole(run, ids)
 
 
@@ -213,7 +213,7 @@ async def test_a_secret_that_comes_back_in_an_answer_is_redacted_everywhere(tmp_
     ]
     async with server(script=echo) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["one"]), expert_api_key=secret)
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     await assert_nowhere(run, secret)
     await assert_nowhere(run, json.dumps(secret)[1:-1])
     assert_whole(run, ["one"])

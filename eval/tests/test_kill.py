@@ -30,7 +30,7 @@ async def test_kill_9_at_20_random_moments_loses_nothing(tmp_path: Path) -> None
             interrupted += any(run.folder.checkpoints.iterdir())
         assert 0 < len(finished) < len(ids), "the kills came too early or too late to mean anything"
         assert interrupted > 0
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert_whole(run, ids)
     starts = [event for event in run.events("task_start") if event["resumed_at_step"]]
     assert starts, "no task went on behind its checkpoint"
@@ -47,10 +47,10 @@ async def test_a_torn_last_line_is_cut_away_and_said(tmp_path: Path) -> None:
     ids = numbered(3)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         with run.folder.events.open("ab") as file:
             file.write(b'{"type":"llm_call","run_id":"ru')
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert "unfinished last line" in run.said
         assert_whole(run, ids)
 
@@ -59,11 +59,11 @@ async def test_a_record_whose_event_was_lost_is_told_of_again(tmp_path: Path) ->
     ids = numbered(4)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         lines = run.folder.events.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not (b'"task_complete"' in line and b'"q0002"' in line)]
         run.folder.events.write_bytes(b"".join(kept))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert_whole(run, ids)
         assert stub.stats.chat_requests == 4 * 6
 

@@ -30,7 +30,7 @@ async def test_one_signal_lets_the_turns_in_flight_end(number: signal.Signals, t
         asked = len([e for e in run.events("llm_call") if e["role"] == "orchestrator"])
         assert len(run.events("tool_call")) == asked
         stub.latency_s = 0.0
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         calls = [e for e in run.events("llm_call") if e["role"] == "orchestrator"]
         assert len(calls) == 3 * len(ids), "a finished turn was asked again"
     assert_whole(run, ids)
@@ -50,7 +50,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - began < 20
         assert run.events()[-1]["reason"] == "interrupted"
         stub.latency_s = 0.0
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ids)
 
 
@@ -63,7 +63,7 @@ async def test_the_grace_period_ends(tmp_path: Path) -> None:
         run.signal(signal.SIGTERM)
         assert await run.ended() == 1
         stub.latency_s = 0.0
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ids)
 
 
@@ -71,13 +71,13 @@ async def test_a_file_that_cannot_grow_stops_the_run_with_a_clear_line(tmp_path:
     ids = numbered(60)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=4)
-        assert await run.run(file_limit=60_000) == 1
+        assert await run.run(file_limit=60_000) == 1, run.said
         assert "the disk is full" in run.said
         assert "run the same command again" in run.said
         assert 0 < len(run.records()) < len(ids)
         assert run.folder.events.stat().st_size <= 60_000
         run.events()  # every line is whole
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     assert_whole(run, ids)
 
 
@@ -135,7 +135,7 @@ async def test_a_full_disk_stops_the_run_and_a_resume_goes_on(tmp_path: Path) ->
 async def test_a_wall_time_limit_ends_a_task_by_name(tmp_path: Path) -> None:
     async with server(latency_s=120.0) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["slow"]), task_timeout_s=0.3)
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     record = run.records()["slow"]
     assert (record.status, record.ending, record.correct) == ("done", "time_limit", False)
     assert record.judgements[0].method == "unanswered"
@@ -144,7 +144,7 @@ async def test_a_wall_time_limit_ends_a_task_by_name(tmp_path: Path) -> None:
 async def test_the_turn_limit_ends_a_task_by_name(tmp_path: Path) -> None:
     async with server(script=[Rule([call("search", "search-1")], contains=("Call one tool now",)), *EXPERTS]) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["round"]), max_rounds=4)
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     record = run.records()["round"]
     assert (record.status, record.ending, record.correct, record.rounds) == ("done", "round_limit", False, 4)
 
@@ -185,10 +185,10 @@ async def test_an_orchestrator_that_stays_away_ends_tasks_as_errors_that_a_resum
         )
         port = orchestrator.port
         await orchestrator.stop()
-        assert await run.run() == 1
+        assert await run.run() == 1, run.said
         assert {record.error_type for record in run.records().values()} == {"connection"}
         async with server(port=port):
-            assert await run.run() == 0
+            assert await run.run() == 0, run.said
     assert_whole(run, ids)
 
 
@@ -197,7 +197,7 @@ async def test_ids_of_any_kind_stay_inside_the_folder_and_apart(tmp_path: Path) 
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids))
         before = set(os.listdir(tmp_path))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert set(os.listdir(tmp_path)) - before == {"runs"}
     assert_whole(run, ids)
     names = [path.name for path in run.folder.tasks.iterdir()]
@@ -207,7 +207,7 @@ async def test_ids_of_any_kind_stay_inside_the_folder_and_apart(tmp_path: Path) 
 async def test_epochs_ask_each_question_so_often(tmp_path: Path) -> None:
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a", "b"]), epochs=3)
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
     completed = sorted((event["task_id"], event["epoch"]) for event in run.events("task_complete"))
     assert completed == [(id_, epoch) for id_ in ("a", "b") for epoch in (1, 2, 3)]
     assert len(list(run.folder.tasks.iterdir())) == 6
@@ -216,7 +216,7 @@ async def test_epochs_ask_each_question_so_often(tmp_path: Path) -> None:
 async def test_another_dataset_under_the_same_run_id_is_refused(tmp_path: Path) -> None:
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
-        assert await run.run() == 0
+        assert await run.run() == 0, run.said
         assert await run.run("--dataset", str(questions(tmp_path / "other.jsonl", ["a", "b"]))) == 2
     assert "another value of the dataset" in run.said
 
@@ -225,7 +225,7 @@ async def test_only_errors_are_retried_where_that_is_asked(tmp_path: Path) -> No
     ids = numbered(4)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids))
-        assert await run.run("--limit", "2") == 0
+        assert await run.run("--limit", "2") == 0, run.said
         record = run.records()["q0001"]
         record.status, record.error_type, record.correct = "error", "timeout", None
         (run.folder.tasks / f"{record.key}.json").write_text(json.dumps(record.to_json()))

@@ -29,6 +29,7 @@ def server(**options: object) -> LoopbackServer:
     """One loopback server for every part of the chain; `script` replaces the usual answers."""
     options.setdefault("script", [*TURNS, *EXPERTS])
     options.setdefault("record", False)
+    options.setdefault("model", "orchestrator")
     return LoopbackServer(**options)  # type: ignore[arg-type]
 
 
