@@ -33,13 +33,6 @@ import numpy as np
 import orjson
 import torch
 import uvicorn
-from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
-
 from podium_retrieval.app import HttpOptions, create_app
 from podium_retrieval.batching import Budget
 from podium_retrieval.calibration import calibrate
@@ -54,6 +47,12 @@ from podium_retrieval.owner import Owner
 from podium_retrieval.request_body import RequestLimits
 from podium_retrieval.sentence import EncoderOptions, SentenceEmbedder
 from podium_retrieval.service import SearchService
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 HERE = Path(__file__).resolve()
 WORDS = 20_000
@@ -297,7 +296,8 @@ def orders(bench: Bench, model: SentenceTransformer, machine: Machine) -> dict[s
 def sizes(bench: Bench, engine: Engine, machine: Machine) -> list[dict[str, Any]]:
     """The direct batch, without HTTP: each size against its floor."""
     made = engine.embedder
-    assert isinstance(made, SentenceEmbedder) and isinstance(engine.index, FaissIndex)
+    assert isinstance(made, SentenceEmbedder)
+    assert isinstance(engine.index, FaissIndex)
     rows: list[dict[str, Any]] = []
     print("   queries tokens  encode ms  search ms  queries/s  encode floor ms (bound)   x floor  search floor ms")
     for size in (1, 2, 4, 8, 16, 32, 64, 128, 256):
@@ -396,7 +396,7 @@ def served(bench: Bench, engine: Engine, corpus: Path, mode: str, budget: Budget
         )
         servers.append(server)
         serving = asyncio.create_task(server.serve())
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110  uvicorn has a flag, no event
             await asyncio.sleep(0.02)
         port = server.servers[0].sockets[0].getsockname()[1]
         address.append(f"127.0.0.1:{port}")

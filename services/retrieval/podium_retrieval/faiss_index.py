@@ -65,6 +65,13 @@ class FaissIndex:
             index.nprobe = min(options.nprobe, int(index.nlist))
         return cls(index, _kind(index), "cpu")
 
+    @classmethod
+    def flat(cls, vectors: npt.NDArray[np.float32]) -> "FaissIndex":
+        """A flat float32 index on the CPU over vectors [n, d]."""
+        index = faiss.IndexFlatIP(vectors.shape[1])
+        index.add(vectors)
+        return cls(index, "flat-float32", "cpu")
+
     def to_device(self, options: IndexOptions) -> "FaissIndex":
         """This index on options.device; itself when that is the CPU. Load the encoder first: what it takes counts.
 

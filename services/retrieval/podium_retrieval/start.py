@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from podium_retrieval import devices
 from podium_retrieval.batching import Budget
-from podium_retrieval.calibration import Calibration, calibrate
+from podium_retrieval.calibration import Calibration, blas_crossover, calibrate
 from podium_retrieval.candidates import Filter, load_allowed_ids
 from podium_retrieval.corpus import BadDocument, Corpus, text_of
 from podium_retrieval.embedder import Embedder, Prepared
@@ -94,6 +94,8 @@ def make_ready(settings: Settings) -> Ready:
             f"{folder}/eval.index holds {index.dimension}: it was built with another model"
         )
     index = index.to_device(options)
+    if index.has_blas_choice:
+        index.blas_from = blas_crossover(index.dimension)
     engine = Engine(embedder, index, settings.retrieval_candidates)
     samples = _samples(corpus, embedder)
     calibration = None

@@ -1,0 +1,198 @@
+"""A service small enough to look through: real FAISS, corpus, owner and HTTP, over an encoder that hashes words."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+
+from podium_retrieval.app import HttpOptions, create_app
+from podium_retrieval.batching import Budget
+from podium_retrieval.candidates import Filter
+from podium_retrieval.corpus import Corpus, text_of
+from podium_retrieval.embedder import Prepared
+from podium_retrieval.engine import Engine
+from podium_retrieval.faiss_index import FaissIndex
+from podium_retrieval.lock import Lock
+from podium_retrieval.metrics import Metrics
+from podium_retrieval.owner import Owner
+from podium_retrieval.request_body import RequestLimits
+from podium_retrieval.service import SearchService
+from podium_retrieval.web import WebSearch
+
+DIMENSION = 64
+LONG = "and then some more words that make this passage longer than the hundred characters which the filter asks of it"
+
+
+class WordEmbedder:
+    """Unit vectors of hashed words. A test may hold it (gate), or let it fail on a word."""
+
+    model = "words"
+    dimension = DIMENSION
+    device = "cpu"
+    dtype = "float32"
+    packed = True
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.batches: list[list[str]] = []
+        self.fails_on: str | None = None
+
+    def prepare(self, text: str) -> Prepared:
+        return Prepared(len(text.split()), text)
+
+    prepare_document = prepare
+
+    def encode(self, batch: Sequence[Prepared]) -> np.ndarray:
+        texts = [one.payload for one in batch]
+        self.batches.append(texts)
+        self.entered.set()
+        self.gate.wait(30)
+        if self.fails_on is not None and any(self.fails_on in text for text in texts):
+            raise RuntimeError(f"cannot encode {self.fails_on}")
+        return np.stack([vector(text) for text in texts])
+
+    def close(self) -> None:
+        self.gate.set()
+
+
+def vector(text: str) -> np.ndarray:
+    """The sum of a fixed random vector a word, at unit length."""
+    total = np.zeros(DIMENSION, np.float32)
+    for word in text.lower().split():
+        seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+        total += np.random.default_rng(seed).standard_normal(DIMENSION, np.float32)
+    length = float(np.linalg.norm(total))
+    return total / length if length else total
+
+
+DOCUMENTS: list[dict[str, Any]] = [
+    {"id": f"doc-{number}", "title": f"title {number}", "contents": f"{name} {name} {name} {LONG} {number}"}
+    for number, name in enumerate(
+        "falcon heron osprey plover wren swift robin magpie jackdaw kestrel bittern avocet curlew dunlin knot".split()
+    )
+]
+
+
+@dataclass
+class Running:
+    """A service that listens, with a client for it and what a test may turn."""
+
+    client: httpx.AsyncClient
+    address: str
+    embedder: WordEmbedder
+    service: SearchService
+    metrics: Metrics
+    server: uvicorn.Server
+    serving: "asyncio.Task[None]"
+
+    async def ask(self, *queries: str, **fields: Any) -> httpx.Response:
+        body = {"queries": list(queries), "topk": 3, "return_scores": True, **fields}
+        return await self.client.post("/retrieve", json=body)
+
+
+@dataclass
+class Parts:
+    """What a test may ask of the service."""
+
+    documents: list[dict[str, Any]] = field(default_factory=lambda: list(DOCUMENTS))
+    mode: str = "batch"
+    budget: Budget = Budget(queries=64, tokens=4096, packed=True, max_age_s=1.0)
+    queue_limit: int = 1000
+    watchdog_s: float = 60.0
+    deadline_s: float = 20.0
+    min_score: float = 0.1
+    shape: Any = "list"
+    allowed: dict[str, frozenset[str]] | None = None
+    cache_bytes: int = 0
+    web: Callable[[], WebSearch] | None = None
+    limits: RequestLimits = RequestLimits(queries=4, query_chars=5000, topk=50)
+    max_body_bytes: int = 64 << 10
+
+
+Start = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Start a service over documents of the test's own; see Parts."""
+
+    @asynccontextmanager
+    async def run(**wishes: Any) -> AsyncIterator[Running]:
+        parts = Parts(**wishes)
+        path = tmp_path / "eval.jsonl"
+        path.write_text("".join(json.dumps(one) + "\n" for one in parts.documents))
+        embedder = WordEmbedder()
+        index = FaissIndex.flat(np.stack([vector(text_of(one) or "") for one in parts.documents]))
+        engine = Engine(embedder, index, 1000)
+        metrics = Metrics()
+        common: dict[str, Any] = {
+            "queue_limit": parts.queue_limit,
+            "watchdog_s": parts.watchdog_s,
+            "observer": metrics,
+        }
+        worker = Lock(engine, **common) if parts.mode == "lock" else Owner(engine, parts.budget, **common)
+        service = SearchService(
+            worker=worker,
+            embedder=embedder,
+            corpus=Corpus.open(path),
+            filter=Filter(parts.min_score, 100),
+            metrics=metrics,
+            allowed=parts.allowed,
+            cache_bytes=parts.cache_bytes,
+            web=parts.web() if parts.web else None,
+            deadline_s=parts.deadline_s,
+        )
+        app = create_app(
+            service,
+            metrics,
+            HttpOptions(parts.limits, max_body_bytes=parts.max_body_bytes, shape=parts.shape, drain_s=5),
+        )
+        async with listening(app) as (server, serving, address):
+            async with httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as http:
+                try:
+                    yield Running(http, address, embedder, service, metrics, server, serving)
+                finally:
+                    embedder.gate.set()
+
+    return run
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[tuple[uvicorn.Server, "asyncio.Task[None]", str]]:
+    """uvicorn on a free port of the loopback, in this event loop."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110  uvicorn has a flag, no event
+        if serving.done():
+            serving.result()
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield server, serving, f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(serving, 30)
+
+
+class _no_signals:  # noqa: N801  stands where uvicorn's context manager does
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
