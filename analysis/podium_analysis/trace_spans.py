@@ -216,6 +216,8 @@ class Tracer:
         if tool.end <= tool.start:
             task.calls = []
             return
+        if task.start is None:
+            task.start = tool.start
         self.writer.span(task.tid, tool)
         at = tool.start
         for call in task.calls:
