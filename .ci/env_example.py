@@ -45,6 +45,7 @@ COMPOSE = (
         "RETRIEVAL_PORT", "1401", "Port of retrieval on 127.0.0.1 of the host; inside its container it stays 1401."
     ),
     Setting("VLLM_IMAGE", "vllm/vllm-openai:v0.26.0", "Official image that the GPU's vLLM image is built from."),
+    Setting("PODIUM_TAG", "latest", "Tag of the images that compose builds and starts."),
     Setting("TORCH_CPU_INDEX", "", "Where the CPU images take torch when pip's own configuration has no CPU build."),
     Setting("DATASETS_DIR", "./datasets", "Folder that eval sees as datasets/."),
     Setting("RUNS_VOLUME", "runs", "Volume of the runs; a folder such as ./runs must be writable for uid 10001."),
