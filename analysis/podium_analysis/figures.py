@@ -58,6 +58,43 @@ class FigureFiles:
     files: dict[str, str]
 
 
+class Drawing:
+    """Figures being drawn by processes of their own, so that the caller can do other work until `finish`.
+
+    The processes are forked where there is fork, so start before making threads that hold locks.
+    """
+
+    def __init__(
+        self,
+        stats: Mapping[str, Any],
+        out_dir: Path,
+        *,
+        formats: Sequence[Format] = ("png", "svg"),
+        workers: int | None = None,
+    ) -> None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        self._out_dir = out_dir
+        jobs = _jobs(stats)
+        n = max(1, min(workers or os.cpu_count() or 1, MAXIMUM_WORKERS, len(jobs)))
+        self._pool = ProcessPoolExecutor(n, mp_context=_context())
+        self._made = [self._pool.submit(_draw, job, out_dir, tuple(formats)) for job in jobs]
+
+    def finish(self) -> list[FigureFiles]:
+        """Wait for all figures and list them in figures.json.
+
+        Raises:
+            BrokenProcessPool: a drawing process was killed.
+        """
+        try:
+            made = [future.result() for future in self._made]
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+        _drop_stale(self._out_dir, made)
+        index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
+        (self._out_dir / INDEX).write_bytes(index)
+        return made
+
+
 def draw_figures(
     stats: Mapping[str, Any], out_dir: Path, *, formats: Sequence[Format] = ("png", "svg"), workers: int | None = None
 ) -> list[FigureFiles]:
@@ -65,18 +102,7 @@ def draw_figures(
 
     stats: what compute_stats returned (or stats.json holds). workers: None is one a core, at most MAXIMUM_WORKERS.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    jobs = _jobs(stats)
-    n = max(1, min(workers or os.cpu_count() or 1, MAXIMUM_WORKERS, len(jobs)))
-    if n == 1:
-        made = [_draw(job, out_dir, tuple(formats)) for job in jobs]
-    else:
-        with ProcessPoolExecutor(n, mp_context=_context()) as pool:
-            made = list(pool.map(_draw, jobs, [out_dir] * len(jobs), [tuple(formats)] * len(jobs), chunksize=4))
-    _drop_stale(out_dir, made)
-    index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
-    (out_dir / INDEX).write_bytes(index)
-    return made
+    return Drawing(stats, out_dir, formats=formats, workers=workers).finish()
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,12 +78,16 @@ def report(
         if stats_only:
             return stats
         # Imported here: statistics alone need neither matplotlib nor jinja2.
-        from podium_analysis.figures import draw_figures
+        from podium_analysis.figures import Drawing
         from podium_analysis.report_html import write_report
 
-        figures = draw_figures(stats, out, formats=settings.analysis_formats, workers=settings.analysis_workers)
-        print(f"wrote {len(figures)} figures as {', '.join(settings.analysis_formats)} to {out}", flush=True)
-        made = write_report(loaded, stats, out_dir=out)
+        drawing = Drawing(stats, out, formats=settings.analysis_formats, workers=settings.analysis_workers)
+
+        def figures_ready() -> None:
+            figures = drawing.finish()
+            print(f"wrote {len(figures)} figures as {', '.join(settings.analysis_formats)} to {out}", flush=True)
+
+        made = write_report(loaded, stats, out_dir=out, figures_ready=figures_ready)
         print(f"wrote {made.path} ({made.size_bytes / 1e6:.1f} MB, {made.n_tasks:,} tasks)", flush=True)
     if not trace:
         return stats

@@ -4,7 +4,7 @@ Reads what the analysis has already written (analysis/stats.json and its figures
 nothing that stats.json has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -52,14 +52,18 @@ def write_report(
     *,
     out_dir: Path | None = None,
     inline_bytes: int = INLINE_BYTES,
+    figures_ready: Callable[[], object] | None = None,
 ) -> Report:
     """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
     stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
+    figures_ready: returns when they are all drawn; asked after the trajectories, which need none.
     """
     out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
     trajectories = write_trajectories(run, out_dir / FOLDER, inline_bytes=inline_bytes)
+    if figures_ready is not None:
+        figures_ready()
     at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)

@@ -6,12 +6,12 @@ opened from disk may load a script but may not fetch a file.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
-from podium_contracts.records import TaskRecord, record_from_json, task_key
+from podium_contracts.records import Judgement, TaskRecord, Turn, record_from_json, task_key
 
 from podium_analysis.load import RunData, TaskRow
 from podium_analysis.scores import outcome_of
@@ -182,12 +182,23 @@ def _bare_row(task: TaskRow) -> list[Any]:
 
 def _trajectory(record: TaskRecord) -> dict[str, Any]:
     """The record without what is empty, long texts cut with a count of what is gone."""
-    return _trim(asdict(record))
+    return _trim(record)
+
+
+_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in (TaskRecord, Turn, Judgement)}
+"""Read one by one: dataclasses.asdict copies every leaf, which took most of a large report's time."""
 
 
 def _trim(value: Any) -> Any:
     if isinstance(value, str):
-        return _cut(value, FIELD_TEXT)
+        return value if len(value) <= FIELD_TEXT else _cut(value, FIELD_TEXT)
+    if (names := _FIELDS.get(cast(type[Any], type(value)))) is not None:
+        found: dict[str, Any] = {}
+        for name in names:
+            item: Any = getattr(value, name)
+            if item is not None and item != "" and item != [] and item != {}:
+                found[name] = _trim(item) if isinstance(item, str | list | dict) else item
+        return found
     if isinstance(value, dict):
         pairs = cast(dict[str, Any], value)
         return {k: _trim(v) for k, v in pairs.items() if v is not None and v != "" and v != [] and v != {}}
