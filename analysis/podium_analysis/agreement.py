@@ -47,6 +47,9 @@ def agreement(pairs: Iterable[tuple[bool | None, bool | None]]) -> Agreement:
     if chance == 1:
         reason = "both judges gave every answer the same grade: kappa is not defined"
         return Agreement(n, missing, both, first_only, second_only, neither, 100 * seen, None, None, None, reason)
+    if {first_right, second_right} & {0.0, 1.0}:
+        reason = "one judge gave every answer the same grade: kappa is 0 whatever the other says"
+        return Agreement(n, missing, both, first_only, second_only, neither, 100 * seen, 0.0, None, None, reason)
     kappa = (seen - chance) / (1 - chance)
     error = _standard_error([[both / n, first_only / n], [second_only / n, neither / n]], seen, chance, n)
     low, high = max(-1.0, kappa - Z * error), min(1.0, kappa + Z * error)

@@ -40,6 +40,12 @@ def test_perfect_and_opposite():
     assert agreement(pairs(0, 10, 10, 0)).kappa == pytest.approx(-1.0)
 
 
+def test_a_judge_that_always_says_the_same_has_no_interval():
+    got = agreement(pairs(14, 6, 0, 0))
+    assert (got.kappa, got.low, got.high) == (0.0, None, None)
+    assert "kappa is 0" in (got.reason or "")
+
+
 def test_what_one_judge_left_ungraded_is_counted_apart():
     got = agreement([(True, None), (None, None), (True, True), (False, False)])
     assert (got.n, got.n_missing, got.kappa) == (2, 2, 1.0)

@@ -39,7 +39,8 @@ class Tally:
     changed: int = 0
     left: int = 0
     failed: list[str] = field(default_factory=list[str])
-    usd: float = 0.0
+    usd: float | None = None
+    """Of the priced judgements; None: none has a price."""
     n_unpriced: int = 0
 
     @property
@@ -157,7 +158,7 @@ class Rejudge:
 
     def _account(self, judgement: Judgement) -> None:
         if judgement.cost_usd is not None:
-            self.tally.usd += judgement.cost_usd
+            self.tally.usd = (self.tally.usd or 0.0) + judgement.cost_usd
         elif judgement.method == "model":
             self.tally.n_unpriced += 1
 

@@ -140,7 +140,9 @@ async def _judged(
 
 
 def _said(tally: Tally, stop: Stop) -> int:
-    cost = f"{tally.usd:.4f} USD" + (f" and {tally.n_unpriced} unpriced" if tally.n_unpriced else "")
+    cost = "unknown" if tally.usd is None else f"{tally.usd:.4f} USD"
+    if tally.n_unpriced:
+        cost += f" ({tally.n_unpriced} calls without a price)"
     _log.info(
         "[REJUDGE_END] right=%d wrong=%d changed=%d already=%d no_answer=%d ungraded=%d left=%d cost=%s",
         *(tally.right, tally.wrong, tally.changed, tally.already, tally.no_answer),
