@@ -23,6 +23,17 @@ _LIMITED = (
     "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
 )
 
+_STEPPED = (
+    "import itertools, runpy, sys, time\n"
+    "real, looks = time.time, itertools.count()\n"
+    "def stepping():\n"
+    "    n = next(looks)\n"
+    "    return real() + (0 if n < 40 else -3600 if n < 80 else 7200)\n"
+    "time.time = stepping\n"
+    "runpy.run_module('podium_eval', run_name='__main__', alter_sys=True)\n"
+)
+"""The machine's clock as the process sees it is set back an hour at its 40th look, and three on at its 80th."""
+
 QUICK = {
     "RETRY_FIRST_S": "0.01",
     "RETRY_LONGEST_S": "0.05",
@@ -73,14 +84,23 @@ class Eval:
         return {"PATH": os.environ["PATH"], "HOME": str(self._folder), **self._settings}
 
     async def start(
-        self, *args: str, env: Mapping[str, str] | None = None, command: str = "run", file_limit: int | None = None
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        command: str = "run",
+        file_limit: int | None = None,
+        clock_steps: bool = False,
     ) -> None:
         """Start it; stdout and stderr go to `lines`. file_limit: most bytes of any file that it writes."""
-        limited = () if file_limit is None else ("-c", _LIMITED, str(file_limit))
+        start: tuple[str, ...] = ("-m", "podium_eval")
+        if file_limit is not None:
+            start = ("-c", _LIMITED, str(file_limit), *start)
+        elif clock_steps:
+            start = ("-c", _STEPPED)
         self.lines = []
         self._silent = False
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *limited, "-m", "podium_eval", command, *args),
+            *(sys.executable, *start, command, *args),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=self._folder,
