@@ -192,7 +192,7 @@ class Runner:
                 return
             except Exception as error:  # noqa: BLE001 (a bug in one task is that task's error)
                 if isinstance(error, TimeoutError) and deadline.expired():
-                    outcome = self._episodes.unanswered("time_limit", state)
+                    outcome = self._time_is_up(state)
                 else:
                     failure = traceback.format_exc()
                     _log.error("task %s met a bug:\n%s", task.question.id, failure)
@@ -203,6 +203,13 @@ class Runner:
             await _whole(self._finish(state, outcome, status, failure))
         finally:
             self._meter.in_flight.pop(task.key, None)
+
+    def _time_is_up(self, state: TaskState) -> Outcome:
+        """time_limit; an error while a service is down, for then the time went into waiting for it."""
+        if self._meter.breakers:
+            down = ", ".join(sorted(self._meter.breakers))
+            return Outcome("error", "connection", f"time_limit while {down} is down")
+        return self._episodes.unanswered("time_limit", state)
 
     async def _restore(self, task: Task) -> TaskState:
         """The task as an earlier segment left it, or fresh."""
