@@ -73,9 +73,9 @@ class Accounts:
 
 def prepare(run: RunData) -> None:
     """Make the view `counted`: the calls and tool calls of the attempts that count, a column for each part."""
-    run.db.execute(
+    run.execute(
         """
-        CREATE OR REPLACE TEMP TABLE dropped AS
+        CREATE OR REPLACE TABLE dropped AS
         WITH taken AS (  -- starts and ends of the tasks that were taken more than once
             SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, type, resumed_at_step, active_before_ms
             FROM events WHERE type IN ('task_start', 'task_complete') AND task_id IS NOT NULL
@@ -97,9 +97,9 @@ def prepare(run: RunData) -> None:
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
-    run.db.execute(
+    run.execute(
         f"""
-        CREATE OR REPLACE TEMP VIEW counted AS
+        CREATE OR REPLACE VIEW counted AS
         SELECT *, CASE WHEN {_TOOL} THEN total_ms - ({tool_parts}) ELSE 0 END AS tool_rest_ms
         FROM (SELECT task_id, coalesce(epoch, 1) AS epoch, step, type, role, tool,
                      duration_total_ms AS total_ms, {parts}

@@ -70,9 +70,9 @@ def _order(run: RunData) -> None:
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
-    run.db.execute(
+    run.execute(
         f"""
-        CREATE OR REPLACE TEMP TABLE tool_order AS
+        CREATE OR REPLACE TABLE tool_order AS
         SELECT task_id, epoch, tool, row_number() OVER same AS nth, lead(tool) OVER same AS following FROM (
             SELECT task_id, coalesce(epoch, 1) AS epoch, {_TOOL} AS tool, rowid AS place
             FROM events WHERE type = 'tool_call' AND task_id IS NOT NULL {keep})

@@ -74,7 +74,7 @@ class TaskRow:
 
 
 class RunData:
-    """A loaded run. Close it (or use `with`): it holds a temporary folder.
+    """A loaded run. Close it (or use `with`): it holds a temporary folder. Threads may query it at the same time.
 
     `db` has the tables
       events  a row per good line, in the log's order (rowid ascends): the columns of columns.COLUMNS, NULL where the
@@ -127,11 +127,15 @@ class RunData:
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The result of a query as tuples. For small results."""
-        return self.db.execute(sql, list(parameters)).fetchall()
+        return self.db.cursor().execute(sql, list(parameters)).fetchall()
+
+    def execute(self, sql: str) -> None:
+        """Run a statement that has no result. Tables that it makes are seen by every thread; temporary ones are not."""
+        self.db.cursor().execute(sql)
 
     def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, npt.NDArray[Any]]:
         """The result of a query as arrays by column name; a NULL is NaN in a DOUBLE column. Cast what may be NULL."""
-        raw = self.db.execute(sql, list(parameters)).fetchnumpy()
+        raw = self.db.cursor().execute(sql, list(parameters)).fetchnumpy()
         return {name: _plain(column) for name, column in raw.items()}
 
     def tasks(self) -> Sequence[TaskRow]:

@@ -91,7 +91,7 @@ class RankedTable:
         return np.array(self._rows(f"SELECT {counts} FROM {self.table} WHERE {stretch}")[0], dtype=np.int64)
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.db.execute(sql).fetchall()
+        return self.db.cursor().execute(sql).fetchall()
 
 
 def _numbers(values: list[int]) -> str:

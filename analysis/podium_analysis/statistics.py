@@ -111,6 +111,8 @@ def _read(run: RunData, source: Source, metrics: Sequence[Metric], in_memory: in
     if n > in_memory:
         for metric in metrics:
             yield metric, _on_disk(run, metric)
+            for name in _key_columns(source):
+                run.execute(f"DROP TABLE sorted_{metric.name}_{name}")
         return
     groupings = _groupings(run, source)
     at_once = max(1, CELLS // max(1, groupings["by_status"].starts[-1]))
@@ -208,8 +210,8 @@ def _on_disk(run: RunData, metric: Metric) -> Groups:
     groups: Groups = {}
     for name, (columns, only_ok) in _key_columns(metric.source).items():
         table = f"sorted_{metric.name}_{name}"
-        run.db.execute(
-            f"CREATE TEMP TABLE {table} AS SELECT hash({columns}) AS h, ({metric.value})::DOUBLE AS x "
+        run.execute(
+            f"CREATE OR REPLACE TABLE {table} AS SELECT hash({columns}) AS h, ({metric.value})::DOUBLE AS x "
             f"FROM {_where(metric.source, only_ok)} ORDER BY h, x NULLS LAST"
         )
         keys = _keys(run, metric.source, name)

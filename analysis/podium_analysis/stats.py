@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -38,6 +39,14 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
     bins: of each histogram. in_memory: sources with more rows are sorted by DuckDB instead of in arrays; the results
     are the same.
     """
+    with ThreadPoolExecutor(1, "metrics") as beside:
+        # DuckDB and numpy let go of the interpreter's lock, so the two halves share the cores.
+        metrics = beside.submit(metric_statistics, run, METRICS, bins=bins, in_memory=in_memory)
+        found = _all_but_metrics(run)
+        return found | {"metrics": metrics.result()}
+
+
+def _all_but_metrics(run: RunData) -> dict[str, Any]:
     samples = run.samples()
     tasks = run.tasks()
     start = _start(run)
@@ -59,7 +68,6 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
             "interval_of_mean": "95%, normal theory, from 30 values on",
             "sd": "sample standard deviation (n - 1)",
         },
-        "metrics": metric_statistics(run, METRICS, bins=bins, in_memory=in_memory),
         "time": time_statistics(run, found),
         "accounting": accounting_statistics(found),
         "slowest_tasks": slowest_tasks(run, found),
