@@ -49,10 +49,12 @@ def summarise(ranked: Ranked, *, intervals: bool = True) -> dict[str, Any]:
     percentiles = low + (high - low) * (places - floors)
     out |= {"min": float(values[0]), "max": float(values[1])}
     out |= dict(zip(PERCENTILES, percentiles.tolist(), strict=True))
+    if values[0] == values[1]:  # a constant is one, whatever rounding makes of its sums
+        out |= {"mean": float(values[0]), "sd": None if ranked.sd is None else 0.0}
     if intervals:
         ends = iter(values[2 + 2 * k :].tolist())
         found: dict[str, Any] = {name: (next(ends), next(ends)) for name, pair in bounds.items() if pair}
-        if ranked.mean is not None and ranked.sd is not None and (mean := mean_interval(n, ranked.mean, ranked.sd)):
+        if out["mean"] is not None and out["sd"] is not None and (mean := mean_interval(n, out["mean"], out["sd"])):
             found["mean"] = mean
         out["intervals"] = found
     return out
