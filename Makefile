@@ -45,8 +45,8 @@ analyze: ## Report of the newest compose run, copied to ./runs
 	mkdir -p runs
 	docker compose create --no-recreate analysis >/dev/null && docker compose cp analysis:/runs/. runs/
 
-profile: ## 512 tasks at once in the background; progress in runs/<id>/monitor.out
-	CONCURRENCY=$${CONCURRENCY:-512} docker compose run --build --detach --name podium-profile eval run --monitor
+profile: ## 512 tasks at once in the background on the GPU stack, its analysis at the end; refuses when one is on
+	services/local/profile compose
 
 bench: bench-retrieval bench-runner bench-analysis ## All benchmarks, one after the other
 
