@@ -175,6 +175,24 @@ async def test_a_judge_that_fails_leaves_the_task_ungraded_and_a_resume_asks_onl
     assert (record.status, record.correct, record.rounds, record.attempts) == ("done", True, 3, 2)
 
 
+async def test_a_task_that_failed_late_goes_on_behind_its_last_good_turn(tmp_path: Path) -> None:
+    def refuses_the_third_turn(body: dict[str, Any]) -> Fault | None:
+        text = json.dumps(body)
+        third = "Call one tool now" in text and "## Program" in text
+        return Fault("status", status=400, body="no such parameter") if third else None
+
+    async with server(handler=refuses_the_third_turn) as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["one"]))
+        assert await run.run() == 1, run.said
+        record = run.records()["one"]
+        assert (record.error_type, record.rounds, record.correct) == ("bad_request", 2, None)
+        stub.handler = None
+        assert await run.run() == 0, run.said
+    assert_whole(run, ["one"])
+    assert run.records()["one"].attempts == 2
+    assert [event["step"] for event in run.events("tool_call")] == [1, 2, 3], "a good turn was taken again"
+
+
 async def test_five_refused_keys_in_a_row_stop_the_run_and_name_the_variable(tmp_path: Path) -> None:
     ids = numbered(40)
     async with server() as stub, server(rules=Rules(api_key="right")) as experts:
