@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 ETA_MARK: Final = "[OVERALL_ETA]"
 _SHOWN: Final = 5
 _TAIL_SHOWN: Final = 10
+_WIDE: Final = 120
+"""Columns of a terminal that has room for the oldest task beside the bar."""
 
 
 def clock_text(seconds: float | None) -> str:
@@ -83,7 +85,7 @@ class Reporter:
             Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[state]}"),
@@ -140,7 +142,7 @@ class Reporter:
             return
         meter = self._meter
         errors = sum(meter.errors.values())
-        oldest = meter.oldest(1)
+        oldest = meter.oldest(1) if self._bar.console.width >= _WIDE else []
         tail = f" · oldest {printable(oldest[0].task_id)[:24]} turn {oldest[0].where()[0]}" if oldest else ""
         down = "".join(f" · {service} down" for service in meter.breakers)
         self._bar.update(
