@@ -1,6 +1,7 @@
 """The corpus on disk: one JSON document a line, read by offset, never held as Python objects."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,7 +102,8 @@ def _offsets(path: Path) -> npt.NDArray[np.int64]:
         np.save(temporary, np.concatenate([np.array(stamp, np.int64), offsets]))
         os.replace(temporary, cache)
     except OSError:  # a read-only INDEX_DIR: the offsets stay in memory
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return offsets
 
 
