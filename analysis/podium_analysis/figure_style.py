@@ -126,7 +126,7 @@ def amount(value: float | None, unit: str) -> str:
         for limit, factor, name in ((1.0, 1000.0, "µs"), (1000.0, 1.0, "ms"), (600_000.0, 0.001, "s")):
             if 0 < size < limit or (size == 0 and name == "ms"):
                 return f"{_short(value * factor)} {name}"
-        return f"{_short(value / 60_000)} min" if size < 36_000_000 else f"{_short(value / 3_600_000)} h"
+        return f"{_short(value / 60_000)} min" if size < 7_200_000 else f"{_short(value / 3_600_000)} h"
     if unit == "usd":
         return f"${_short(value)}" if value >= 0 else f"-${_short(-value)}"
     if unit in ("tokens", "rounds"):

@@ -23,7 +23,6 @@ from podium_analysis.figure_style import (
 )
 
 STEPS: Final = 50
-SHORT: Final = {"hours": "h", "minutes": "min", "seconds": "s", "milliseconds": "ms", "microseconds": "µs"}
 
 
 def time_figure(stats: Mapping[str, Any]) -> Figure:
@@ -54,10 +53,8 @@ def time_figure(stats: Mapping[str, Any]) -> Figure:
     axes.set_xticks([])
     axes.set_xlim(min(0.0, float(values.min())), float(values.max()) * 1.02)
     axes.set_ylim(-0.6, len(names) - 0.4)
-    factor, unit = axis_unit(0.0, float(values.max()), "ms")
-    shown = [f"{value:,.1f}" if abs(value) >= 0.05 else f"{value:.2g}" for value in values * factor]
-    for y, value, share, text in zip(at, values, shares, shown, strict=True):
-        text = f"{'-' if share < 0 else ''}{percent(abs(share))}  {text} {SHORT[unit]}"
+    for y, value, share in zip(at, values, shares, strict=True):
+        text = f"{'-' if share < 0 else ''}{percent(abs(share))}  {amount(float(value), 'ms')}"
         axes.text(max(0.0, float(value)), y, f" {text}", va="center", fontsize=7.5)
     return figure
 
