@@ -303,6 +303,45 @@ async def test_a_server_that_is_back_is_found_by_a_cheap_question_not_by_a_long_
         assert server.stats.max_in_flight == 8
 
 
+async def test_tries_while_a_server_is_down_use_up_no_attempts() -> None:
+    sink = RecordingSink()
+    server = LoopbackServer()
+    async with wired(server, sink, breaker_failures=1, model_attempts=2) as models:
+        await server.stop()
+        call = asyncio.create_task(models.experts["answer-1"].complete(ChatRequest(user="q")))
+        await sink.seen(lambda _: len(sink.of("breaker")) >= 10)
+        await server.start()
+        result = await call
+    assert result.text == "ok"
+    assert result.attempts >= 5
+
+
+async def test_a_cancelled_try_does_not_hold_the_others_back() -> None:
+    class Mute(LoopbackServer):
+        mute = True
+
+        def answer(self, path: str, head: bytes, body: bytes) -> Any:
+            if self.mute:
+                self.asked.set()
+                return 0.0, Fault("hang")
+            return super().answer(path, head, body)
+
+    server = Mute()
+    server.asked = asyncio.Event()
+    async with wired(server, breaker_failures=1, breaker_try_s=60.0) as models:
+        expert = models.experts["answer-1"]
+        expert._fitting.context_tokens = 8192  # known already: only the try itself is asked of the mute server
+        models.breakers[server.base_url].failed("refused")
+        first = asyncio.create_task(expert.complete(ChatRequest(user="q")))
+        await server.asked.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        server.mute = False
+        async with asyncio.timeout(3):
+            assert (await expert.complete(ChatRequest(user="q"))).text == "ok"
+
+
 async def test_a_server_that_stays_down_ends_calls_as_connection_failures() -> None:
     server = LoopbackServer()
     async with wired(server, breaker_failures=2, breaker_wait_s=0.3, model_attempts=4) as models:
