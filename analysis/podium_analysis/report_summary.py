@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from podium_analysis.page import (
+    Cell,
     Column,
     Fact,
     Score,
@@ -20,7 +21,11 @@ from podium_analysis.page import (
 )
 from podium_analysis.trajectories import BadRecord
 
-OUTCOMES: Final = ("right", "wrong", "unanswered", "ungraded", "error", "skipped")
+OUTCOMES: Final = (
+    # name, colour of the page, count in stats.json's scores
+    *((name, name, f"n_{name}") for name in ("right", "wrong", "unanswered", "ungraded", "error", "skipped")),
+    ("not ended", "rest", "n_missing"),
+)
 TIME_KINDS: Final[Mapping[str, str]] = {
     # part in stats.json: colour of the page
     "client_wait_ms": "wait",
@@ -63,7 +68,7 @@ def summarise(
     hrefs: Mapping[tuple[str, int], str],
 ) -> Summary:
     """hrefs: (task_id, epoch) to the address of its trajectory on the page."""
-    by_outcome: Mapping[str, int] = stats["tasks"]["by_outcome"]
+    scores: Mapping[str, int] = stats["scores"] or {}
     time: Mapping[str, Any] = stats["time"]
     parts = [
         (time["labels"].get(name, name), TIME_KINDS.get(name, "rest"), ms, duration(ms))
@@ -75,10 +80,12 @@ def summarise(
         notes=_notes(stats, bad_records),
         score=_score(stats),
         facts=_facts(stats),
-        outcomes=segments([(n, n, by_outcome.get(n, 0), number(by_outcome.get(n, 0))) for n in OUTCOMES]),
+        outcomes=segments(
+            [(name, kind, scores.get(key, 0), number(scores.get(key, 0))) for name, kind, key in OUTCOMES]
+        ),
         time=segments(parts),
         time_note="Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time.",
-        tables=[table for table in (_errors(stats), _slowest(stats, hrefs)) if table.rows],
+        tables=[table for table in (_judges(stats), _errors(stats), _slowest(stats, hrefs)) if table.rows],
     )
 
 
@@ -118,7 +125,7 @@ def _notes(stats: Mapping[str, Any], bad_records: Sequence[BadRecord]) -> list[s
         record = bad_records[0]
         notes.append(f"{number(len(bad_records))} task records could not be read; {record.file}: {record.reason}.")
     if stats["scores"] and stats["scores"]["rejudged"]:
-        notes.append("The run was judged again: the score is by each task's last judgement.")
+        notes.append("The answers were judged again: the score is of the grades in force; all judges are below.")
     if accounting["n_without_calls"]:
         notes.append(
             f"The log holds no calls of {number(accounting['n_without_calls'])} tasks (its level kept them out, or it "
@@ -249,6 +256,37 @@ def _slowest(stats: Mapping[str, Any], hrefs: Mapping[tuple[str, int], str]) -> 
     ]
     columns = [Column("task"), Column("time", True), Column("turns", True), Column("why", wide=True)]
     return Table("slowest", "The slowest tasks", columns, rows)
+
+
+def _judges(stats: Mapping[str, Any]) -> Table:
+    """Every judge's view of the same answers, the run's own first; none unless the run was judged again."""
+    judges: Sequence[Mapping[str, Any]] = stats["scores"]["judges"] if stats["scores"] else []
+    rows: list[list[Cell]] = []
+    for entry in judges:
+        name, score = entry["name"], entry["score"]
+        kappa: Mapping[str, Any] = entry["against_own"] or {"share": None, "kappa": None}
+        low, high = score["wilson"] or (None, None)
+        rows.append(
+            [
+                text_cell(name["judge"] or "no model"),
+                text_cell(name["protocol"]),
+                text_cell((name["prompt_hash"] or "")[:8] or None),
+                number_cell(score["accuracy"], 1),
+                text_cell(None if low is None else f"{low:.1f} to {high:.1f}"),
+                *(number_cell(score[f"n_{key}"]) for key in ("right", "wrong", "ungraded")),
+                number_cell(kappa["share"], 1),
+                number_cell(kappa["kappa"], 2),
+                number_cell(entry["usd"], text=money(entry["usd"])),
+            ]
+        )
+    numbers = ("right", "wrong", "ungraded", "agreement %", "kappa", "cost")
+    columns = [
+        *(Column(heading) for heading in ("judge", "protocol", "prompt")),
+        Column("accuracy %", True),
+        Column("95 %"),
+        *(Column(heading, True) for heading in numbers),
+    ]
+    return Table("judges", "Judges", columns, rows, "Agreement and kappa are with the run's own judge.")
 
 
 def _errors(stats: Mapping[str, Any]) -> Table:

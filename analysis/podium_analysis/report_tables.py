@@ -34,6 +34,7 @@ def statistics_tables(stats: Mapping[str, Any]) -> list[Table]:
             "transitions", "What followed what", choices["transitions"], ("from", "to"), ("n", "share_of_from")
         ),
         _openings(choices["openings"]),
+        _answer_models(stats["answer_models"]),
         _tokens(stats["tokens"]["by_model"]),
         *_costs(stats["costs"]),
         _simple("failed-calls", "Failed model calls", stats["errors"]["calls"], (*_MODEL, "error_type"), ("n",)),
@@ -165,6 +166,32 @@ def _simple(
 def _openings(entries: Sequence[Mapping[str, Any]]) -> Table:
     rows = [[text_cell(" → ".join(entry["tools"])), number_cell(entry["n"])] for entry in entries]
     return Table("openings", "How tasks opened", [Column("first tools"), Column("tasks", True)], rows)
+
+
+def _answer_models(entries: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            text_cell(entry["provider"]),
+            text_cell(entry["model"]),
+            number_cell(entry["n_graded"]),
+            number_cell(entry["n_right"]),
+            number_cell(entry["accuracy"], 1),
+            text_cell(f"{entry['wilson'][0]:.1f} to {entry['wilson'][1]:.1f}" if entry["wilson"] else None),
+            number_cell(entry["mean_cost_usd"], text=money(entry["mean_cost_usd"])),
+            number_cell(entry["n_priced"]),
+            number_cell(entry["median_duration_ms"], text=duration(entry["median_duration_ms"])),
+            number_cell(entry["mean_rounds"], 1),
+        ]
+        for entry in entries
+    ]
+    columns = [
+        *(Column(name) for name in ("provider", "model")),
+        *(Column(name, True) for name in ("graded", "right", "accuracy %")),
+        Column("95 %"),
+        *(Column(name, True) for name in ("mean cost", "priced", "median time", "mean turns")),
+    ]
+    caption = "The orchestrator chose who answers what: this compares choices, not models."
+    return Table("answer-models", "Answering models", columns, rows, caption)
 
 
 def _tokens(entries: Sequence[Mapping[str, Any]]) -> Table:

@@ -13,6 +13,7 @@ from podium_analysis.report_figures import figure_groups
 from podium_analysis.report_html import Report, write_report
 from podium_analysis.report_tables import statistics_tables
 from podium_analysis.stats import compute_stats
+from podium_contracts.records import REJUDGE_LOG
 
 MakeRun = Callable[..., Path]
 
@@ -93,6 +94,23 @@ def test_a_run_without_run_json_still_has_a_page(make_run: MakeRun) -> None:
     run = make_run(n=3)
     (run / "run.json").unlink()
     assert "protocol hle" in visible(make_report(run)[1])
+
+
+def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
+    run = make_run(n=30)
+    for path in (run / "tasks").glob("*.json"):
+        record = json.loads(path.read_text())
+        for judgement in list(record["judgements"]):
+            record["judgements"].append(judgement | {"model": "second-judge", "correct": True})
+        path.write_text(json.dumps(record))
+    (run / REJUDGE_LOG).write_text("")
+    _, html, stats = make_report(run)
+    assert len(stats["scores"]["judges"]) == 2
+    text = visible(html)
+    assert "The answers were judged again" in text
+    assert "vllm/second-judge" in text
+    assert f"{stats['scores']['judges'][1]['score']['accuracy']:.1f}" in text
+    assert 'id="judges"' not in make_report(make_run("once", n=3))[1]
 
 
 def test_epochs_show_their_spread(make_run: MakeRun) -> None:
