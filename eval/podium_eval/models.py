@@ -56,10 +56,6 @@ class Models:
         for chat in {id(chat): chat for chat in (self.orchestrator, *self.experts.values(), self.judge)}.values():
             await chat.learn()
 
-    def breaker(self, service: str, sink: EventSink, ids: Mapping[str, Any], settings: ModelSettings) -> Breaker:
-        """A breaker for another service of the run (retrieval, sandbox), with the same patience."""
-        return Breaker(service, sink, ids, _breaker_limits(settings))
-
     def describe(self) -> dict[str, Any]:
         """For run.json: experts, judge and orchestrator with what each resolved to, and every price in use."""
         chats = {"orchestrator": self.orchestrator, "judge": self.judge, **self.experts}
