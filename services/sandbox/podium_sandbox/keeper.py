@@ -119,6 +119,12 @@ def _uid_inside(run: Run, site: Site) -> int:
     return os.geteuid() if run.uid is None else run.uid
 
 
+def _others_of_its_user(run: Run, site: Site) -> int | None:
+    if site.walls.namespaces == "user":
+        return 2  # the keeper and the init, in a user namespace that counts for itself
+    return None if run.uid is None else 0
+
+
 def _program(run: Run, site: Site, streams: Streams) -> NoReturn:
     """Put up the last walls and become the program."""
     status = 1
@@ -140,8 +146,7 @@ def _program(run: Run, site: Site, streams: Streams) -> NoReturn:
         os.environ.clear()
         os.environ.update(site.environment, HOME=scratch, TMPDIR=scratch)
         program.standard_streams()
-        extra = 2 if site.walls.namespaces == "user" else 0  # the keeper and the init count there
-        rlimits.apply(run.limits, site.baseline, extra_processes=extra)
+        rlimits.apply(run.limits, site.baseline, extra_processes=_others_of_its_user(run, site))
         walls.confine(site.walls, site.view, scratch)
         os.write(note, READY_NOTE + f"{time.monotonic()}\n".encode())
         confined = True

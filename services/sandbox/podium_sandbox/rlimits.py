@@ -33,12 +33,15 @@ def measure_baseline() -> Baseline:
     return Baseline(address_space=pages[0] * size, data=pages[5] * size)
 
 
-def apply(limits: Limits, baseline: Baseline, *, extra_processes: int) -> None:
+def apply(limits: Limits, baseline: Baseline, *, extra_processes: int | None) -> None:
     """Hold this process, and each that comes from it, to the limits.
 
     RLIMIT_DATA is the memory limit proper: it counts what a process may write to, not reserved address space, and
     makes an allocation fail as a MemoryError with a traceback. RLIMIT_AS is a looser bound for shared mappings,
     which RLIMIT_DATA does not count. Several processes together are the watch's matter.
+
+    extra_processes: how many of the user's processes are not the program's. None: nobody knows, since the user id is
+    shared with the service and, in a container, with every other container; then the watch alone counts.
     """
     cpu = math.ceil(limits.cpu_s) + 1
     values = {
@@ -48,12 +51,13 @@ def apply(limits: Limits, baseline: Baseline, *, extra_processes: int) -> None:
         resource.RLIMIT_AS: baseline.address_space + 2 * limits.memory_bytes,
         resource.RLIMIT_FSIZE: limits.file_bytes,
         resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_NPROC: limits.processes + extra_processes,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: 256,
         resource.RLIMIT_RTPRIO: 0,
     }
+    if extra_processes is not None:
+        values[resource.RLIMIT_NPROC] = limits.processes + extra_processes
     for which, wanted in values.items():
         _, hard = resource.getrlimit(which)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -22,7 +22,7 @@ SMALL = {
     "SANDBOX_HOST": "127.0.0.1",
     "SANDBOX_PORT": "0",
     "SANDBOX_CONCURRENCY": "4",
-    "SANDBOX_TIMEOUT_S": "20",
+    "SANDBOX_TIMEOUT_S": "30",
     "SANDBOX_MAX_TIMEOUT_S": "30",
     "SANDBOX_CPU_S": "10",
     "SANDBOX_MEMORY_BYTES": str(384 << 20),
@@ -36,6 +36,7 @@ SMALL = {
     "SANDBOX_PRELOAD": "numpy",
     "OPENAI_API_KEY": "sk-do-not-leak",
 }
+LIBRARIES = {"SANDBOX_PRELOAD": "numpy,scipy.special,scipy.integrate,sympy"}
 WAIT_S = 60.0
 IMAGE = "podium-sandbox-test"
 
@@ -176,7 +177,7 @@ class Container(Sandbox):
         walls = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
         limits = ("--tmpfs", "/tmp:mode=1777,size=512m", "--pids-limit", "256", "--memory", "3g")
         address = ("SANDBOX_HOST", "SANDBOX_PORT")
-        settings = [f"--env={name}={value}" for name, value in SMALL.items() if name not in address]
+        settings = [f"--env={name}={value}" for name, value in (SMALL | LIBRARIES).items() if name not in address]
         self._id = self._docker("run", "-d", *walls, *limits, *settings, "-p", "127.0.0.1:0:1402", IMAGE)
         port = self._docker("port", self._id, "1402/tcp").rpartition(":")[2]
         self.connect(f"http://127.0.0.1:{port}")
@@ -281,7 +282,7 @@ def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         scratch = folder / "scratch"
         scratch.mkdir()
         if request.param == "auto":
-            service = Service(scratch, {"SANDBOX_PRELOAD": "numpy,scipy.special,scipy.integrate,sympy"})
+            service = Service(scratch, LIBRARIES)
         elif request.param == "filters":
             service = Service(scratch, {"SANDBOX_WALLS": "filters"}, drop_all_capabilities)
         else:

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 Start = Callable[..., Any]  # conftest's start_sandbox
-WAIT_S = 20.0
+WAIT_S = 60.0
 SLEEPER = "import time\nprint('begun', flush=True)\ntime.sleep({})\n"
 
 
