@@ -165,10 +165,10 @@ class SearchService:
             return documents, None
         started = time.monotonic()
         looks = [asyncio.ensure_future(self._look(self._web, request.queries[at])) for at in few]
-        pending = asyncio.gather(*looks)
+        all_looks = asyncio.ensure_future(asyncio.wait(looks))
         try:
             await asyncio.wait(
-                (pending, left), timeout=max(0.0, deadline - started), return_when=asyncio.FIRST_COMPLETED
+                (all_looks, left), timeout=max(0.0, deadline - started), return_when=asyncio.FIRST_COMPLETED
             )
             if left.done():
                 raise ClientLeft
@@ -178,7 +178,8 @@ class SearchService:
                 web = [_web_hit(page, rank, request.return_scores) for rank, page in enumerate(pages[:room], 1)]
                 documents[at] = [*documents[at], *web]
         finally:
-            pending.cancel()
+            for one in (all_looks, *looks):
+                one.cancel()
         return documents, (time.monotonic() - started) * 1e3
 
     async def _look(self, web: WebSearch, query: str) -> list[Page]:

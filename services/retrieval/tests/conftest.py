@@ -121,6 +121,12 @@ class Parts:
     max_body_bytes: int = 64 << 10
 
 
+@pytest.fixture
+def listen() -> Any:
+    """listening, for tests that bring an application of their own."""
+    return listening
+
+
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 

@@ -1,0 +1,228 @@
+"""The web fallback against a server that speaks Tavily's protocol on the loopback."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from podium_retrieval.web import WebFailed, WebLimits, WebSearch
+
+LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
+
+
+@dataclass
+class Tavily:
+    """What the loopback server was asked, and how a test wants it to behave."""
+
+    searches: list[str] = field(default_factory=list)
+    extracts: list[list[str]] = field(default_factory=list)
+    keys: set[str | None] = field(default_factory=set)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    status: int = 200
+    raw: bytes | None = None
+    extract_status: int = 200
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+        self.gate.set()
+
+        @app.post("/search", response_model=None)
+        async def search(request: Request) -> Any:
+            body = await request.json()
+            self.keys.add(request.headers.get("authorization"))
+            self.searches.append(body["query"])
+            await self.gate.wait()
+            if self.raw is not None or self.status != 200:
+                return Response(self.raw or b"", self.status)
+            pages = [
+                {"url": f"https://pages.test/{n}", "title": f"page {n}", "content": f"snippet {n}", "score": 0.5}
+                for n in range(body["max_results"] + 3)
+            ]
+            return {"query": body["query"], "results": pages}
+
+        @app.post("/extract", response_model=None)
+        async def extract(request: Request) -> Any:
+            body = await request.json()
+            self.extracts.append(body["urls"])
+            if self.extract_status != 200:
+                return Response(b"", self.extract_status)
+            return {
+                "results": [{"url": url, "raw_content": f"full text of {url} " * 50} for url in body["urls"][:2]],
+                "failed_results": [{"url": url, "error": "timeout"} for url in body["urls"][2:]],
+            }
+
+        return app
+
+
+@pytest.fixture
+def tavily(listen: Any, tmp_path: Path) -> Any:
+    """A server and a WebSearch upon it."""
+
+    @asynccontextmanager
+    async def run(limits: WebLimits = LIMITS) -> Any:
+        fake = Tavily()
+        async with listen(fake.app()) as (_, _, address):
+            web = WebSearch(address, "a-key", limits, tmp_path / "web", 10 << 20)
+            try:
+                yield fake, web
+            finally:
+                fake.gate.set()
+                await web.close()
+
+    return run
+
+
+async def test_pages_have_full_texts_where_they_could_be_had(tavily: Any) -> None:
+    async with tavily() as (fake, web):
+        pages = await web.search("query")
+    assert fake.keys == {"Bearer a-key"}
+    assert [page.url for page in pages] == [f"https://pages.test/{n}" for n in range(5)]
+    assert pages[0].contents.startswith("full text of https://pages.test/0")
+    assert len(pages[0].contents) == 500
+    assert pages[4].contents == "snippet 4"
+    assert pages[4].title == "page 4"
+
+
+async def test_an_equal_query_is_looked_up_once_and_then_kept_on_disk(tavily: Any, tmp_path: Path) -> None:
+    async with tavily() as (fake, web):
+        fake.gate.clear()
+        asked = [asyncio.create_task(web.search("same")) for _ in range(20)]
+        while not fake.searches:
+            await asyncio.sleep(0.005)
+        asked[0].cancel()  # one who leaves does not end it for the others
+        fake.gate.set()
+        answers = await asyncio.gather(*asked[1:])
+        again = await web.search("same")
+        assert len(fake.searches) == 1
+        assert all(answer == again for answer in answers)
+        other = WebSearch("http://127.0.0.1:9", "k", LIMITS, tmp_path / "web", 10 << 20)
+        assert await other.search("same") == again  # a restart asks nobody
+        await other.close()
+
+
+async def test_extraction_that_fails_leaves_the_snippets(tavily: Any) -> None:
+    async with tavily() as (fake, web):
+        fake.extract_status = 500
+        pages = await web.search("query")
+    assert [page.contents for page in pages] == [f"snippet {n}" for n in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("status", "raw", "said"),
+    [
+        (401, b"", "answered 401"),
+        (500, b"oops", "answered 500: oops"),
+        (200, b"<html>", "no JSON"),
+        (200, b"[]", "no JSON object"),
+        (200, b'{"results": 5}', "no list 'results'"),
+        (200, b'"' + b"x" * 200_000 + b'"', "more than 100000 bytes"),
+    ],
+)
+async def test_a_broken_answer_is_a_named_failure(tavily: Any, status: int, raw: bytes, said: str) -> None:
+    async with tavily() as (fake, web):
+        fake.status, fake.raw = status, raw
+        with pytest.raises(WebFailed, match=said):
+            await web.search("query")
+        fake.status, fake.raw = 200, None
+        assert await web.search("query")  # failures are not kept
+
+
+async def test_entries_that_are_no_pages_are_left_out(tavily: Any) -> None:
+    async with tavily() as (fake, web):
+        fake.raw = b'{"results": [5, {}, {"url": ""}, {"url": "https://a.test", "title": 3, "content": "text"}]}'
+        pages = await web.search("query")
+    assert [(page.url, page.title) for page in pages] == [("https://a.test", "")]
+
+
+async def test_a_slow_answer_ends_with_its_time(tavily: Any) -> None:
+    limits = WebLimits(results=5, timeout_s=0.2, concurrency=4, max_bytes=100_000, page_chars=500)
+    async with tavily(limits) as (fake, web):
+        fake.gate.clear()
+        with pytest.raises(WebFailed, match=r"within 0\.2 s"):
+            await web.search("query")
+
+
+async def test_nobody_listening_is_a_named_failure(tmp_path: Path) -> None:
+    web = WebSearch("http://127.0.0.1:9", "k", LIMITS, tmp_path / "web", 10 << 20)
+    with pytest.raises(WebFailed, match="/search"):
+        await web.search("query")
+    await web.close()
+
+
+# --- in the service --------------------------------------------------------------------------------------------------
+
+
+def few() -> list[dict[str, Any]]:
+    return [{"id": "a", "contents": "crane " * 30}, {"id": "b", "contents": "gull words of another kind " * 8}]
+
+
+async def test_too_few_documents_are_topped_up_with_marked_pages(start: Any, tavily: Any) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        answer = await running.ask("crane", topk=4)
+        enough = await running.ask("crane", topk=1)
+        plain = await running.ask("crane", topk=4, return_scores=False)
+    (row,) = answer.json()
+    assert [entry["document"].get("source", "corpus") for entry in row] == ["corpus", "web", "web", "web"]
+    assert [entry["score"] for entry in row[1:]] == [-1.0, -2.0, -3.0]
+    assert row[1]["document"]["url"] == row[1]["document"]["id"] == "https://pages.test/0"
+    assert float(answer.headers["x-podium-web-ms"]) > 0
+    assert len(enough.json()[0]) == 1
+    assert "x-podium-web-ms" not in enough.headers
+    assert plain.json()[0][1]["source"] == "web"
+    assert fake.searches == ["crane"]  # the third was on disk
+
+
+async def test_without_a_key_nobody_is_called(start: Any, tavily: Any) -> None:
+    async with tavily() as (fake, _), start(documents=few(), min_score=0.4) as running:
+        answer = await running.ask("crane", topk=4)
+    assert [entry["document"]["id"] for entry in answer.json()[0]] == ["a"]
+    assert fake.searches == []
+
+
+async def test_a_broken_web_leaves_what_the_corpus_has(start: Any, tavily: Any) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        fake.status = 500
+        answer = await running.ask("crane", topk=4)
+        metrics = (await running.client.get("/metrics")).text
+    assert answer.status_code == 200
+    assert [entry["document"]["id"] for entry in answer.json()[0]] == ["a"]
+    assert 'podium_retrieval_web_searches_total{outcome="failed"} 1.0' in metrics
+
+
+async def test_a_page_of_thirty_seconds_delays_no_other_query(start: Any, tavily: Any) -> None:
+    limits = WebLimits(results=5, timeout_s=30.0, concurrency=4, max_bytes=100_000, page_chars=500)
+    documents = few() + [{"id": f"g{n}", "contents": f"heron heron heron {n} " * 8} for n in range(6)]
+
+    async def slowest(running: Any) -> float:
+        times: list[float] = []
+        for _ in range(100):
+            began = time.perf_counter()
+            assert (await running.ask("heron")).status_code == 200
+            times.append(time.perf_counter() - began)
+        return sorted(times)[98]
+
+    async with tavily(limits) as (fake, web), start(documents=documents, min_score=0.4, web=lambda: web) as running:
+        before = await slowest(running)
+        fake.gate.clear()
+        stuck = [asyncio.create_task(running.ask(f"crane {n}", topk=4)) for n in range(12)]  # more than its slots
+        while len(fake.searches) < 4:
+            await asyncio.sleep(0.005)
+        during = await slowest(running)
+        assert not any(one.done() for one in stuck)
+        fake.gate.set()
+        assert {(await one).status_code for one in stuck} == {200}
+    # A page holds for up to 30 s: had one query waited for it, `during` would be seconds. The rest is the machine.
+    assert during < max(1.0, 10 * before)
+
+
+async def test_a_deadline_during_the_web_gives_what_the_corpus_has(start: Any, tavily: Any) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web, deadline_s=0.5) as running:
+        fake.gate.clear()
+        answer = await running.ask("crane", topk=4)
+    assert answer.status_code == 200
+    assert len(answer.json()[0]) == 1
