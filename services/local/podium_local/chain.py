@@ -37,9 +37,11 @@ class Chain:
         self._say = say
         self._eval: Guarded | None = None
         self._task: asyncio.Task[int] | None = None
+        self._interrupted = False
 
     async def run(self) -> int:
-        """Run it; the exit status is eval's, or analysis' when eval's was 0, or 130 when stopped before eval.
+        """Run it; the exit status is eval's, or analysis' when eval's was 0, or 130 when stopped before eval. A run that
+        was interrupted is not analysed.
 
         Raises:
             ServiceFailed: a service did not come up or could not be kept up.
@@ -57,6 +59,7 @@ class Chain:
                 loop.remove_signal_handler(number)
 
     def _interrupt(self, number: int) -> None:
+        self._interrupted = True
         if self._eval is not None and self._eval.returncode is None:
             self._say(f"{signal.Signals(number).name}: passed to eval, which ends in good order; once more ends it now")
             self._eval.signal(number)
@@ -69,12 +72,16 @@ class Chain:
         self._say(f"services stopped; their logs are in {self._run_folder / 'services'}")
         if status not in (0, 1):
             return status
+        if self._interrupted:
+            self._say(f"report of what there is: podium-analysis report --run {self._run_folder.name}")
+            return status
         report = [sys.executable, "-m", "podium_analysis", "report", "--run", self._run_folder.name]
         analysis = await Guarded.start(report, self._environment, stop_timeout_s=self._settings.local_stop_timeout_s)
         try:
-            return status or await analysis.wait()
+            analysed = await analysis.wait()
         finally:
             await analysis.stop()
+        return status or analysed
 
     def _stack(self) -> Stack:
         settings = self._settings
