@@ -40,8 +40,9 @@ class Chain:
         self._interrupted = False
 
     async def run(self) -> int:
-        """Run it; the exit status is eval's, or analysis' when eval's was 0, or 130 when stopped before eval. A run that
-        was interrupted is not analysed.
+        """Run it; the exit status is eval's, or analysis' when eval's was 0, or 130 when stopped before eval.
+
+        A run that was interrupted is not analysed.
 
         Raises:
             ServiceFailed: a service did not come up or could not be kept up.
