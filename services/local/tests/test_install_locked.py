@@ -1,4 +1,4 @@
-"""install-locked: torch's CPU build first, from pip's own configuration, else from the CPU index, and nothing resolved."""
+"""install-locked: the CPU build of torch first, as pip is configured, else from the CPU index; nothing is resolved."""
 
 import os
 import subprocess
