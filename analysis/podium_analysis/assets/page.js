@@ -355,11 +355,11 @@
     }
     const rest = record.duration_ms - total;
     if (rest > 0) {
-      const piece = el("i", "k-rest");
+      const piece = el("i", "k-unexplained");
       piece.style.flexGrow = String(rest);
       piece.title = `not explained by the parts: ${duration(rest)}`;
       segments.append(piece);
-      sums.set("unexplained", { ms: rest, cls: "rest" });
+      sums.set("unexplained", { ms: rest, cls: "unexplained" });
     }
     const legend = el("ul", "legend");
     const said = [];
