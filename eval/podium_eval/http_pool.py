@@ -2,9 +2,9 @@
 """One pool of connections under every client of a run: AsyncOpenAI for models, plain requests for our own services.
 
 AsyncOpenAI keeps its own transport's place: PooledClient is the httpx client it is given, and sends through aiohttp.
-Per call, 512 in flight and a prompt of 2,000 words, this takes about a quarter of the CPU of AsyncOpenAI's default
-transport (eval/tests/bench_chat.py); the stock aiohttp transport is near it, but reports a reset connection as a
-timeout, reads an answer of any size, and opens a pool for each client.
+It takes about a quarter of the CPU of AsyncOpenAI's default transport and about half of its stock aiohttp transport
+(bench/chat.py, figures in docs/providers.md); the latter also reports a reset connection as a timeout, reads an answer
+of any size, and opens a pool for each client.
 """
 
 import asyncio
