@@ -23,7 +23,12 @@ def render_body(
         body["tools"] = [
             {
                 "type": "function",
-                "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)},
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": dict(tool.parameters),
+                    **({"strict": True} if quirks.strict_tools else {}),
+                },
             }
             for tool in request.tools
         ]

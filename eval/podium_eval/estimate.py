@@ -1,4 +1,4 @@
-"""What a run would cost and how long it would take, from the tasks of past runs and today's prices. Never a measurement."""
+"""What a run would cost and how long it would take, from the tasks of past runs and today's prices; never measured."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Z: Final = 1.96
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One role or alias in the run to come. usd None: the price of the model is not known, or no model is configured."""
+    """One role or alias in the run to come. usd None: the price is not known, or no model is configured."""
 
     name: str
     model: str | None

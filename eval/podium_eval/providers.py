@@ -27,6 +27,8 @@ class Quirks:
     tools: bool = True
     tool_choice: bool = True
     """False: `required` is refused, so `auto` is sent."""
+    strict_tools: bool = False
+    """function.strict is sent: the server then holds a tool call's arguments to their schema."""
     json_schema: bool = True
     """response_format json_schema is taken."""
     regex: bool = False
@@ -155,7 +157,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("temperature", "tools", "tool_choice", "json_schema", "regex", "vision"), bool),
-    **dict.fromkeys(("stream_usage", "tokenize", "priority"), bool),
+    **dict.fromkeys(("stream_usage", "tokenize", "priority", "strict_tools"), bool),
     **dict.fromkeys(("context_tokens", "max_output_tokens"), int),
     **dict.fromkeys(("reasoning_effort", "tokenizer"), str),
     "chat_template_kwargs": dict,

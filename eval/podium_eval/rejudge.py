@@ -21,7 +21,7 @@ from podium_eval.stop import Stop
 from podium_eval.store import RunFolder
 
 Due = Literal["due", "already", "no_answer", "resume"]
-"""already: this judge has graded it by this protocol and prompt. no_answer: there is nothing to grade. resume: it is the
+"""already: this judge graded it by this protocol and prompt. no_answer: there is nothing to grade. resume: it is the
 run's own judge that failed here, so resuming the run grades it."""
 
 _log = logging.getLogger(__name__)

@@ -150,7 +150,7 @@ def _said(tally: Tally, stop: Stop) -> int:
     )
     if tally.resume:
         _log.warning(
-            "%d answers were left ungraded by this same judge in the run itself: resume the run, it asks only the judge",
+            "%d answers were left ungraded by this judge in the run itself: resume the run, it asks only the judge",
             tally.resume,
         )
     if tally.failed:

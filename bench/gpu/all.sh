@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Everything that docs/gpu.md shows, in one go: lanes side by side on as many GPUs as there are, in the background, each
+# in a process session of its own so that it outlives the call that started it. Results under RESULTS as they come.
+#
+#   bench/gpu/all.sh kit DIR       packages (../shared/gpu-kit's folders and wheels copied into DIR) unpacked to /tmp/site
+#   bench/gpu/all.sh retrieval     once FAISS is unpacked: embedder and index for GPU 1; with four GPUs the bench on 3
+#   bench/gpu/all.sh vllm          once vLLM is too: stack on GPUs 0 and 1; flags on GPU 2, with two GPUs after the stack
+#   bench/gpu/all.sh table         what has been measured so far
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd); RESULTS=${RESULTS:-/tmp/podium-gpu/results}; mkdir -p "$RESULTS"
+export RESULTS WORK=${WORK:-/tmp/podium-gpu} RUNS_DIR=${RUNS_DIR:-/tmp/podium-gpu/runs} PYTHONUNBUFFERED=1
+
+kit() {
+  cd "$1" && . ./unpack.sh
+  ls ./*.whl > /dev/null 2>&1 && python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target /tmp/site ./*.whl
+  cd "$root" && env | grep -E '^(PYTHONPATH|PATH|HF_HUB_OFFLINE|VLLM_[A-Z_]*|LD_LIBRARY_PATH)=' > "$WORK/kit.env"
+}
+
+use_kit() { [ -e "$WORK/kit.env" ] && set -a && . "$WORK/kit.env" && set +a; }
+
+# Orchestrator: tasks served in the order they were taken, and room in the KV cache for the prompts of the others.
+podium_flags() { export SERVE_SCHEDULING=priority SERVE_MAX_NUM_SEQS=${SEQS:-96} ORCHESTRATOR_PRIORITY=true; }
+
+lane_embedder() {
+  CUDA_VISIBLE_DEVICES=1 python3 "$root/bench/gpu/embedder.py" "$WORK" --tokenizer "$WORK/orchestrator" &&
+    touch "$WORK/embedder.done"
+}
+
+lane_stack() {
+  until [ -e "$WORK/embedder.done" ]; do sleep 1; done
+  podium_flags
+  "$root/bench/gpu/stack.sh" gpu-512 512; "$root/bench/gpu/stack.sh" gpu-kill 256 kill
+}
+
+lane_flags() {
+  python3 "$root/bench/gpu/variants.py" --gpu "$1" --port 2606 --model "$WORK/orchestrator" --out "$RESULTS/flags.jsonl" \
+    --variants "${VARIANTS:-default,podium,podium_fp8,ladder}"
+}
+
+lane_retrieval() {
+  cd "$RESULTS" && CUDA_VISIBLE_DEVICES=$1 PYTHONPATH=$root/services/contracts:$root/services/retrieval:$PYTHONPATH \
+    python3 "$root/bench/gpu/retrieval_bench.py" --soak "${SOAK:-600}" --seconds 10
+}
+
+lane() {  # NAME COMMAND…: in a session of its own
+  local name=$1; shift
+  VLLM_CACHE_ROOT=/tmp/vllm-cache-$name setsid nohup "$root/bench/gpu/all.sh" "$@" > "$RESULTS/$name.out" 2>&1 < /dev/null &
+}
+
+case ${1:-} in
+  kit) mkdir -p "$WORK"; kit "$2" ;;
+  retrieval)
+    use_kit
+    [ -e "$WORK/orchestrator/config.json" ] || python3 "$root/bench/gpu/shapes.py" "$WORK/orchestrator"
+    lane embedder lane_embedder
+    [ "$(nvidia-smi -L | wc -l)" -lt 4 ] || lane retrieval lane_retrieval 3 ;;
+  vllm)
+    if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then lane stack lane_stack; lane flags lane_flags 2
+    else lane all lane_in_turn; fi ;;
+  lane_in_turn) use_kit; lane_stack; lane_flags 0 & lane_retrieval 1; wait ;;
+  lane_*) use_kit; "$@" ;;
+  table) tail -n 40 "$RESULTS"/*.out ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
+esac
