@@ -80,27 +80,33 @@ class Sampler:
         self._mono_ms = mono_ms
 
     async def run(self) -> None:
-        """Sample until cancelled."""
-        while True:
-            due = self._clock.mono() + self._interval_s
-            await asyncio.sleep(self._interval_s)
-            # How late the loop woke this up is how late it wakes anyone up.
-            lag_ms = max(0.0, (self._clock.mono() - due) * 1000)
-            vllm, retrieval = await asyncio.gather(
-                self._scrape(self._urls[0], VLLM), self._scrape(self._urls[1], RETRIEVAL)
-            )
-            line = orjson.dumps(
-                {
-                    "ts": iso(self._clock.wall()),
-                    "mono_ms": round(self._mono_ms(), 3),
-                    "segment": self._segment,
-                    "in_flight": self._in_flight(),
-                    "loop_lag_ms": round(lag_ms, 3),
-                    "vllm": vllm,
-                    "retrieval": retrieval,
-                }
-            )
-            self._writer.put_job(lambda data=line + b"\n": append_line(self._path, data))
+        """Sample at once, each interval and, when cancelled, a last time: every call lies between two samples."""
+        try:
+            await self._sample(None)
+            while True:
+                due = self._clock.mono() + self._interval_s
+                await asyncio.sleep(self._interval_s)
+                # How late the loop woke this up is how late it wakes anyone up.
+                await self._sample(max(0.0, (self._clock.mono() - due) * 1000))
+        finally:
+            await self._sample(None)
+
+    async def _sample(self, lag_ms: float | None) -> None:
+        vllm, retrieval = await asyncio.gather(
+            self._scrape(self._urls[0], VLLM), self._scrape(self._urls[1], RETRIEVAL)
+        )
+        line = orjson.dumps(
+            {
+                "ts": iso(self._clock.wall()),
+                "mono_ms": round(self._mono_ms(), 3),
+                "segment": self._segment,
+                "in_flight": self._in_flight(),
+                "loop_lag_ms": None if lag_ms is None else round(lag_ms, 3),
+                "vllm": vllm,
+                "retrieval": retrieval,
+            }
+        )
+        self._writer.put_job(lambda data=line + b"\n": append_line(self._path, data))
 
     async def _scrape(self, url: str | None, wanted: dict[str, tuple[str, ...]]) -> dict[str, Any] | None:
         if url is None:

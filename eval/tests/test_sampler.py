@@ -56,12 +56,15 @@ async def test_samples_come_each_interval_and_a_dead_service_is_null(tmp_path: P
         async with asyncio.timeout(10):
             while not (path.exists() and len(path.read_bytes().splitlines()) >= 3):
                 await writer.flush_to_disk()
+        before = len(path.read_bytes().splitlines())
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await pool.aclose()
     writer.close()
-    first = json.loads(path.read_bytes().splitlines()[0])
+    first, second, *_, last = (json.loads(line) for line in path.read_bytes().splitlines())
+    assert len(path.read_bytes().splitlines()) > before, "the last sample comes after the last call"
     assert set(first) == {"ts", "mono_ms", "segment", "in_flight", "loop_lag_ms", "vllm", "retrieval"}
     assert (first["segment"], first["in_flight"], first["retrieval"]) == (2, 5, None)
     assert first["vllm"]["running"] == 0.0
-    assert first["loop_lag_ms"] >= 0
+    assert second["loop_lag_ms"] >= 0
+    assert first["loop_lag_ms"] is last["loop_lag_ms"] is None, "samples that were not waited for show no lag"
