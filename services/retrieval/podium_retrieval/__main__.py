@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
         set_up_logging(settings.log_level)
-        _without_missing_hf_transfer()
+        without_missing_hf_transfer()
         _set_thread_manners()
         if command == "serve":
             _serve(settings)
@@ -95,7 +95,7 @@ def _set_thread_manners() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time: a pool would only cost
 
 
-def _without_missing_hf_transfer() -> None:
+def without_missing_hf_transfer() -> None:
     """The hub's library fails at its first download when told to use a package that is not there."""
     wanted = os.environ.get("HF_HUB_ENABLE_HF_TRANSFER", "").strip().lower() in {"1", "true", "yes", "on"}
     if wanted and find_spec("hf_transfer") is None:

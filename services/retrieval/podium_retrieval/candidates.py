@@ -37,7 +37,8 @@ class Filter:
             BadDocument: a candidate's line in the corpus is broken.
         """
         kept: list[tuple[dict[str, Any], float]] = []
-        for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
+        for at in range(len(rows)):  # seldom far: converting all thousand would cost more than the rest
+            score, row = float(scores[at]), int(rows[at])
             if len(kept) == topk or row < 0 or score <= self.min_score:
                 break
             document = corpus.document(row)

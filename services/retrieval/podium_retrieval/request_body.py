@@ -65,6 +65,7 @@ def _queries(value: Any, limits: RequestLimits) -> tuple[str, ...]:
 def _topk(value: Any, limits: RequestLimits) -> int:
     if value is None:
         return min(limits.default_topk, limits.topk)
+    value = _whole(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _bad("'topk' must be a whole number")
     if not 1 <= value <= limits.topk:
@@ -83,9 +84,15 @@ def _return_scores(value: Any) -> bool:
 def _eid(value: Any) -> str | None:
     if value is None:
         return None
+    value = _whole(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _bad("'eid' must be a text or a whole number")
     return str(value)
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows one kind of number: 3.0 is the whole number 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _bad(message: str) -> Refusal:

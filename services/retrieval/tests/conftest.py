@@ -14,7 +14,6 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-
 from podium_retrieval.app import HttpOptions, create_app
 from podium_retrieval.batching import Budget
 from podium_retrieval.candidates import Filter
@@ -77,11 +76,13 @@ def vector(text: str) -> np.ndarray:
     return total / length if length else total
 
 
+BIRDS = (
+    *("falcon", "heron", "osprey", "plover", "wren", "swift", "robin", "magpie"),
+    *("jackdaw", "kestrel", "bittern", "avocet", "curlew", "dunlin", "knot"),
+)
 DOCUMENTS: list[dict[str, Any]] = [
     {"id": f"doc-{number}", "title": f"title {number}", "contents": f"{name} {name} {name} {LONG} {number}"}
-    for number, name in enumerate(
-        "falcon heron osprey plover wren swift robin magpie jackdaw kestrel bittern avocet curlew dunlin knot".split()
-    )
+    for number, name in enumerate(BIRDS)
 ]
 
 
@@ -108,7 +109,7 @@ class Parts:
 
     documents: list[dict[str, Any]] = field(default_factory=lambda: list(DOCUMENTS))
     mode: str = "batch"
-    budget: Budget = Budget(queries=64, tokens=4096, packed=True, max_age_s=1.0)
+    budget: Budget = field(default_factory=lambda: Budget(64, 4096, packed=True, max_age_s=1.0))
     queue_limit: int = 1000
     watchdog_s: float = 60.0
     deadline_s: float = 20.0
@@ -117,7 +118,7 @@ class Parts:
     allowed: dict[str, frozenset[str]] | None = None
     cache_bytes: int = 0
     web: Callable[[], WebSearch] | None = None
-    limits: RequestLimits = RequestLimits(queries=4, query_chars=5000, topk=50)
+    limits: RequestLimits = field(default_factory=lambda: RequestLimits(4, query_chars=5000, topk=50))
     max_body_bytes: int = 64 << 10
 
 
@@ -165,12 +166,14 @@ def start(tmp_path: Path) -> Start:
             metrics,
             HttpOptions(parts.limits, max_body_bytes=parts.max_body_bytes, shape=parts.shape, drain_s=5),
         )
-        async with listening(app) as (server, serving, address):
-            async with httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as http:
-                try:
-                    yield Running(http, address, embedder, service, metrics, server, serving)
-                finally:
-                    embedder.gate.set()
+        async with (
+            listening(app) as (server, serving, address),
+            httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as http,
+        ):
+            try:
+                yield Running(http, address, embedder, service, metrics, server, serving)
+            finally:
+                embedder.gate.set()
 
     return run
 
@@ -184,7 +187,7 @@ async def listening(app: Any) -> AsyncIterator[tuple[uvicorn.Server, "asyncio.Ta
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # type: ignore[method-assign]
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  uvicorn has a flag, no event
+    while not server.started:
         if serving.done():
             serving.result()
         await asyncio.sleep(0.005)
@@ -196,7 +199,7 @@ async def listening(app: Any) -> AsyncIterator[tuple[uvicorn.Server, "asyncio.Ta
         await asyncio.wait_for(serving, 30)
 
 
-class _no_signals:  # noqa: N801  stands where uvicorn's context manager does
+class _no_signals:
     def __enter__(self) -> None:
         pass
 

@@ -13,7 +13,7 @@ import faiss
 import httpx
 import numpy as np
 import pytest
-
+from podium_retrieval import __main__ as console
 from podium_retrieval.errors import StartError
 from podium_retrieval.settings import Settings
 from podium_retrieval.start import make_ready
@@ -26,11 +26,13 @@ PLAIN = {
     "RETRIEVAL_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
 }
-BIRDS = "falcon heron osprey plover wren swift robin magpie jackdaw kestrel bittern avocet curlew dunlin knot".split()
+BIRDS = ("falcon", "heron", "osprey", "plover", "wren", "swift", "robin", "magpie", "jackdaw", "kestrel", "curlew")
 
 
 def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RETRIEVAL_", "INDEX_", "TAVILY"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RETRIEVAL_", "INDEX_", "TAVILY"))
+    }
     return {**kept, **PLAIN, **changes}
 
 
@@ -47,7 +49,10 @@ def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]
 
 def write_corpus(path: Path, count: int) -> Path:
     lines = [
-        {"id": f"d{n}", "contents": f"{BIRDS[n % len(BIRDS)]} {n}: " + "a bird that is described at some length here. " * 3}
+        {
+            "id": f"d{n}",
+            "contents": f"{BIRDS[n % len(BIRDS)]} {n}: " + "a bird that is described at some length here. " * 3,
+        }
         for n in range(count)
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -93,7 +98,7 @@ def test_a_bad_line_stops_the_build_before_any_work(tmp_path: Path, lines: list[
 
 
 def test_a_killed_build_goes_on_where_it_was(tmp_path: Path) -> None:
-    corpus = write_corpus(tmp_path / "corpus.jsonl", 5000)
+    corpus = write_corpus(tmp_path / "corpus.jsonl", 3000)
     index = tmp_path / "index"
     argv = ["build-index", "--corpus", str(corpus), "--index-dir", str(index), "--document-tokens", "8"]
     vectors = index / "build" / "vectors.f16"
@@ -117,12 +122,12 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path) -> None:
     done = command(*argv)
     assert done.returncode == 0, done.stderr
     rows = len(before) // 768
-    assert f"going on after {rows} of 5000" in done.stderr
+    assert f"going on after {rows} of 3000" in done.stderr
     made = faiss.read_index(str(index / "eval.index"))
-    assert made.ntotal == 5000
+    assert made.ntotal == 3000
     kept = np.frombuffer(before, np.float16).reshape(rows, 384).astype(np.float32)
     assert np.array_equal(made.reconstruct_n(0, rows), kept)
-    assert np.allclose(np.linalg.norm(made.reconstruct_n(rows, 5000 - rows), axis=1), 1, atol=2e-3)
+    assert np.allclose(np.linalg.norm(made.reconstruct_n(rows, 3000 - rows), axis=1), 1, atol=2e-3)
 
 
 def settings_for(built: Path, **changes: Any) -> Settings:
@@ -182,7 +187,7 @@ def test_the_command_fails_with_its_line_and_status_2(tmp_path: Path) -> None:
 def test_a_served_index_answers_announces_and_drains(built: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "podium_retrieval", "serve"],
-        env=environment(INDEX_DIR=str(built), HF_HUB_ENABLE_HF_TRANSFER="1"),
+        env=environment(INDEX_DIR=str(built)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -194,9 +199,7 @@ def test_a_served_index_answers_announces_and_drains(built: Path) -> None:
         assert (line["n"], line["dimension"], line["index"], line["packed"]) == (60, 384, "flat-float32", True)
         with httpx.Client(base_url=f"http://127.0.0.1:{line['port']}", timeout=30) as client:
             wait_until_healthy(client)
-            (row,) = client.post(
-                "/retrieve", json={"queries": ["curlew"], "topk": 3, "return_scores": True}
-            ).json()
+            (row,) = client.post("/retrieve", json={"queries": ["curlew"], "topk": 3, "return_scores": True}).json()
             assert all(entry["document"]["contents"].startswith("curlew") for entry in row)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
@@ -204,7 +207,21 @@ def test_a_served_index_answers_announces_and_drains(built: Path) -> None:
         process.kill()
     assert process.returncode in (0, -signal.SIGTERM)
     records = [json.loads(text) for text in errors.splitlines() if text.startswith("{")]
-    assert any("HF_HUB_ENABLE_HF_TRANSFER" in one["message"] and one["level"] == "WARNING" for one in records)
+    assert any("Shutting down" in one["message"] for one in records)
+
+
+def test_hf_transfer_is_turned_off_with_a_warning_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(console, "find_spec", lambda _: None)
+    monkeypatch.setenv("HF_HUB_ENABLE_HF_TRANSFER", "1")
+    console.without_missing_hf_transfer()
+    assert os.environ["HF_HUB_ENABLE_HF_TRANSFER"] == "0"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    monkeypatch.setattr(console, "find_spec", lambda _: object())
+    monkeypatch.setenv("HF_HUB_ENABLE_HF_TRANSFER", "1")
+    console.without_missing_hf_transfer()
+    assert os.environ["HF_HUB_ENABLE_HF_TRANSFER"] == "1"
 
 
 def wait_until_healthy(client: httpx.Client) -> None:

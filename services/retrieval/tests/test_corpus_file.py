@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from podium_retrieval.corpus import BadDocument, Corpus
 from podium_retrieval.errors import StartError
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from podium_retrieval.errors import StartError
+from podium_retrieval.sentence import EncoderOptions, SentenceEmbedder
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer
@@ -21,9 +23,6 @@ from transformers import (
     XLMRobertaConfig,
     XLMRobertaModel,
 )
-
-from podium_retrieval.errors import StartError
-from podium_retrieval.sentence import EncoderOptions, SentenceEmbedder
 
 WORDS = 50
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}

@@ -6,7 +6,6 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
-
 from podium_retrieval.build import make_index
 from podium_retrieval.errors import StartError
 from podium_retrieval.faiss_index import FaissIndex, IndexOptions

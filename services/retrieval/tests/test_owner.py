@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from podium_retrieval.batching import Budget
 from podium_retrieval.embedder import Prepared
 from podium_retrieval.engine import BatchResult

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request, Response
-
 from podium_retrieval.embedder import EmbedderFailed
 from podium_retrieval.errors import StartError
 from podium_retrieval.remote import RemoteEmbedder
@@ -30,9 +29,7 @@ def server(listen: Any) -> Any:
                 return Response(b"unknown field", 400)
             if raw is not None:
                 return Response(raw)
-            rows = [
-                {"index": at, "embedding": [float(len(text)), 1.0, 2.0]} for at, text in enumerate(body["input"])
-            ]
+            rows = [{"index": at, "embedding": [float(len(text)), 1.0, 2.0]} for at, text in enumerate(body["input"])]
             return {"data": rows[::-1], "model": body["model"]}
 
         async with listen(app) as (_, _, address):
@@ -70,7 +67,8 @@ async def test_a_server_that_does_not_cut_is_asked_without(server: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{}", b'{"data": [{"index": 0, "embedding": ["x"]}]}', b'{"data": [{"index": 0, "embedding": [0, 0]}]}']
+    "raw",
+    [b"", b"{}", b'{"data": [{"index": 0, "embedding": ["x"]}]}', b'{"data": [{"index": 0, "embedding": [0, 0]}]}'],
 )
 async def test_what_is_no_embedding_stops_the_start(server: Any, raw: bytes) -> None:
     async with server(raw=raw) as (address, _):

@@ -2,7 +2,6 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from podium_retrieval.batching import Budget, Waiting, choose
 
 lengths = st.lists(st.integers(1, 500), min_size=1, max_size=60)

@@ -1,4 +1,5 @@
 """POST /retrieve over real HTTP: shapes, filters, limits, failures and what others do not notice of them."""
+# ruff: noqa: ASYNC110  what is waited for is state of the service, which has no event to await
 
 import asyncio
 import json
@@ -9,7 +10,6 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from podium_contracts.search import SearchRequest, SearchTiming, parse_response
 from podium_retrieval.errors import Refusal
 from podium_retrieval.request_body import RequestLimits, read_request
@@ -303,9 +303,10 @@ def test_any_body_is_read_or_refused_by_name(body: bytes) -> None:
     try:
         request = read_request(body, limits)
     except Refusal as refusal:
-        assert refusal.status == 422
-        assert refusal.message
+        said = (refusal.status, bool(refusal.message))
     else:
+        said = None
         assert 1 <= len(request.queries) <= 4
         assert all(query.strip() for query in request.queries)
         assert 1 <= request.topk <= 10
+    assert said in (None, (422, True))

@@ -1,4 +1,5 @@
 """The web fallback against a server that speaks Tavily's protocol on the loopback."""
+# ruff: noqa: ASYNC110  what is waited for is state of the service, which has no event to await
 
 import asyncio
 import time
@@ -9,7 +10,6 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
-
 from podium_retrieval.web import WebFailed, WebLimits, WebSearch
 
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
@@ -221,7 +221,10 @@ async def test_a_page_of_thirty_seconds_delays_no_other_query(start: Any, tavily
 
 
 async def test_a_deadline_during_the_web_gives_what_the_corpus_has(start: Any, tavily: Any) -> None:
-    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web, deadline_s=0.5) as running:
+    async with (
+        tavily() as (fake, web),
+        start(documents=few(), min_score=0.4, web=lambda: web, deadline_s=0.5) as running,
+    ):
         fake.gate.clear()
         answer = await running.ask("crane", topk=4)
     assert answer.status_code == 200
