@@ -15,43 +15,33 @@ from podium_analysis.load import RunData
 from podium_analysis.ranked import RankedArray
 from podium_analysis.statistics import summarise
 
-_TURN = "type = 'llm_call' AND role = 'orchestrator'"
 _TIMED = "queue_ms IS NOT NULL AND prefill_ms IS NOT NULL AND decode_ms IS NOT NULL"
-_TOOL = "type = 'tool_call'"
-_SEARCH = f"{_TOOL} AND tool = 'search'"
 _WEB = "least(coalesce(web_ms, 0), coalesce(retrieval_ms, 0))"
 
-PARTS: Final[dict[str, tuple[str, str]]] = {
-    "client_wait_ms": ("client wait", f"CASE WHEN {_TURN} THEN wait_ms END"),
-    "queue_ms": ("queue", f"CASE WHEN {_TURN} AND {_TIMED} THEN queue_ms END"),
-    "prefill_ms": ("prefill", f"CASE WHEN {_TURN} AND {_TIMED} THEN prefill_ms END"),
-    "decode_ms": ("decode", f"CASE WHEN {_TURN} AND {_TIMED} THEN decode_ms END"),
-    "overhead_ms": (
-        "overhead",
-        f"CASE WHEN {_TURN} AND {_TIMED} THEN duration_ms - queue_ms - prefill_ms - decode_ms END",
-    ),
-    "untimed_ms": ("untimed turns", f"CASE WHEN {_TURN} AND NOT ({_TIMED}) THEN duration_ms END"),
-    "search_query_ms": (
-        "search: query",
-        f"CASE WHEN {_SEARCH} THEN coalesce(query_ms, expert_ms) END",
-    ),
-    "search_retrieval_ms": ("search: retrieval", f"CASE WHEN {_SEARCH} THEN retrieval_ms - {_WEB} END"),
-    "search_web_ms": ("search: web", f"CASE WHEN {_SEARCH} THEN {_WEB} END"),
-    "reasoning_expert_ms": (
-        "reasoning: expert",
-        f"CASE WHEN {_TOOL} AND tool = 'enhance_reasoning' THEN expert_ms END",
-    ),
-    "reasoning_execution_ms": (
-        "reasoning: execution",
-        f"CASE WHEN {_TOOL} AND tool = 'enhance_reasoning' THEN exec_ms END",
-    ),
-    "answer_expert_ms": ("answer: expert", f"CASE WHEN {_TOOL} AND tool = 'answer' THEN expert_ms END"),
-    "answer_judge_ms": ("answer: judge", f"CASE WHEN {_TOOL} AND tool = 'answer' THEN judge_ms END"),
-    "tool_rest_ms": ("tools: rest", ""),
+TURN_PARTS: Final[dict[str, tuple[str, str]]] = {
+    "client_wait_ms": ("client wait", "wait_ms"),
+    "queue_ms": ("queue", f"CASE WHEN {_TIMED} THEN queue_ms END"),
+    "prefill_ms": ("prefill", f"CASE WHEN {_TIMED} THEN prefill_ms END"),
+    "decode_ms": ("decode", f"CASE WHEN {_TIMED} THEN decode_ms END"),
+    "overhead_ms": ("overhead", "duration_ms - queue_ms - prefill_ms - decode_ms"),
+    "untimed_ms": ("untimed turns", f"CASE WHEN NOT ({_TIMED}) THEN duration_ms END"),
 }
-"""Part -> (label, SQL of its milliseconds in one event). tool_rest_ms is what a tool's own parts leave of its total."""
+TOOL_PARTS: Final[dict[str, tuple[str, str]]] = {
+    "search_query_ms": ("search: query", "CASE WHEN tool = 'search' THEN coalesce(query_ms, expert_ms) END"),
+    "search_retrieval_ms": ("search: retrieval", f"CASE WHEN tool = 'search' THEN retrieval_ms - {_WEB} END"),
+    "search_web_ms": ("search: web", f"CASE WHEN tool = 'search' THEN {_WEB} END"),
+    "reasoning_expert_ms": ("reasoning: expert", "CASE WHEN tool = 'enhance_reasoning' THEN expert_ms END"),
+    "reasoning_execution_ms": ("reasoning: execution", "CASE WHEN tool = 'enhance_reasoning' THEN exec_ms END"),
+    "answer_expert_ms": ("answer: expert", "CASE WHEN tool = 'answer' THEN expert_ms END"),
+    "answer_judge_ms": ("answer: judge", "CASE WHEN tool = 'answer' THEN judge_ms END"),
+}
+"""Part -> (label, SQL of its milliseconds in one event)."""
 
-UNTIMED: Final = "a turn without the server's metrics: its queue, prefill and decode are not known apart"
+PARTS: Final[dict[str, str]] = {
+    **{name: label for name, (label, _) in (TURN_PARTS | TOOL_PARTS).items()},
+    "tool_rest_ms": "tools: rest",
+}
+"""Part -> label, in the order in which a turn spends them. The last is what a tool's own parts leave of its total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +62,7 @@ class Accounts:
 
 
 def prepare(run: RunData) -> None:
-    """Make the view `counted`: the calls and tool calls of the attempts that count, a column for each part."""
+    """Make the views counted_turns and counted_tools: what counts of each, with a column for each part."""
     run.execute(
         """
         CREATE OR REPLACE TABLE dropped AS
@@ -92,34 +82,41 @@ def prepare(run: RunData) -> None:
               OR (s.before = 'task_start' AND e.rowid > s.before_place AND e.step >= s.resumed_at_step))
         """
     )
-    parts = ", ".join(f"coalesce({sql}, 0) AS {name}" for name, (_, sql) in PARTS.items() if sql)
-    tool_parts = " + ".join(name for name in PARTS if name.startswith(("search_", "reasoning_", "answer_")))
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
-    run.execute(
-        f"""
-        CREATE OR REPLACE VIEW counted AS
-        SELECT *, CASE WHEN {_TOOL} THEN total_ms - ({tool_parts}) ELSE 0 END AS tool_rest_ms
-        FROM (SELECT task_id, coalesce(epoch, 1) AS epoch, step, type, role, tool,
-                     duration_total_ms AS total_ms, {parts}
-              FROM events WHERE type IN ('llm_call', 'tool_call') AND task_id IS NOT NULL {keep}) e
-        """
-    )
+    tool_parts = " + ".join(f"coalesce({name}, 0)" for name in TOOL_PARTS)
+    for view, parts, condition, rest in (
+        ("counted_turns", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", ""),
+        ("counted_tools", TOOL_PARTS, "type = 'tool_call'", f", duration_total_ms - ({tool_parts}) AS tool_rest_ms"),
+    ):
+        columns = ", ".join(f"{sql} AS {name}" for name, (_, sql) in parts.items())
+        run.execute(
+            f"""
+            CREATE OR REPLACE VIEW {view} AS
+            SELECT *{rest} FROM (
+                SELECT task_id, coalesce(epoch, 1) AS epoch, step, duration_total_ms, {columns}
+                FROM events WHERE {condition} AND task_id IS NOT NULL {keep})
+            """
+        )
 
 
 def accounts(run: RunData) -> Accounts:
     """The parts of every task that ended (skipped ones apart). Call prepare first."""
-    sums = ", ".join(f"sum({name})" for name in PARTS)
+    turns, tools = (_sums(view, "task_id, epoch") for view in ("counted_turns", "counted_tools"))
+    columns = ", ".join(_or_zero(name) for name in PARTS)
     rows = run.rows(
         f"""
-        SELECT f.task_id, f.epoch, f.status, f.duration_ms, f.rounds, p.*
-        FROM final f LEFT JOIN (SELECT task_id AS id, epoch AS e, {sums} FROM counted GROUP BY ALL) p
-          ON p.id = f.task_id AND p.e = f.epoch
+        SELECT f.task_id, f.epoch, f.status, f.duration_ms, f.rounds,
+               CASE WHEN turns.n IS NULL AND tools.n IS NULL THEN NULL ELSE [{columns}] END
+        FROM final f
+        LEFT JOIN ({turns}) turns ON turns.task_id = f.task_id AND turns.epoch = f.epoch
+        LEFT JOIN ({tools}) tools ON tools.task_id = f.task_id AND tools.epoch = f.epoch
         WHERE f.status <> 'skipped' ORDER BY f.task_id, f.epoch
         """
     )
-    parts = np.array([row[7:] for row in rows], dtype=np.float64).reshape(len(rows), len(PARTS))
+    unknown = [np.nan] * len(PARTS)
+    parts = np.array([row[5] or unknown for row in rows], dtype=np.float64).reshape(len(rows), len(PARTS))
     duration = np.array([row[3] for row in rows], dtype=np.float64)
     return Accounts(
         task_id=[row[0] for row in rows],
@@ -152,14 +149,31 @@ def time_statistics(run: RunData, found: Accounts) -> dict[str, Any]:
     totals = dict(zip(PARTS, found.parts[counted].sum(axis=0).tolist(), strict=True))
     totals["unexplained_ms"] = float(found.unexplained_ms[counted].sum())
     whole = float(found.duration_ms[counted].sum())
-    sums = ", ".join(f"sum({name})" for name in PARTS)
-    turns = f"count(*) FILTER ({_TURN})"
-    steps = run.rows(f"SELECT step, {turns}, {sums} FROM counted WHERE step IS NOT NULL GROUP BY step ORDER BY step")
+    turns, tools = (_sums(view, "step") for view in ("counted_turns", "counted_tools"))
+    columns = ", ".join(_or_zero(name) for name in PARTS)
+    steps = run.rows(
+        f"""
+        SELECT step, coalesce(turns.n, 0), {columns}
+        FROM ({turns}) turns FULL JOIN ({tools}) tools USING (step) WHERE step IS NOT NULL ORDER BY step
+        """
+    )
     return {
-        "labels": {name: label for name, (label, _) in PARTS.items()} | {"unexplained_ms": "unexplained"},
+        "labels": PARTS | {"unexplained_ms": "unexplained"},
         "overall_ms": totals,
         "overall_share": {name: value / whole if whole else None for name, value in totals.items()},
         "by_step": [
             {"step": row[0], "n_turns": row[1], "parts_ms": dict(zip(PARTS, row[2:], strict=True))} for row in steps
         ],
     }
+
+
+def _sums(view: str, keys: str) -> str:
+    """SQL: n and the sum of each part that the view has, by keys."""
+    names = TURN_PARTS if view == "counted_turns" else [*TOOL_PARTS, "tool_rest_ms"]
+    sums = ", ".join(f"sum({name}) AS {name}" for name in names)
+    return f"SELECT {keys}, count(*) AS n, {sums} FROM {view} GROUP BY ALL"
+
+
+def _or_zero(name: str) -> str:
+    """A part that no event of the group has took no time; a group without any event is told apart by n."""
+    return f"coalesce({'turns' if name in TURN_PARTS else 'tools'}.{name}, 0)"

@@ -8,6 +8,7 @@ wrong kind) are left out, counted, and reported by number.
 # DuckDB's results and orjson's objects are untyped: their types are stated here, where they enter.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 import os
 import shutil
 import tempfile
@@ -292,9 +293,13 @@ def _read_events(db: duckdb.DuckDBPyConnection, log: Path) -> tuple[list[LogProb
         for kind, names in REQUIRED.items()
         if names
     )
-    infinite = " OR ".join(f"NOT isfinite({name})" for name in NUMBERS)
     known = ", ".join(f"'{kind}'" for kind in REQUIRED)
-    bad = f"type IS NULL OR type NOT IN ({known}) OR {required} OR coalesce({infinite}, false)"
+    bad = f"type IS NULL OR type NOT IN ({known}) OR {required}"
+    # NaN and infinity are no JSON, but DuckDB reads them. A sum tells at once that there is none.
+    sums = db.execute(f"SELECT {', '.join(f'sum({name})' for name in NUMBERS)} FROM events").fetchone() or ()
+    if any(total is not None and not math.isfinite(total) for total in sums):
+        infinite = " OR ".join(f"NOT isfinite({name})" for name in NUMBERS)
+        bad += f" OR coalesce({infinite}, false)"
     rows = [int(row[0]) for row in db.execute(f"SELECT rowid FROM events WHERE {bad} ORDER BY rowid").fetchall()]
     if rows:
         db.execute(f"DELETE FROM events WHERE {bad}")

@@ -76,7 +76,7 @@ def server_check(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, A
     sums = ", ".join(sql for _, sql, _ in PAIRS.values())
     calls = "type = 'llm_call' AND (role = 'orchestrator' OR server = ?)"
     row = run.rows(
-        f"SELECT count(*) FILTER (timing_source = 'server'), {sums} FROM events WHERE {calls} "
+        f"SELECT count(queue_ms), {sums} FROM events WHERE {calls} "
         f"AND error_type IS NULL AND ({in_windows})",
         [address],
     )[0]

@@ -38,7 +38,7 @@ def _entry(
         biggest = int(np.argmax(parts))
         share = parts[biggest] / duration if duration else 0.0
         why.append(
-            f"most of it {PARTS[names[biggest]][0]}: {parts[biggest] / 1000:.1f} s ({100 * share:.0f}%), "
+            f"most of it {PARTS[names[biggest]]}: {parts[biggest] / 1000:.1f} s ({100 * share:.0f}%), "
             f"the median task {medians[biggest] / 1000:.1f} s"
         )
     why.append(f"{rounds} rounds, the median task {usual_rounds:g}")
