@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -162,7 +163,9 @@ def bench(options: argparse.Namespace, work: Path) -> int:
     best("reading the log's lines, nothing else", [sys.executable, "-c", READ_ONLY, log])
     small = best("stats.json", analyse(folder, out, "--stats-only"), GOALS["stats"])
     best("stats.json, all figures, report.html", analyse(folder, out, "--no-trace"), GOALS["all"])
-    if not options.no_pandas:
+    if find_spec("pandas") is None:
+        print("no baseline: pandas is not installed (it is needed for nothing else); pip install pandas==3.1.1")
+    elif not options.no_pandas:
         options.repeat = 1
         best("pandas.read_json and percentiles of 6 columns", [sys.executable, "-c", PANDAS, log])
     if options.large:
