@@ -1,8 +1,8 @@
 """How fast and how lean the analysis is: `make bench-analysis`.
 
 Writes run folders with generate_log.py, runs `podium-analysis report` on them in processes of their own and reports
-wall time, CPU time and peak memory of the process and its children (the largest sum seen, sampled, of proportional set
-sizes: shared pages count once). Beside it a plain pandas.read_json of the same log with the same percentiles.
+wall time, CPU time and peak memory: the largest sum of proportional set sizes (shared pages count once) of the process
+and its children that sampling saw. Beside it a plain pandas.read_json of the same log with the same percentiles.
 
     python bench/analysis.py                          # 1,000,000 events
     python bench/analysis.py --large 10000000         # and 10,000,000: statistics alone, memory beside the first's
@@ -22,11 +22,10 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
-
 GOALS = {"stats": 3.0, "all": 10.0}
 GOAL_MB = 1024
-INTERVAL_S = 0.02
+INTERVAL_S = 0.2
+"""Counting shared pages takes the kernel milliseconds: more often would slow what is measured."""
 
 PANDAS = """
 import sys, pandas
@@ -79,18 +78,16 @@ def measure(name: str, command: list[str]) -> Run:
 
 
 def _memory(pid: int) -> int:
-    """Bytes of a process and its children, shared pages once (PSS); resident size where the kernel gives no PSS."""
+    """Bytes of a process and those it started, shared pages once (PSS, as Linux counts it)."""
     total = 0
     try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return 0
-    for process in family:
-        try:
-            info = process.memory_full_info() if len(family) > 1 else process.memory_info()
-            total += getattr(info, "pss", info.rss)
-        except psutil.Error:
-            continue
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += sum(_memory(int(child)) for child in (task / "children").read_text().split())
+    except (OSError, ValueError):
+        pass  # it has just ended
     return total
 
 
