@@ -26,7 +26,7 @@ demo: setup ## The whole chain on the CPU: 20 questions, real models, a report; 
 	podium-local run --embedded --run-id $(or $(DEMO_RUN_ID),demo-$(RUN_ID)) $(DEMO_ARGS)
 
 test: setup ## Every test; those that need Docker or Chromium say so when there is none
-	python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	python -m pytest -n 2 --dist loadscope $(PYTEST_ARGS)
 
 check: setup ## Lint, format, types
 	ruff check .

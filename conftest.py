@@ -3,12 +3,19 @@
 PODIUM_REQUIRE=docker,vllm,browser turns a skip into a failure, for machines that must have them.
 """
 
+import functools
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+NEEDS = ("docker", "vllm", "browser")
+_MARKED = re.compile(rf"pytest\.mark\.({'|'.join(NEEDS)})\b")
 
 
 def _missing(need: str) -> str | None:
@@ -23,17 +30,34 @@ def _missing(need: str) -> str | None:
     return None if shutil.which("chromium") else "no Chromium on PATH"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     required = {name for name in os.environ.get("PODIUM_REQUIRE", "").split(",") if name}
     missing: dict[str, str | None] = {}
     for item in items:
-        needs = [need for need in ("docker", "vllm", "browser") if item.get_closest_marker(need)]
-        for need in needs:
+        for need in NEEDS:
+            if item.get_closest_marker(need) is None:
+                continue
             if need not in missing:
                 missing[need] = _missing(need)
             if missing[need] and need not in required:
                 item.add_marker(pytest.mark.skip(reason=f"{need}: {missing[need]}"))
-        if needs:
-            # They fill the machine: two of them at once would time each other out.
-            item.add_marker(pytest.mark.xdist_group("heavy"))
+
+
+@functools.cache
+def _heavy(file: Path) -> bool:
+    return bool(_MARKED.search(file.read_text()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One file at a time a worker, and all files that need an engine, vLLM or Chromium in one row on one worker: they
+    fill the machine, two of them at once would time each other out. (xdist 3.8's own groups do nothing on pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "heavy" if _heavy(config.rootpath / file) else file
+
+    return ByFile(config, log)
