@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_eval.chat_answer import Answer, StreamedAnswer, parse_answer, sse_data
 from podium_eval.ports import Failure
@@ -20,6 +20,7 @@ def outcome_of(raw: bytes) -> Answer | str:
         return failure.error_type
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_answer_or_a_named_failure(raw: bytes) -> None:
     outcome = outcome_of(raw)
@@ -33,6 +34,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},

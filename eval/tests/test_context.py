@@ -1,6 +1,6 @@
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_contracts.records import Turn
 from podium_eval.context import NOTHING_YET, Knowledge, Limits
@@ -97,6 +97,7 @@ def test_a_full_view_loses_its_oldest_documents_first_and_then_has_room() -> Non
     assert view.text().startswith(text)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("dpa"), st.integers(1, 60)), max_size=30),
     st.integers(20, 200),

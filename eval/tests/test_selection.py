@@ -2,7 +2,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_eval.ports import Question
 from podium_eval.selection import DatasetError, Selection, read_ids, select
@@ -60,6 +60,7 @@ def test_the_shuffle_is_the_documented_one():
     assert ids(Selection(shuffle_seed=0, limit=4)) == ["q8", "q7", "q5", "q2"]
 
 
+@settings(deadline=None)
 @given(st.integers(), st.permutations(QUESTIONS), st.integers(1, 10))
 def test_the_shuffle_depends_on_ids_alone(seed: int, questions: list[Question], limit: int):
     selection = Selection(shuffle_seed=seed, limit=limit)

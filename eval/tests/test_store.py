@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_contracts.records import TaskRecord, Turn, task_key
 from podium_eval.checkpoint import Checkpoints, Progress
@@ -48,6 +48,7 @@ async def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
     folder.release()
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_any_id_is_a_plain_file_name(id_: str) -> None:
     key = task_key(id_)

@@ -3,7 +3,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_eval.tokens import Counter, EstimateCounter, TokenizerCounter
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -31,6 +31,7 @@ COUNTERS: list[Counter] = [EstimateCounter(), TokenizerCounter(byte_level_tokeni
 
 
 @pytest.mark.parametrize("counter", COUNTERS, ids=["estimate", "tokenizer"])
+@settings(deadline=None)
 @given(text=st.text(max_size=300), limit=st.integers(0, 80))
 def test_what_is_kept_fits_and_is_an_end_or_a_beginning(counter: Counter, text: str, limit: int) -> None:
     end, cut = counter.keep_end(text, limit)
