@@ -13,7 +13,7 @@ import numpy.typing as npt
 from podium_retrieval.errors import StartError
 
 GIB: Final = 1 << 30
-_CHUNK: Final = 16_384
+_CHUNK: Final = 65_536
 _NEVER: Final = sys.maxsize if sys.maxsize < 1 << 31 else (1 << 31) - 1
 
 
@@ -94,24 +94,35 @@ class FaissIndex:
                 "RETRIEVAL_GPU_STORAGE=float16, or RETRIEVAL_INDEX_DEVICE=cpu"
             )
         resources = faiss.StandardGpuResources()
-        if kind.startswith("flat"):
-            config = faiss.GpuIndexFlatConfig()
-            config.device = ordinal
-            config.useFloat16 = options.storage == "float16"
-            if hasattr(config, "use_cuvs"):
-                config.use_cuvs = options.cuvs and "CUVS" in str(faiss.get_compile_options())
-            moved = faiss.GpuIndexFlatIP(resources, self.dimension, config)
-            moved.reserveMemory(self.size)
-            for start in range(0, self.size, _CHUNK):
-                moved.add(index.reconstruct_n(start, min(_CHUNK, self.size - start)))
-        else:
-            cloner = faiss.GpuClonerOptions()
-            cloner.useFloat16 = options.storage == "float16"
-            if hasattr(cloner, "use_cuvs"):
-                cloner.use_cuvs = options.cuvs and "CUVS" in str(faiss.get_compile_options())
-            moved = faiss.index_cpu_to_gpu(resources, ordinal, index, cloner)
-            moved.nprobe = index.nprobe
-        return FaissIndex(moved, kind, options.device, resources, options.storage == "float16")
+        half = options.storage == "float16"
+        try:
+            if kind.startswith("flat"):
+                moved = self._flat_to_gpu(resources, ordinal, half, options.cuvs)
+            else:
+                cloner = faiss.GpuClonerOptions()
+                cloner.useFloat16 = half
+                if not options.cuvs and hasattr(cloner, "use_cuvs"):
+                    cloner.use_cuvs = False
+                moved = faiss.index_cpu_to_gpu(resources, ordinal, index, cloner)
+                moved.nprobe = index.nprobe
+        except RuntimeError as error:
+            raise StartError(
+                f"the index of {need / GIB:.1f} GiB could not be put on GPU {ordinal}, of which {free / GIB:.1f} of "
+                f"{total / GIB:.1f} GiB were free: {_one_line(error)}"
+            ) from error
+        return FaissIndex(moved, kind, options.device, resources, half)
+
+    def _flat_to_gpu(self, resources: Any, ordinal: int, half: bool, cuvs: bool) -> Any:
+        """In pieces, so that neither a mapped file nor vectors stored as fp16 are ever whole in memory as fp32."""
+        config = faiss.GpuIndexFlatConfig()
+        config.device = ordinal
+        config.useFloat16 = half
+        if not cuvs and hasattr(config, "use_cuvs"):
+            config.use_cuvs = False
+        moved = faiss.GpuIndexFlatIP(resources, self.dimension, config)
+        for start in range(0, self.size, _CHUNK):
+            moved.add(self._index.reconstruct_n(start, min(_CHUNK, self.size - start)))
+        return moved
 
     def search(self, vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Scores and rows, [n, k] each, best first; row -1 where there are fewer than k."""

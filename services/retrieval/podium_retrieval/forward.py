@@ -23,6 +23,10 @@ class Forward(Protocol):
         """Unit vectors [n, dimension]; sequences come sorted by length."""
         ...
 
+    def warm_up(self, tokens: int) -> None:
+        """Do now what the first batches of up to `tokens` would otherwise wait for."""
+        ...
+
 
 def pool_in_float32(model: SentenceTransformer) -> None:
     """Half precision is for the transformer; rounding after the pooling would cost the vectors their unit length."""
@@ -48,6 +52,9 @@ class PaddedForward:
         self._model = model
         self._left = getattr(model.tokenizer, "padding_side", "right") == "left"
         self._pad = int(getattr(model.tokenizer, "pad_token_id", None) or 0)
+
+    def warm_up(self, tokens: int) -> None:
+        """Nothing: kernels are chosen by shapes that are not known yet."""
 
     @torch.inference_mode()
     def __call__(self, sequences: Sequences) -> npt.NDArray[np.float32]:
@@ -108,6 +115,11 @@ class PackedForward:
         transformer: Any = model[0].model  # pyright: ignore[reportAttributeAccessIssue]
         if transformer.config._attn_implementation == packing.ATTENTION:
             transformer.set_attn_implementation("sdpa")
+
+    def warm_up(self, tokens: int) -> None:
+        """Capture the graphs of batches up to `tokens`; nothing to do without graphs."""
+        if self._graphs is not None:
+            self._graphs.capture_all(tokens)
 
     def _hidden(self, batch: packing.Packed) -> torch.Tensor:
         """Last hidden states [1, tokens, hidden]."""

@@ -16,9 +16,9 @@ _SHORT: Final = 128
 
 
 def bucket(tokens: int) -> int:
-    """The captured size that `tokens` are filled up to: at most an eighth more, in steps of 16 at least."""
+    """The captured size that `tokens` are filled up to: an eighth more at most, in steps of 16 at least."""
     step = 16
-    while step * 8 < tokens:
+    while step * 16 < tokens:
         step *= 2
     return -(-tokens // step) * step
 
@@ -66,6 +66,14 @@ class GraphCache:
         self._fill(captured.batch, batch, tokens, size)
         captured.graph.replay()
         return captured.hidden[:, :tokens]
+
+    @torch.inference_mode()
+    def capture_all(self, tokens: int) -> None:
+        """Capture every size up to `tokens` for short texts, so that no query pays for a capture."""
+        size = 0
+        while (size := bucket(size + 1)) <= min(self._largest, bucket(tokens)):
+            if (size, _SHORT) not in self._graphs:
+                self._graphs[size, _SHORT] = self._capture(size, _SHORT)
 
     def _fill(self, static: Packed, batch: Packed, tokens: int, size: int) -> None:
         n = len(batch.offsets)

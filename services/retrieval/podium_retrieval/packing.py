@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import varlen
 
 ATTENTION: Final = "podium_packed"
+_VARLEN_KNOWS: Final = frozenset(inspect.signature(varlen.varlen_attn).parameters)
+"""torch 2.9 to 2.13 moved causality from a flag to a window and added scale and grouped heads one by one."""
 _GROUP_FILL: Final = 0.8
 """A CPU group's shortest sequence is at least this share of its longest: below it, padding costs more than a call."""
 
@@ -149,25 +152,21 @@ def _varlen(
     causal: bool,
     scaling: float | None,
 ) -> torch.Tensor:
-    from torch.nn.attention import varlen
-
     repeat = query.shape[1] // key.shape[1]
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
-    # torch 2.9 to 2.13 moved causality from a flag to a window and added scale and grouped heads one by one.
-    known = inspect.signature(varlen.varlen_attn).parameters
     options: dict[str, Any] = {}
     if scaling is not None and scaling != query.shape[-1] ** -0.5:
-        if "scale" in known:
+        if "scale" in _VARLEN_KNOWS:
             options["scale"] = scaling
         else:
             q = q * (scaling * query.shape[-1] ** 0.5)
     if repeat > 1:
-        if "enable_gqa" in known:
+        if "enable_gqa" in _VARLEN_KNOWS:
             options["enable_gqa"] = True
         else:
             k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
     if causal:
-        if "window_size" in known:
+        if "window_size" in _VARLEN_KNOWS:
             options["window_size"] = (-1, 0)
         else:
             options["is_causal"] = True

@@ -70,6 +70,9 @@ class RemoteEmbedder:
             raise EmbedderFailed(f"{self._url} gave vectors of shape {vectors.shape} to {len(batch)} texts")
         return vectors
 
+    def warm_up(self, tokens: int) -> None:
+        """The server's own business."""
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -120,6 +120,10 @@ class SentenceEmbedder:
         vectors[order] = self._forward([batch[at].payload for at in order])
         return vectors
 
+    def warm_up(self, tokens: int) -> None:
+        """Before serving batches of up to `tokens`."""
+        self._forward.warm_up(tokens)
+
     def close(self) -> None:
         """Nothing to give back but memory."""
 

@@ -114,6 +114,7 @@ def make_ready(settings: Settings) -> Ready:
         packed=embedder.packed,
         max_age_s=settings.retrieval_max_age_ms / 1e3,
     )
+    embedder.warm_up(budget.tokens)
     return Ready(settings, corpus, embedder, index, engine, budget, calibration, allowed)
 
 

@@ -62,6 +62,9 @@ class WordEmbedder:
             raise RuntimeError(f"cannot encode {self.fails_on}")
         return np.stack([vector(text) for text in texts])
 
+    def warm_up(self, tokens: int) -> None:
+        pass
+
     def close(self) -> None:
         self.gate.set()
 
