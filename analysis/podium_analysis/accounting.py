@@ -46,17 +46,16 @@ PARTS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Parts of every task that ended, one row each, in the order of `task_id`.
+    """Parts of every task that ended, one row each, in the order of task_id and epoch.
 
-    parts: (n tasks, n parts) milliseconds, parts in the order of PARTS. unexplained: duration less all parts, which is
-    NaN where the log holds none of the task's calls (LOG_LEVEL kept them out).
+    task: its index in the table tasks. parts: (n tasks, n parts) milliseconds, parts in the order of PARTS.
+    unexplained: duration less all parts. Both are NaN where the log holds none of the task's calls (LOG_LEVEL kept
+    them out).
     """
 
-    task_id: list[str]
-    epoch: npt.NDArray[np.int64]
-    status: list[str]
+    task: npt.NDArray[np.int32]
     duration_ms: npt.NDArray[np.float64]
-    rounds: npt.NDArray[np.int64]
+    rounds: npt.NDArray[np.int32]
     parts: npt.NDArray[np.float64]
     unexplained_ms: npt.NDArray[np.float64]
 
@@ -104,29 +103,19 @@ def prepare(run: RunData) -> None:
 def accounts(run: RunData) -> Accounts:
     """The parts of every task that ended (skipped ones apart). Call prepare first."""
     turns, tools = (_sums(view, "task_id, epoch") for view in ("counted_turns", "counted_tools"))
-    columns = ", ".join(_or_zero(name) for name in PARTS)
-    rows = run.rows(
+    columns = ", ".join(f"CASE WHEN known THEN {_or_zero(name)} END AS {name}" for name in PARTS)
+    found = run.arrays(
         f"""
-        SELECT f.task_id, f.epoch, f.status, f.duration_ms, f.rounds,
-               CASE WHEN turns.n IS NULL AND tools.n IS NULL THEN NULL ELSE [{columns}] END
+        SELECT f.task, f.duration_ms, f.rounds, turns.n IS NOT NULL OR tools.n IS NOT NULL AS known, {columns}
         FROM final f
         LEFT JOIN ({turns}) turns ON turns.task_id = f.task_id AND turns.epoch = f.epoch
         LEFT JOIN ({tools}) tools ON tools.task_id = f.task_id AND tools.epoch = f.epoch
         WHERE f.status <> 'skipped' ORDER BY f.task_id, f.epoch
         """
     )
-    unknown = [np.nan] * len(PARTS)
-    parts = np.array([row[5] or unknown for row in rows], dtype=np.float64).reshape(len(rows), len(PARTS))
-    duration = np.array([row[3] for row in rows], dtype=np.float64)
-    return Accounts(
-        task_id=[row[0] for row in rows],
-        epoch=np.array([row[1] for row in rows], dtype=np.int64),
-        status=[row[2] for row in rows],
-        duration_ms=duration,
-        rounds=np.array([row[4] for row in rows], dtype=np.int64),
-        parts=parts,
-        unexplained_ms=duration - parts.sum(axis=1),
-    )
+    parts = np.column_stack([found[name].astype(np.float64) for name in PARTS])
+    duration = found["duration_ms"].astype(np.float64)
+    return Accounts(found["task"], duration, found["rounds"], parts, duration - parts.sum(axis=1))
 
 
 def accounting_statistics(found: Accounts) -> dict[str, Any]:
@@ -134,7 +123,7 @@ def accounting_statistics(found: Accounts) -> dict[str, Any]:
     counted = ~np.isnan(found.unexplained_ms) & (found.duration_ms > 0)
     share = found.unexplained_ms[counted] / found.duration_ms[counted]
     return {
-        "n_tasks": len(found.task_id),
+        "n_tasks": int(found.task.size),
         "n_without_calls": int((~counted).sum()),
         "wall_ms": float(found.duration_ms[counted].sum()),
         "explained_ms": float(found.parts[counted].sum()),

@@ -30,6 +30,8 @@ from podium_analysis.problems import LISTED, LogProblem, locate
 
 LINE_BYTES: Final = 8 * 1024 * 1024
 """The longest line that is read. An event holds no document and no answer, so it is far below."""
+IN_MEMORY_BYTES: Final = 2_000_000_000
+"""The table of a larger log is a compressed file from the start, which is read faster than spilled blocks."""
 THREAD_MB: Final = 64
 """Memory that a reading thread needs: buffers of twice LINE_BYTES, and what it builds from them."""
 
@@ -174,12 +176,11 @@ class RunData:
             except (ValueError, AttributeError) as error:
                 raise LoadError(f"{path}: {error}") from error
 
-    def samples(self) -> list[dict[str, Any]]:
-        """samples.jsonl, an object a second; torn lines are passed over; [] when the run took none."""
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """samples.jsonl, an object a second; torn lines are passed over; nothing when the run took none."""
         path = self.folder / "samples.jsonl"
         if not path.exists():
-            return []
-        found: list[dict[str, Any]] = []
+            return
         with path.open("rb") as lines:
             for line in lines:
                 try:
@@ -187,8 +188,7 @@ class RunData:
                 except orjson.JSONDecodeError:
                     continue
                 if isinstance(sample, dict):
-                    found.append(cast(dict[str, Any], sample))
-        return found
+                    yield cast(dict[str, Any], sample)
 
     def close(self) -> None:
         """Drop the tables and the temporary folder."""
@@ -223,17 +223,18 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
         raise LoadError(f"{folder}: no events.jsonl in it; it is no run folder, or the run has not started")
     _check_first_line(log)
     scratch = Path(tempfile.mkdtemp(prefix="podium-analysis-"))
+    log_bytes = log.stat().st_size
     db = duckdb.connect(
+        ":memory:" if log_bytes <= IN_MEMORY_BYTES else str(scratch / "events.duckdb"),
         config={
             "memory_limit": f"{memory_mb}MB",
             "temp_directory": str(scratch),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "threads": str(max(1, min(threads or os.cpu_count() or 1, memory_mb // THREAD_MB))),
-        }
+        },
     )
     try:
-        log_bytes = log.stat().st_size
         problems, n_problems, n_events = _read_events(db, log)
         _make_tables(db)
         return RunData(folder, db, scratch, _manifest(folder), problems, n_problems, n_events, log_bytes, _segments(db))

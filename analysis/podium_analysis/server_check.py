@@ -1,6 +1,6 @@
 """The log's timings against vLLM's own counters: the sums over a run must agree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -25,7 +25,7 @@ class _Window:
     last_ms: float
 
 
-def server_check(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Counter growth between the first and last sample of each segment, beside the sums of the calls written meanwhile.
 
     Calls are those of the orchestrator's server, experts on it included, that carry its metrics. ratio: log / server,

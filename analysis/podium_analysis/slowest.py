@@ -25,7 +25,7 @@ def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dic
 def _entry(
     run: RunData, found: Accounts, place: int, medians: list[float], usual_rounds: float, usual_ms: float
 ) -> dict[str, Any]:
-    task_id, epoch = found.task_id[place], int(found.epoch[place])
+    task_id, epoch, status = run.rows(f"SELECT task_id, epoch, status FROM final WHERE task = {found.task[place]}")[0]
     duration = float(found.duration_ms[place])
     parts = None if np.isnan(found.parts[place]).any() else found.parts[place].tolist()
     longest = _longest(run, task_id, epoch)
@@ -50,7 +50,7 @@ def _entry(
     return {
         "task_id": task_id,
         "epoch": epoch,
-        "status": found.status[place],
+        "status": status,
         "duration_ms": duration,
         "rounds": rounds,
         "parts_ms": None if parts is None else dict(zip(PARTS, parts, strict=True)),

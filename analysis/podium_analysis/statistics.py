@@ -16,10 +16,10 @@ from podium_analysis.metrics import Metric, Source
 from podium_analysis.ranked import Ranked, RankedArray, RankedTable
 
 PERCENTILES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
-IN_MEMORY: Final = 4_000_000
+IN_MEMORY: Final = 1_000_000
 """Sources with more rows than this are sorted by DuckDB, on disk beyond its memory limit, instead of in arrays."""
 
-CELLS: Final = 8_000_000
+CELLS: Final = 4_000_000
 """Values fetched at once."""
 
 Groups = dict[str, dict[Hashable, Ranked]]

@@ -47,7 +47,6 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
 
 
 def _all_but_metrics(run: RunData) -> dict[str, Any]:
-    samples = run.samples()
     tasks = run.tasks()
     start = _start(run)
     prepare(run)
@@ -74,8 +73,8 @@ def _all_but_metrics(run: RunData) -> dict[str, Any]:
         "choices": choice_statistics(run),
         "tokens": token_statistics(run),
         "errors": error_statistics(run),
-        "server_check": server_check(run, samples),
-        "timeline": timeline(run, samples),
+        "server_check": server_check(run, run.samples()),
+        "timeline": timeline(run, run.samples()),
         "context_latency": context_latency(run),
         "answer_models": answer_models(run),
     }

@@ -1,6 +1,6 @@
 """Load over time: tasks in flight by the log, vLLM's and retrieval's own gauges beside them, in at most 600 points."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def timeline(run: RunData, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Columns of equal length over the run's time, segments end to end.
 
     t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at

@@ -175,7 +175,7 @@ def test_a_stored_log_of_every_schema_version_is_read() -> None:
             kinds = {row[0] for row in run.rows("SELECT DISTINCT type FROM events")}
             assert kinds == set(REQUIRED)
             assert run.tasks()
-            assert run.samples()
+            assert list(run.samples())
             assert len(list(run.records())) == len(run.tasks())
 
 

@@ -51,7 +51,7 @@ def test_what_a_crash_cut_off_stops_at_its_segments_end(make_log: MakeLog) -> No
 
 def test_the_integral_of_in_flight_is_the_tasks_time(generated_run: Path) -> None:
     with load_run(generated_run) as run:
-        samples = run.samples()
+        samples = list(run.samples())
         found = timeline(run, samples)
         wall = run.wall_ms
         last = run.segments[-1]
