@@ -88,8 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 def _set_thread_manners() -> None:
     """Before torch and FAISS are imported, for their thread pools read the environment then.
 
-    Two OpenMP pools that spin while they wait take the cores from each other and from every other process: on two
-    busy cores a batch took ten times as long.
+    Two OpenMP pools that spin while they wait take the cores from each other and from every other process.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # one text at a time: a pool would only cost

@@ -15,6 +15,8 @@ from podium_retrieval.faiss_index import FaissIndex
 _GOOD_ENOUGH: Final = 0.95
 """The smallest batch within this share of the best throughput is taken: a larger one only adds waiting."""
 _TRIAL_BYTES: Final = 24 << 20
+_LEAST_QUERIES: Final = 8
+"""No encoder is at its best below; a budget this small would be a disturbed measurement's."""
 _PAST_THE_TOP: Final = 0.85
 _LONGEST_BATCH_S: Final = 2.0
 _UNMEASURED_TOKENS: Final = 2048
@@ -59,7 +61,8 @@ def calibrate(engine: Engine, samples: Sequence[Prepared], *, limit_s: float, mo
         points.append(point)
         best = max(one.queries_per_s for one in points)
         spent = time.perf_counter() - started
-        if point.seconds > _LONGEST_BATCH_S or point.queries_per_s < _PAST_THE_TOP * best:
+        falling = [one.queries_per_s < _PAST_THE_TOP * best for one in points[-2:]]
+        if point.seconds > _LONGEST_BATCH_S or falling == [True, True]:  # one alone may be another process's doing
             break
         if spent + 5 * point.seconds > limit_s:  # the next size: a warm-up and two runs of twice this
             cut_short = True
@@ -75,7 +78,8 @@ def calibrate(engine: Engine, samples: Sequence[Prepared], *, limit_s: float, mo
 
 
 def pick(points: Sequence[Point]) -> Point:
-    """The smallest batch that is within _GOOD_ENOUGH of the best."""
+    """The smallest batch that is within _GOOD_ENOUGH of the best, of those that are batches at all."""
+    points = [one for one in points if one.queries >= _LEAST_QUERIES] or points[-1:]
     best = max(one.queries_per_s for one in points)
     return next(one for one in points if one.queries_per_s >= _GOOD_ENOUGH * best)
 
