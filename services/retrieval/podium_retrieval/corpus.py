@@ -103,7 +103,6 @@ def _offsets(path: Path) -> npt.NDArray[np.int64]:
         os.replace(temporary, cache)
     except OSError:  # a read-only INDEX_DIR: the offsets stay in memory
         with suppress(OSError):
-            with suppress(OSError):
             temporary.unlink()
     return offsets
 
