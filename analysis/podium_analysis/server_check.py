@@ -28,7 +28,7 @@ class _Window:
 def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Counter growth between the first and last sample of each segment, beside the sums of the calls written meanwhile.
 
-    Calls are those of the orchestrator's server, experts on it included, that carry its metrics. ratio: log / server,
+    Calls are those of the orchestrator's server, experts on it included, that carry its metrics: an answer that nobody could read was served all the same. ratio: log / server,
     None where the server counted nothing. None altogether without samples of vLLM. A counter that fell (the server was
     restarted) counts from zero again, and n_restarts says how often.
     """
@@ -76,8 +76,7 @@ def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, A
     sums = ", ".join(sql for _, sql, _ in PAIRS.values())
     calls = "type = 'llm_call' AND (role = 'orchestrator' OR server = ?)"
     row = run.rows(
-        f"SELECT count(queue_ms), {sums} FROM events WHERE {calls} "
-        f"AND error_type IS NULL AND ({in_windows})",
+        f"SELECT count(queue_ms), {sums} FROM events WHERE {calls} AND queue_ms IS NOT NULL AND ({in_windows})",
         [address],
     )[0]
     return {
