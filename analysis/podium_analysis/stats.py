@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +55,7 @@ def _all_but_metrics(run: RunData) -> dict[str, Any]:
         "stats_version": STATS_VERSION,
         "run_id": run.run_id,
         "generated_ts": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "podium_version": version("podium-analysis"),
+        "podium_version": _version(),
         "log": _log(run),
         "run": _run(run, start, tasks),
         "tasks": _tasks(run, start, tasks),
@@ -190,3 +190,11 @@ def _costs(run: RunData) -> dict[str, Any]:
     whole = asdict(replace(found, tasks=()))
     del whole["tasks"]
     return whole | {"dearest_tasks": [asdict(task) for task in dear[:10]]}
+
+
+def _version() -> str:
+    """Of the installed package; a source tree on PYTHONPATH has none."""
+    try:
+        return version("podium-analysis")
+    except PackageNotFoundError:
+        return "source tree"
