@@ -29,8 +29,9 @@ def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, A
     """Counter growth between the first and last sample of each segment, beside the sums of the calls written meanwhile.
 
     Calls are those of the orchestrator's server, experts on it included, that carry its metrics: an answer that nobody
-    could read was served all the same. ratio: log / server, None where the server counted nothing. None altogether without samples of vLLM. A counter that fell (the server was
-    restarted) counts from zero again, and n_restarts says how often.
+    could read was served all the same. ratio: log / server, None where the server counted nothing. None altogether
+    without samples of vLLM. A counter that fell (the server was restarted) counts from zero again, and n_restarts says
+    how often.
     """
     grown = dict.fromkeys(PAIRS, 0.0)
     seen = dict.fromkeys(PAIRS, False)

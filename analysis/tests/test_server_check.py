@@ -63,13 +63,14 @@ def test_experts_on_the_same_server_count_and_others_do_not(make_log: MakeLog) -
             call(),
             call(role="expert", tool="search"),
             call(role="expert", tool="search", server="https://elsewhere.example/v1", queue_ms=None, prefill_ms=None),
-            call(role="judge", error_type="timeout"),
+            call(role="judge", error_type="timeout", queue_ms=None, prefill_ms=None, decode_ms=None),
+            call(role="judge", error_type="bad_response"),  # answered, and nobody could read it
         ]
     )
     with load_run(folder) as run:
-        check = server_check(run, [sample(-1, 0), sample(9, 2)])
+        check = server_check(run, [sample(-1, 0), sample(9, 3)])
     assert check is not None
-    assert check["n_calls"] == 2
+    assert check["n_calls"] == 3
     assert ratios(check)["requests"] == 1.0
 
 

@@ -30,7 +30,9 @@ def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> in
     names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
     n = dataset.n_selected * settings.epochs
     console.print(
-        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)", markup=False, soft_wrap=True
+        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)",
+        markup=False,
+        soft_wrap=True,
     )
     past = finished_tasks(past_runs(settings.runs_dir))
     if not past:
@@ -81,7 +83,9 @@ def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]
 
 def _print(made: Estimate, concurrency: int, console: Console) -> None:
     console.print(
-        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.", markup=False, soft_wrap=True
+        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.",
+        markup=False,
+        soft_wrap=True,
     )
     table = Table("role or alias", "model now")
     for name in ("calls", "input tokens", "of them cached", "output tokens", "USD"):
@@ -101,9 +105,7 @@ def _print(made: Estimate, concurrency: int, console: Console) -> None:
     console.print(f"time: about {made.hours:,.2f} h with {concurrency} at once, if calls take as long as they did")
 
 
-def _print_floor(
-    settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console
-) -> None:
+def _print_floor(settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console) -> None:
     """Without past runs one thing is sure: orchestrator, an answering expert and the judge read each question."""
     counter = EstimateCounter()
     tokens = settings.epochs * sum(counter.count(question.question) for question in dataset.questions)
@@ -121,4 +123,3 @@ def _print_floor(
     console.print(f"At least: the questions' own {tokens:,} tokens (estimated), read three times.")
     if known:
         console.print(f"At least {tokens * sum(known) / 1e6:,.4f} USD for reading them, where a price is known.")
-

@@ -16,9 +16,7 @@ def budget(limit: float, **fields: Any) -> Budget:
 
 
 def call(of: Budget, task: str, usd: float | None) -> None:
-    event = LlmCall(
-        run_id="r", task_id=task, role="expert", provider="p", model="m", duration_ms=1.0, cost_usd=usd
-    )
+    event = LlmCall(run_id="r", task_id=task, role="expert", provider="p", model="m", duration_ms=1.0, cost_usd=usd)
     of.meter.observe(event)
     of.observe(event)
 

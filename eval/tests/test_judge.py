@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from podium_contracts.events import Event, Judge, LlmCall
 from podium_contracts.records import Judgement
-
 from podium_eval.clock import SystemClock
 from podium_eval.grading import extract_answer
 from podium_eval.judge import JudgeGrader
@@ -140,7 +139,12 @@ async def test_a_cost_with_a_hole_is_unknown():
 async def test_an_exact_match_asks_no_judge():
     chat = ScriptedChat()
     judgement, sink = await grade(chat, extract_answer("<answer>4</answer>", "toolorchestra"), "toolorchestra")
-    assert (judgement.correct, judgement.method, judgement.judge, judgement.cost_usd) == (True, "exact_match", None, None)
+    assert (judgement.correct, judgement.method, judgement.judge, judgement.cost_usd) == (
+        True,
+        "exact_match",
+        None,
+        None,
+    )
     assert chat.asked == []
     (event,) = sink.of(Judge)
     assert (event.method, event.provider, event.model, event.correct) == ("exact_match", None, None, True)
@@ -148,7 +152,9 @@ async def test_an_exact_match_asks_no_judge():
 
 async def test_toolorchestra_asks_the_judge_about_the_extracted_answer_alone():
     chat = ScriptedChat('{"correct": false}')
-    judgement, _ = await grade(chat, extract_answer("long story <answer>five</answer>", "toolorchestra"), "toolorchestra")
+    judgement, _ = await grade(
+        chat, extract_answer("long story <answer>five</answer>", "toolorchestra"), "toolorchestra"
+    )
     assert chat.asked[0].user == "Q 2+2? {answer} R five A 4"
     assert (judgement.correct, judgement.confidence, judgement.confidence_stated) == (False, None, None)
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback.openai_server import Fault, LoopbackServer, Reply
 from podium_contracts.records import Judgement, TaskRecord, record_from_json, task_key
-
 from podium_eval.config_error import ConfigError
 from podium_eval.grading import judge_template
 from podium_eval.rejudge import due
 from podium_eval.rejudge_run import rejudge
 from podium_eval.settings import Settings
 from podium_eval.store import RunFolder
-from loopback.openai_server import Fault, LoopbackServer, Reply
 
 VERDICT = {"extracted_final_answer": "4", "reasoning": "same", "correct": "yes", "confidence": 80, "strict": True}
 HASH = judge_template("hle").sha256
@@ -108,7 +107,9 @@ async def test_another_judge_grades_the_saved_answers_and_the_first_grade_stays(
     assert a.judgements[1].prompt_hash == HASH
     assert (run / "tasks" / f"{task_key('c')}.json").read_bytes() == untouched
     assert (run / "events.jsonl").read_text() == "", "the run's own log is left alone"
-    assert [(e["task_id"], e["correct"], e["rejudge"]) for e in sorted(events(run, "judge"), key=lambda e: e["task_id"])] == [
+    assert [
+        (e["task_id"], e["correct"], e["rejudge"]) for e in sorted(events(run, "judge"), key=lambda e: e["task_id"])
+    ] == [
         ("a", True, True),
         ("b", True, True),
     ]
@@ -121,7 +122,9 @@ async def test_another_judge_grades_the_saved_answers_and_the_first_grade_stays(
 async def test_what_failed_is_asked_again_and_what_is_graded_is_not(tmp_path: Path):
     names = [f"t{n}" for n in range(6)]
     run = make_run(tmp_path, *(record(name) for name in names))
-    async with LoopbackServer(reply=Reply(text=json.dumps(VERDICT)), faults=[Fault("status", status=400)] * 2) as server:
+    async with LoopbackServer(
+        reply=Reply(text=json.dumps(VERDICT)), faults=[Fault("status", status=400)] * 2
+    ) as server:
         assert await rejudge(settings(tmp_path, server)) == 1
         assert sorted(len(stored(run, name).judgements) for name in names) == [1, 1, 2, 2, 2, 2]
         before = judged(server)
@@ -191,7 +194,7 @@ async def test_killed_it_goes_on_and_grades_nothing_twice(tmp_path: Path):
         env |= {"CONCURRENCY": "2", "DATASET": ""}
         command = (sys.executable, "-m", "podium_eval", "rejudge")
         first = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.DEVNULL)
-        while sum(len(stored(run, name).judgements) == 2 for name in names) < 4:
+        while sum(len(stored(run, name).judgements) == 2 for name in names) < 4:  # noqa: ASYNC110 - another process writes them: there is nothing to await
             await asyncio.sleep(0.02)
         first.send_signal(signal.SIGKILL)
         await first.wait()
