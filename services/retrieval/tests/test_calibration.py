@@ -69,6 +69,14 @@ def test_it_stops_past_the_top() -> None:
     assert measured.tokens == 8 * 15
 
 
+def test_a_disturbance_of_one_turn_is_forgotten() -> None:
+    runs = iter([0.2] * 12)  # another process has the machine for the first dozen batches
+    engine: Any = Slow(lambda _: next(runs, 0.004))
+    measured = calibrate(engine, SAMPLES, limit_s=20, most_queries=32)
+    assert measured.tokens == 32 * 15
+    assert max(one.seconds for one in measured.points) < 0.1
+
+
 def test_too_little_time_leaves_a_budget_that_still_batches() -> None:
     engine: Any = Slow(lambda _: 0.05)
     measured = calibrate(engine, SAMPLES, limit_s=0.1, most_queries=256)
