@@ -27,8 +27,8 @@ HEADER = """\
 #   DATASET=datasets/hle.jsonl
 #   SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B
 #   INDEX_DIR=./index
-#   EXPERT_DEFAULT=together/meta-llama/Llama-3.3-70B-Instruct-Turbo
-#   JUDGE=openai/o3-mini-2025-01-31
+#   EXPERT_DEFAULT=together/openai/gpt-oss-120b
+#   JUDGE=openai/gpt-5.4-mini
 #   TOGETHER_API_KEY=…
 #   OPENAI_API_KEY=…
 #
