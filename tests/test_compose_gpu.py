@@ -39,7 +39,7 @@ class Compose:
     """The GPU file alone, as project and image tag of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.project = f"podium-gpu-{os.getpid()}"
+        self.project = f"{os.environ.get('COMPOSE_PROJECT_NAME', 'podium')}-gpu-{os.getpid()}"
         self.stand_in = f"podium-stand-in:{os.getpid()}"
         self.environment = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "DOCKER_HOST")} | {
             "PODIUM_TAG": f"test-{os.getpid()}",

@@ -89,7 +89,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ORCHESTRATOR_PORT": str(free_port()),
         "RETRIEVAL_PORT": str(free_port()),
     }
-    made = Stack(f"podium-test-{os.getpid()}", runs, environment)
+    made = Stack(f"{os.environ.get('COMPOSE_PROJECT_NAME', 'podium')}-test-{os.getpid()}", runs, environment)
     built = made.compose("--profile", "analysis", "build", timeout=1700)
     assert built.returncode == 0, built.stdout[-4000:]
     try:
