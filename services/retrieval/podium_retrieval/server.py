@@ -24,7 +24,7 @@ _SWITCH_INTERVAL_S = 0.0005
 def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish within the drain time.
 
-    announce: called once with the start line, when everything is loaded and warm.
+    announce: called once with the start line, when everything is loaded and warm and the port answers.
 
     Raises:
         StartError: something is missing, wrong or taken.
@@ -33,7 +33,6 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
     ready = make_ready(settings)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     host, port = listener.getsockname()[:2]
-    announce({**ready.announcement(), "host": host, "port": port})
 
     async def run() -> None:
         metrics = Metrics()
@@ -60,13 +59,27 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
             backlog=4096,
             timeout_graceful_shutdown=max(1, round(settings.retrieval_drain_s)),
         )
-        server = uvicorn.Server(config)
+        line = {**ready.announcement(), "host": host, "port": port}
+        server = _Announced(config, lambda: announce(line))
         await server.serve(sockets=[listener])
 
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+class _Announced(uvicorn.Server):
+    """Says that it serves once it does: whoever reads the line may connect."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
 
 
 def _bind(host: str, port: int) -> socket.socket:
