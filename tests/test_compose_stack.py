@@ -193,12 +193,14 @@ def test_the_sandboxs_container_lets_nothing_out(stack: Stack) -> None:
 
 def test_a_wrong_index_dir_stops_with_its_message(stack: Stack, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    other = Stack(stack.project + "-wrong", stack.runs, stack.environment | {"RESTARTS": "1"})
+    # Ports of its own: the first stack's services may still be up.
+    own = {"RESTARTS": "1", "ORCHESTRATOR_PORT": str(free_port()), "RETRIEVAL_PORT": str(free_port())}
+    other = Stack(stack.project + "-wrong", stack.runs, stack.environment | own)
     try:
         ended = other.compose("up", "--exit-code-from", "eval", "eval", INDEX_DIR=str(tmp_path))
         assert ended.returncode != 0
         said = other.compose("logs", "--no-log-prefix", "retrieval").stdout
-        assert "INDEX_DIR" in said
+        assert "INDEX_DIR" in said, ended.stderr[-2000:]
         assert "eval.index" in said
         assert other.inspect("eval")["State"]["Status"] == "created", "eval must not have started"
     finally:

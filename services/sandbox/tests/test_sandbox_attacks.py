@@ -80,7 +80,7 @@ def test_other_programs_scratch_cannot_be_found(sandbox: Sandbox):
     holder = "import time\nopen('marker-of-another', 'w').write('mine')\nprint('there', flush=True)\ntime.sleep(1)"
     seeker = (
         "import os\nfound = [name for top in ('/scratch', '/tmp', '/dev/shm', '/proc', "
-        f"{str(sandbox.scratch)!r}) for _, _, names in os.walk(top) for name in names if 'marker' in name]\n"
+        f"{str(sandbox.scratch)!r}) for _, _, names in os.walk(top) for name in names if name == 'marker-of-another']\n"
         "print(found)\n"
     )
     with concurrent.futures.ThreadPoolExecutor() as pool:
