@@ -12,7 +12,17 @@ from podium_eval.clock import Clock, iso
 from podium_eval.grading_protocol import GRADING
 from podium_eval.judge_prompt import Template
 from podium_eval.judge_settings import JudgeSettings
-from podium_eval.ports import Answer, Chat, ChatRequest, ChatResult, EventSink, Failure, Question, call_fields
+from podium_eval.ports import (
+    Answer,
+    Chat,
+    ChatRequest,
+    ChatResult,
+    EventSink,
+    Failure,
+    Question,
+    call_fields,
+    failed_fields,
+)
 from podium_eval.verdict import UnreadableVerdict, Verdict
 
 
@@ -136,20 +146,7 @@ class JudgeGrader:
         )
 
     def _failed(self, failure: Failure, ids: Mapping[str, Any]) -> LlmCall:
-        return LlmCall(
-            **ids,
-            role="judge",
-            tool="answer",
-            provider=failure.provider or self._chat.provider,
-            model=failure.model or self._chat.model,
-            duration_ms=failure.duration_ms,
-            wait_ms=failure.limiter_ms + failure.retry_ms,
-            limiter_ms=failure.limiter_ms,
-            retry_ms=failure.retry_ms,
-            attempts=failure.attempts,
-            error_type=failure.error_type,
-            error_message=failure.message,
-        )
+        return LlmCall(**ids, **failed_fields(failure, self._chat, role="judge", tool="answer", alias=None))
 
 
 def _sum(costs: list[float | None]) -> float | None:

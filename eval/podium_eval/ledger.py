@@ -5,7 +5,7 @@ from typing import Any
 from podium_contracts.events import LlmCall
 from podium_contracts.names import Role, Tool
 
-from podium_eval.ports import Chat, ChatRequest, ChatResult, EventSink, Failure, call_fields
+from podium_eval.ports import Chat, ChatRequest, ChatResult, EventSink, Failure, call_fields, failed_fields
 from podium_eval.task import TaskState, event_ids
 
 
@@ -40,23 +40,7 @@ class Ledger:
         try:
             result = await chat.complete(request)
         except Failure as failure:
-            self.sink.emit(
-                LlmCall(
-                    **self.ids,
-                    role=role,
-                    tool=tool,
-                    alias=alias,
-                    provider=failure.provider or chat.provider,
-                    model=failure.model or chat.model,
-                    duration_ms=failure.duration_ms,
-                    wait_ms=failure.limiter_ms + failure.retry_ms,
-                    limiter_ms=failure.limiter_ms,
-                    retry_ms=failure.retry_ms,
-                    attempts=failure.attempts,
-                    error_type=failure.error_type,
-                    error_message=failure.message,
-                )
-            )
+            self.sink.emit(LlmCall(**self.ids, **failed_fields(failure, chat, role=role, tool=tool, alias=alias)))
             raise
         self.sink.emit(LlmCall(**self.ids, **call_fields(result, role=role, tool=tool, alias=alias)))
         self._state.spend(result.cost_usd)

@@ -268,3 +268,21 @@ def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str
         "truncated_tokens": result.truncated_tokens,
         "token_count": result.token_count,
     }
+
+
+def failed_fields(failure: Failure, chat: Chat, *, role: Role, tool: Tool | None, alias: str | None) -> dict[str, Any]:
+    """The llm_call fields of a call that failed, for LlmCall(**ids, **failed_fields(…))."""
+    return {
+        "role": role,
+        "tool": tool,
+        "alias": alias,
+        "provider": failure.provider or chat.provider,
+        "model": failure.model or chat.model,
+        "duration_ms": failure.duration_ms,
+        "wait_ms": failure.limiter_ms + failure.retry_ms,
+        "limiter_ms": failure.limiter_ms,
+        "retry_ms": failure.retry_ms,
+        "attempts": failure.attempts,
+        "error_type": failure.error_type,
+        "error_message": failure.message,
+    }
