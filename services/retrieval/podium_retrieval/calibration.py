@@ -12,7 +12,7 @@ from podium_retrieval.embedder import Prepared
 from podium_retrieval.engine import Engine
 from podium_retrieval.faiss_index import FaissIndex
 
-_GOOD_ENOUGH: Final = 0.95
+_GOOD_ENOUGH: Final = 0.98
 """The smallest batch within this share of the best throughput is taken: a larger one only adds waiting."""
 _TRIAL_BYTES: Final = 24 << 20
 _LEAST_QUERIES: Final = 8

@@ -20,8 +20,47 @@ class EmbedderFailed(Exception):
     """The encoder could not encode this batch; the next may work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Unit vectors [n, dimension], and the milliseconds that the encoder worked on them."""
+
+    vectors: npt.NDArray[np.float32]
+    ms: float
+
+
+class Encoding(Protocol):
+    """A batch under way in an encoder."""
+
+    def ready(self) -> bool:
+        """Whether wait would return at once."""
+        ...
+
+    def wait(self) -> Encoded:
+        """The vectors, once they are there. To be called once.
+
+        Raises:
+            EmbedderFailed: expected failures, such as a remote server that does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The Encoding of an encoder that had nothing to wait for."""
+
+    encoded: Encoded
+
+    def ready(self) -> bool:
+        """True."""
+        return True
+
+    def wait(self) -> Encoded:
+        """See Encoding.wait."""
+        return self.encoded
+
+
 class Embedder(Protocol):
-    """prepare may be called from any thread, encode only from the one that owns the encoder."""
+    """prepare may be called from any thread, begin and encode only from the one that owns the encoder."""
 
     @property
     def model(self) -> str: ...
@@ -36,6 +75,11 @@ class Embedder(Protocol):
         """False: a batch costs its longest text times its size, so similar lengths belong together."""
         ...
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether begin returns while a device works, so that the next batch can be handed to it meanwhile."""
+        ...
+
     def prepare(self, text: str) -> Prepared:
         """A query with the model's instruction before it, cut to the token limit."""
         ...
@@ -44,11 +88,19 @@ class Embedder(Protocol):
         """A document of the corpus, cut to the limit for documents."""
         ...
 
-    def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
-        """Unit vectors, [len(batch), dimension].
+    def begin(self, batch: Sequence[Prepared]) -> Encoding:
+        """Start on a batch. Batches come out in the order in which they were begun.
 
         Raises:
-            EmbedderFailed: expected failures, such as a remote server that does not answer.
+            EmbedderFailed: see Encoding.wait.
+        """
+        ...
+
+    def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """Unit vectors, [len(batch), dimension]: begin, and wait.
+
+        Raises:
+            EmbedderFailed: see Encoding.wait.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from podium_retrieval.embedder import Embedder, Prepared
+from podium_retrieval.embedder import Embedder, Encoding, Prepared
 
 
 class Index(Protocol):
@@ -27,23 +27,49 @@ class BatchResult:
     search_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A batch that the encoder works on."""
+
+    encoding: Encoding
+
+    def encoded(self) -> bool:
+        """Whether the encoder is through with it."""
+        return self.encoding.ready()
+
+
 class Engine:
-    """Encodes and searches one batch at a time."""
+    """Encodes and searches. Where the encoder is a device of its own, the next batch can be begun meanwhile."""
 
     def __init__(self, embedder: Embedder, index: Index, candidates: int) -> None:
         self.embedder = embedder
         self.index = index
         self._candidates = candidates
 
-    def run(self, batch: Sequence[Prepared]) -> BatchResult:
+    @property
+    def overlaps(self) -> bool:
+        """Whether it pays to begin a batch before the last one is finished."""
+        return self.embedder.overlaps
+
+    def begin(self, batch: Sequence[Prepared]) -> UnderWay:
+        """Hand a batch to the encoder.
+
+        Raises:
+            EmbedderFailed: see Embedder.begin. Anything else is a bug or a broken device.
+        """
+        return UnderWay(self.embedder.begin(batch))
+
+    def finish(self, batch: UnderWay) -> BatchResult:
         """Candidates of each query of the batch.
 
         Raises:
-            EmbedderFailed: see Embedder.encode. Anything else is a bug or a broken device.
+            EmbedderFailed: see Encoding.wait. Anything else is a bug or a broken device.
         """
+        encoded = batch.encoding.wait()
         start = time.perf_counter()
-        vectors = self.embedder.encode(batch)
-        middle = time.perf_counter()
-        scores, rows = self.index.search(vectors, self._candidates)
-        end = time.perf_counter()
-        return BatchResult(scores, rows, (middle - start) * 1e3, (end - middle) * 1e3)
+        scores, rows = self.index.search(encoded.vectors, self._candidates)
+        return BatchResult(scores, rows, encoded.ms, (time.perf_counter() - start) * 1e3)
+
+    def run(self, batch: Sequence[Prepared]) -> BatchResult:
+        """begin, and finish."""
+        return self.finish(self.begin(batch))

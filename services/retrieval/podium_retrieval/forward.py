@@ -19,8 +19,8 @@ class Forward(Protocol):
     @property
     def packed(self) -> bool: ...
 
-    def __call__(self, sequences: Sequences) -> npt.NDArray[np.float32]:
-        """Unit vectors [n, dimension]; sequences come sorted by length."""
+    def __call__(self, sequences: Sequences) -> torch.Tensor:
+        """Unit vectors [n, dimension] on the model's device; sequences come sorted by length."""
         ...
 
     def warm_up(self, tokens: int) -> None:
@@ -34,13 +34,12 @@ def pool_in_float32(model: SentenceTransformer) -> None:
         module.float()
 
 
-def _pooled(model: SentenceTransformer, features: dict[str, Any]) -> npt.NDArray[np.float32]:
+def _pooled(model: SentenceTransformer, features: dict[str, Any]) -> torch.Tensor:
     """The modules after the transformer (pooling, dense, normalise), in float32, then unit length."""
     features["token_embeddings"] = features["token_embeddings"].float()
     for module in list(model)[1:]:
         features = module(features)
-    vectors = torch.nn.functional.normalize(features["sentence_embedding"].float(), dim=-1)
-    return vectors.cpu().numpy()
+    return torch.nn.functional.normalize(features["sentence_embedding"].float(), dim=-1)
 
 
 class PaddedForward:
@@ -57,7 +56,7 @@ class PaddedForward:
         """Nothing: kernels are chosen by shapes that are not known yet."""
 
     @torch.inference_mode()
-    def __call__(self, sequences: Sequences) -> npt.NDArray[np.float32]:
+    def __call__(self, sequences: Sequences) -> torch.Tensor:
         longest = max(len(one) for one in sequences)
         ids = np.full((len(sequences), longest), self._pad, np.int64)
         mask = np.zeros((len(sequences), longest), np.int64)
@@ -65,10 +64,10 @@ class PaddedForward:
             place = slice(longest - len(one), None) if self._left else slice(None, len(one))
             ids[row, place] = one
             mask[row, place] = 1
-        device = self._model.device
+        device = torch.device(self._model.device)
         features: dict[str, Any] = {
-            "input_ids": torch.from_numpy(ids).to(device),
-            "attention_mask": torch.from_numpy(mask).to(device),
+            "input_ids": packing.moved(ids, device),
+            "attention_mask": packing.moved(mask, device),
         }
         features = self._model[0](features)
         return _pooled(self._model, features)
@@ -133,12 +132,13 @@ class PackedForward:
         ).last_hidden_state
 
     @torch.inference_mode()
-    def __call__(self, sequences: Sequences) -> npt.NDArray[np.float32]:
+    def __call__(self, sequences: Sequences) -> torch.Tensor:
         batch = packing.pack(sequences, first_position=self._first_position, causal=self._causal, device=self._device)
         hidden = self._graphs(batch) if self._graphs is not None else self._hidden(batch)
         features: dict[str, Any] = {
             "token_embeddings": hidden,
             "cu_seq_lens_q": batch.offsets,
+            "seq_idx": batch.owners,  # without it a mean pooling asks the GPU for them, and waits
             "prompt_length": self._prompt_tokens,
         }
         return _pooled(self._model, features)

@@ -92,6 +92,7 @@ class GraphCache:
             input_ids=torch.zeros(1, size, dtype=torch.int64, device=self._device),
             position_ids=positions,
             offsets=(ends * _SHORT).clamp_(max=size),
+            owners=positions,  # for the pooling, which no graph holds
             longest=longest,
             groups=(),
         )

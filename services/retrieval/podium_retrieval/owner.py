@@ -1,4 +1,9 @@
-"""The one thread that encodes and searches. It takes what waits, a batch at a time; nothing else touches the engine."""
+"""The one thread that encodes and searches; nothing else touches the engine. It takes what waits, a batch at a time.
+
+Where the encoder is a device of its own, the next batch is handed to it while it still works, once a full one waits:
+between two batches it would otherwise stand still for as long as Python takes to choose and launch. A batch that is not
+full is never begun early, for those whom the running batch answers may yet join it.
+"""
 
 import logging
 import threading
@@ -6,14 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from podium_retrieval.batching import Budget, Waiting, choose
 from podium_retrieval.embedder import Prepared
-from podium_retrieval.engine import BatchResult
+from podium_retrieval.engine import BatchResult, UnderWay
 from podium_retrieval.errors import Refusal
 
 _LOG = logging.getLogger(__name__)
@@ -24,6 +29,10 @@ T = TypeVar("T")
 class Runs(Protocol):
     """What the owner owns; see engine.Engine."""
 
+    @property
+    def overlaps(self) -> bool: ...
+    def begin(self, batch: Sequence[Prepared]) -> UnderWay: ...
+    def finish(self, batch: UnderWay) -> BatchResult: ...
     def run(self, batch: Sequence[Prepared]) -> BatchResult: ...
 
 
@@ -58,6 +67,19 @@ class Job:
     deadline: float
     arrived: float = field(default_factory=time.monotonic)
     future: Future[object] = field(default_factory=Future[object])
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch that the encoder has; `full` when it left others waiting."""
+
+    jobs: list[Job]
+    engine_batch: UnderWay
+    full: bool
+
+
+_POLL_S: Final = 0.001
+"""Between two looks at an encoder that works while a batch gathers."""
 
 
 class Worker(Protocol):
@@ -108,8 +130,10 @@ class Owner:
         self._wait_s = wait_s
         self._observer = observer
         self._waiting: list[Job] = []
-        # Guards _waiting, _stopping and _busy_since; notified when a job arrives or stopping begins.
+        self._waiting_tokens = 0
+        # Guards _waiting, _waiting_tokens, _stopping and _busy_since; notified when a job arrives or stopping begins.
         self._changed = threading.Condition()
+        self._left_over = False  # the owner's own: whether the last batch taken left others waiting
         self._stopping = False
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._work, name="retrieval-owner", daemon=True)
@@ -134,6 +158,7 @@ class Owner:
             if len(self._waiting) + len(jobs) > self._queue_limit:
                 raise queue_full(len(self._waiting), self._queue_limit)
             self._waiting.extend(jobs)
+            self._waiting_tokens += sum(job.query.n_tokens for job in jobs)
             self._changed.notify()
 
     def cancel(self, jobs: Sequence[Job]) -> None:
@@ -164,18 +189,32 @@ class Owner:
             self._finishers.shutdown(wait=True)
 
     def _work(self) -> None:
+        begun: list[_Begun] = []  # in the encoder's order: one, or two where batches overlap
         try:
-            while (batch := self._next_batch()) is not None:
-                self._run(batch)
-                self._busy_since = None
+            while True:
+                if not begun:
+                    jobs = self._next_batch()
+                    if jobs is None:
+                        return
+                    self._begin(jobs, begun)
+                    continue
+                ahead = self._full_batch(begun[0])
+                if ahead:
+                    self._begin(ahead, begun)
+                self._complete(begun[0])
+                del begun[0]
+                self._busy_since = time.monotonic() if begun else None
         except BaseException:
             _LOG.exception("the search thread died")
             raise
         finally:
             with self._changed:
                 left, self._waiting = self._waiting, []
+            dead = Refusal("owner_dead", "the search thread has died; the service must be restarted")
             for job in left:
-                refuse(job, Refusal("owner_dead", "the search thread has died; the service must be restarted"))
+                refuse(job, dead)
+            for job in (job for one in begun for job in one.jobs if not job.future.done()):
+                job.future.set_exception(dead)
 
     def _next_batch(self) -> list[Job] | None:
         """Wait for work and take a batch of it; None when stopping."""
@@ -190,6 +229,22 @@ class Owner:
                 if batch:
                     self._busy_since = time.monotonic()
                     return batch
+
+    def _full_batch(self, current: _Begun) -> list[Job]:
+        """While a full batch is in the encoder: wait for another full one to gather, or for the encoder."""
+        if not (current.full and self._engine.overlaps):
+            return []
+        with self._changed:
+            while not (self._stopping or current.engine_batch.encoded()):
+                if self._overfull():
+                    return self._take()
+                self._changed.wait(_POLL_S)
+        return []
+
+    def _overfull(self) -> bool:
+        """Whether more waits than a batch holds."""
+        # A padded batch holds fewer tokens than its budget: then its successor is begun later, and that is all.
+        return len(self._waiting) > self._budget.queries or self._waiting_tokens > self._budget.tokens
 
     def _linger(self) -> None:
         """RETRIEVAL_WAIT_MS: give others the time to join, until the oldest has waited that long."""
@@ -213,26 +268,41 @@ class Owner:
         chosen = choose([Waiting(job.query.n_tokens, now - job.arrived) for job in alive], self._budget)
         taken = set(chosen)
         self._waiting = [job for at, job in enumerate(alive) if at not in taken]
+        self._waiting_tokens = sum(job.query.n_tokens for job in self._waiting)
+        self._left_over = bool(self._waiting)
         return [alive[at] for at in chosen if alive[at].future.set_running_or_notify_cancel()]
 
-    def _run(self, batch: list[Job]) -> None:
-        started = time.monotonic()
+    def _begin(self, jobs: list[Job], begun: list[_Begun]) -> None:
+        """Hand a batch to the encoder, and put it at the end of `begun` unless that failed."""
         try:
-            result = self._engine.run([job.query for job in batch])
-            if len(result.scores) != len(batch):
-                raise RuntimeError(f"{len(batch)} queries gave {len(result.scores)} results")
-        except BaseException as error:  # whatever it is, it is this batch's, and the next must run
-            _LOG.exception("a batch of %d failed", len(batch))
-            if self._observer:
-                self._observer.batch_failed(len(batch))
-            for job in batch:
-                job.future.set_exception(Refusal("batch_failed", f"the batch failed: {describe(error)}"))
-            if not isinstance(error, Exception):
-                raise
+            begun.append(_Begun(jobs, self._engine.begin([job.query for job in jobs]), self._left_over))
+        except BaseException as error:  # noqa: BLE001  whatever it is, it is this batch's, and the next must run
+            self._fail(jobs, error)
+
+    def _complete(self, batch: _Begun) -> None:
+        jobs = batch.jobs
+        try:
+            result = self._engine.finish(batch.engine_batch)
+            if len(result.scores) != len(jobs):
+                raise RuntimeError(f"{len(jobs)} queries gave {len(result.scores)} results")
+        except BaseException as error:  # noqa: BLE001  as above
+            self._fail(jobs, error)
             return
         if self._observer:
-            self._observer.batch(result, len(batch), sum(job.query.n_tokens for job in batch))
-        self._finishers.submit(self._finish, batch, result, started)
+            self._observer.batch(result, len(jobs), sum(job.query.n_tokens for job in jobs))
+        # A batch begun early waited for the one before: what is not its own time is queueing.
+        started = time.monotonic() - (result.encode_ms + result.search_ms) / 1e3
+        self._finishers.submit(self._finish, jobs, result, started)
+
+    def _fail(self, jobs: list[Job], error: BaseException) -> None:
+        """Resolve a batch by its failure; raises it again when it is no mere Exception."""
+        _LOG.error("a batch of %d failed", len(jobs), exc_info=error)
+        if self._observer:
+            self._observer.batch_failed(len(jobs))
+        for job in jobs:
+            job.future.set_exception(Refusal("batch_failed", f"the batch failed: {describe(error)}"))
+        if not isinstance(error, Exception):
+            raise error
 
     def _finish(self, batch: list[Job], result: BatchResult, started: float) -> None:
         for at, job in enumerate(batch):
@@ -241,7 +311,7 @@ class Owner:
                 Candidates(
                     scores=result.scores[at],
                     rows=result.rows[at],
-                    queue_ms=(started - job.arrived) * 1e3,
+                    queue_ms=max(0.0, started - job.arrived) * 1e3,
                     encode_ms=result.encode_ms,
                     search_ms=result.search_ms,
                     batch_size=len(batch),

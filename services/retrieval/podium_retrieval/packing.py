@@ -40,11 +40,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """One row of n sequences. Offsets are int32 [n + 1]; position ids restart with each sequence."""
+    """One row of n sequences. Offsets are int32 [n + 1]; position ids restart with each sequence.
+
+    owners: [1, tokens], the sequence that each token belongs to.
+    """
 
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     offsets: torch.Tensor
+    owners: torch.Tensor
     longest: int
     groups: tuple[Group, ...]
 
@@ -60,13 +64,21 @@ def pack(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     within = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1], lengths)
     groups = () if device.type == "cuda" else _groups(lengths, offsets, within, causal)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
     return Packed(
-        input_ids=torch.from_numpy(np.concatenate(sequences))[None].to(device, non_blocking=True),
-        position_ids=torch.from_numpy(within + first_position)[None].to(device, non_blocking=True),
-        offsets=torch.from_numpy(offsets.astype(np.int32)).to(device, non_blocking=True),
+        input_ids=moved(np.concatenate(sequences), device)[None],
+        position_ids=moved(within + first_position, device)[None],
+        offsets=moved(offsets.astype(np.int32), device),
+        owners=moved(owners, device)[None],
         longest=int(lengths.max()),
         groups=groups,
     )
+
+
+def moved(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """An array as a tensor on `device`, without the wait for its work that a copy from pageable memory is."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _groups(

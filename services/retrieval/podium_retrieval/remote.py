@@ -1,5 +1,6 @@
 """An OpenAI-compatible embeddings server as the embedder, such as vLLM's pooling server."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from podium_retrieval.embedder import EmbedderFailed, Prepared
+from podium_retrieval.embedder import Done, EmbedderFailed, Encoded, Prepared
 from podium_retrieval.errors import StartError
 
 _CHARS_PER_TOKEN: Final = 4
@@ -24,6 +25,7 @@ class RemoteEmbedder:
     packed = True
     device = "remote"
     dtype = "server's"
+    overlaps = False
 
     def __init__(
         self, address: str, model: str, *, instruction: str, timeout_s: float, max_tokens: int, api_key: str | None
@@ -62,6 +64,12 @@ class RemoteEmbedder:
     def prepare_document(self, text: str) -> Prepared:
         """A document as it is; its tokens are an estimate."""
         return Prepared(len(text) // _CHARS_PER_TOKEN + 1, text)
+
+    def begin(self, batch: Sequence[Prepared]) -> Done:
+        """See Embedder.begin; done when it returns."""
+        start = time.perf_counter()
+        vectors = self.encode(batch)
+        return Done(Encoded(vectors, (time.perf_counter() - start) * 1e3))
 
     def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See Embedder.encode."""

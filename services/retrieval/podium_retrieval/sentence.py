@@ -2,6 +2,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,9 +13,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from podium_retrieval.embedder import Prepared
+from podium_retrieval.embedder import Done, Encoded, Encoding, Prepared
 from podium_retrieval.errors import StartError
 from podium_retrieval.forward import Forward, PackedForward, PaddedForward, pool_in_float32
+from podium_retrieval.gpu_encoding import begin_on_gpu, in_order
 from podium_retrieval.models import resolve_model
 
 _LOG = logging.getLogger(__name__)
@@ -113,12 +115,24 @@ class SentenceEmbedder:
         ids = self._documents.encode(self._document_prompt + text).ids
         return Prepared(len(ids), np.array(ids, np.int64))
 
+    @property
+    def overlaps(self) -> bool:
+        """A GPU works by itself."""
+        return self.device.startswith("cuda")
+
+    def begin(self, batch: Sequence[Prepared]) -> Encoding:
+        """See Embedder.begin; vectors come in the order of `batch`."""
+        order = sorted(range(len(batch)), key=lambda at: batch[at].n_tokens)
+        sequences = [batch[at].payload for at in order]
+        if self.overlaps:
+            return begin_on_gpu(lambda: self._forward(sequences), order, torch.device(self.device))
+        start = time.perf_counter()
+        vectors = in_order(self._forward(sequences), order)
+        return Done(Encoded(vectors, (time.perf_counter() - start) * 1e3))
+
     def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """Unit vectors [n, dimension] in the order of `batch`."""
-        order = sorted(range(len(batch)), key=lambda at: batch[at].n_tokens)
-        vectors = np.empty((len(batch), self.dimension), np.float32)
-        vectors[order] = self._forward([batch[at].payload for at in order])
-        return vectors
+        return self.begin(batch).wait().vectors
 
     def warm_up(self, tokens: int) -> None:
         """Before serving batches of up to `tokens`."""
@@ -139,7 +153,7 @@ class SentenceEmbedder:
         reason = self._why_not_packed()
         if reason is None:
             probes = sorted((self.prepare(one).payload for one in _PROBES), key=len)
-            wanted = padded(probes)
+            wanted = padded(probes).cpu().numpy()
             try:
                 forward = PackedForward(
                     self._model,
@@ -149,7 +163,7 @@ class SentenceEmbedder:
                     longest_batch_tokens=self._options.longest_batch_tokens,
                     longest_text=max(self._options.query_tokens, self._options.document_tokens),
                 )
-                worst = float((forward(probes) * wanted).sum(axis=1).min())
+                worst = float((forward(probes).cpu().numpy() * wanted).sum(axis=1).min())
             except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
                 reason = f"the packed forward failed: {error}"
             else:

@@ -18,7 +18,7 @@ from podium_retrieval.app import HttpOptions, create_app
 from podium_retrieval.batching import Budget
 from podium_retrieval.candidates import Filter
 from podium_retrieval.corpus import Corpus, text_of
-from podium_retrieval.embedder import Prepared
+from podium_retrieval.embedder import Done, Encoded, Prepared
 from podium_retrieval.engine import Engine
 from podium_retrieval.faiss_index import FaissIndex
 from podium_retrieval.lock import Lock
@@ -40,6 +40,7 @@ class WordEmbedder:
     device = "cpu"
     dtype = "float32"
     packed = True
+    overlaps = False
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -52,6 +53,9 @@ class WordEmbedder:
         return Prepared(len(text.split()), text)
 
     prepare_document = prepare
+
+    def begin(self, batch: Sequence[Prepared]) -> Done:
+        return Done(Encoded(self.encode(batch), 0.0))
 
     def encode(self, batch: Sequence[Prepared]) -> np.ndarray:
         texts = [one.payload for one in batch]

@@ -21,6 +21,7 @@ class Echo(GraphCache):
             input_ids=torch.full((1, size), -1),
             position_ids=torch.full((1, size), -1),
             offsets=torch.full((graphs._slots(size),), -1, dtype=torch.int32),
+            owners=torch.full((1, size), -1),
             longest=longest,
             groups=(),
         )

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from podium_retrieval.batching import Budget
-from podium_retrieval.embedder import Prepared
-from podium_retrieval.engine import BatchResult
+from podium_retrieval.embedder import Encoded, Prepared
+from podium_retrieval.engine import BatchResult, UnderWay
 from podium_retrieval.errors import Refusal
 from podium_retrieval.owner import Candidates, Job, Owner
 
@@ -19,36 +20,69 @@ BUDGET = Budget(queries=8, tokens=1000, packed=True, max_age_s=1.0)
 class Gated:
     """An engine that a test can hold, and that fails on the payload 'bad'."""
 
-    def __init__(self) -> None:
+    def __init__(self, overlaps: bool = False) -> None:
+        self.overlaps = overlaps
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
+        self.begun: list[list[Any]] = []
+        self.second_begun = threading.Event()
         self.batches: list[list[Any]] = []
         self.inside = 0
+        self.most_inside = 0
         self.error: BaseException = RuntimeError("broken device")
 
-    def run(self, batch: Sequence[Prepared]) -> BatchResult:
+    def begin(self, batch: Sequence[Prepared]) -> UnderWay:
         self.inside += 1
-        assert self.inside == 1, "entered twice at once"
+        self.most_inside = max(self.most_inside, self.inside)
+        assert self.inside <= (2 if self.overlaps else 1), "entered too often at once"
+        payloads = [one.payload for one in batch]
+        self.begun.append(payloads)
+        if self.inside == 2:
+            self.second_begun.set()
+        if "refused" in payloads:
+            self.inside -= 1
+            raise self.error
+        return UnderWay(Held(self, payloads))
+
+    def finish(self, batch: UnderWay) -> BatchResult:
         self.entered.set()
         try:
-            assert self.gate.wait(30)
-            self.batches.append([one.payload for one in batch])
-            if any(one.payload == "bad" for one in batch):
-                raise self.error
-            n = len(batch)
+            n = len(batch.encoding.wait().vectors)
             return BatchResult(np.ones((n, 3), np.float32), np.zeros((n, 3), np.int64), 1.0, 2.0)
         finally:
             self.inside -= 1
+
+    def run(self, batch: Sequence[Prepared]) -> BatchResult:
+        return self.finish(self.begin(batch))
+
+
+@dataclass
+class Held:
+    """A batch in the gated engine."""
+
+    engine: Gated
+    payloads: list[Any]
+
+    def ready(self) -> bool:
+        self.engine.entered.set()  # the owner looks here while a full batch is in the encoder
+        return self.engine.gate.is_set()
+
+    def wait(self) -> Encoded:
+        assert self.engine.gate.wait(30)
+        self.engine.batches.append(self.payloads)
+        if "bad" in self.payloads:
+            raise self.engine.error
+        return Encoded(np.ones((len(self.payloads), 4), np.float32), 1.0)
 
 
 def job(payload: Any = "good", n_tokens: int = 10, seconds: float = 30, finish: Any = None) -> Job:
     return Job(Prepared(n_tokens, payload), finish or (lambda found: found.batch_size), time.monotonic() + seconds)
 
 
-@pytest.fixture
-def engine() -> Gated:
-    return Gated()
+@pytest.fixture(params=[False, True], ids=["in-turn", "overlapping"])
+def engine(request: pytest.FixtureRequest) -> Gated:
+    return Gated(overlaps=request.param)
 
 
 @pytest.fixture
@@ -99,10 +133,10 @@ def test_a_failed_batch_fails_its_own_and_the_next_runs(owner: Owner, engine: Ga
 
 
 def test_a_wrong_number_of_results_fails_the_batch(owner: Owner, engine: Gated) -> None:
-    def short(batch: Sequence[Prepared]) -> BatchResult:
+    def short(batch: UnderWay) -> BatchResult:
         return BatchResult(np.ones((0, 3), np.float32), np.zeros((0, 3), np.int64), 1.0, 2.0)
 
-    engine.run = short  # type: ignore[method-assign]
+    engine.finish = short  # type: ignore[method-assign]
     one = job()
     owner.submit([one])
     assert refusal(one).type == "batch_failed"
@@ -234,3 +268,96 @@ def test_many_threads_get_each_their_own_answer_once(owner: Owner, engine: Gated
     for thread in threads:
         thread.join(30)
     assert len(seen) == len(set(seen)) == 320
+
+
+@pytest.fixture
+def ahead() -> Any:
+    """An owner of an overlapping engine, and 8 + 8 + 4 jobs: a batch in the encoder, one begun early, a rest."""
+    engine = Gated(overlaps=True)
+    owner = Owner(engine, BUDGET, queue_limit=30, watchdog_s=60)
+    engine.gate.clear()
+    jobs = [job(f"{at // 8}") for at in range(20)]
+    owner.start()
+    yield engine, owner, jobs
+    engine.gate.set()
+    owner.stop(10)
+
+
+def test_a_full_batch_is_begun_while_the_encoder_works_and_no_third(ahead: Any) -> None:
+    engine, owner, jobs = ahead
+    owner.submit(jobs)
+    assert engine.second_begun.wait(10)
+    assert engine.batches == []  # nothing is finished yet
+    engine.gate.set()
+    assert [one.future.result(10) for one in jobs] == [8] * 16 + [4] * 4
+    assert engine.begun == engine.batches == [["0"] * 8, ["1"] * 8, ["2"] * 4]
+    assert engine.most_inside == 2
+
+
+def test_a_batch_that_is_not_full_waits_for_the_encoder() -> None:
+    engine = Gated(overlaps=True)
+    owner = Owner(engine, BUDGET, queue_limit=30, watchdog_s=60)
+    engine.gate.clear()
+    jobs = [job() for _ in range(13)]
+    owner.start()
+    owner.submit(jobs)
+    assert engine.entered.wait(10)  # the owner watches the encoder, with five waiting
+    joined = job()
+    owner.submit([joined])
+    engine.gate.set()
+    assert [one.future.result(10) for one in jobs] == [8] * 8 + [6] * 5
+    assert joined.future.result(10) == 6
+    assert engine.most_inside == 1
+    owner.stop(10)
+
+
+@pytest.mark.parametrize("payload", ["bad", "refused"])
+def test_a_batch_begun_early_that_fails_fails_alone(payload: str) -> None:
+    engine = Gated(overlaps=True)
+    owner = Owner(engine, BUDGET, queue_limit=30, watchdog_s=60)
+    engine.gate.clear()
+    jobs = [job(payload if at == 8 else "good") for at in range(24)]
+    owner.start()
+    owner.submit(jobs)
+    assert engine.second_begun.wait(10)
+    engine.gate.set()
+    assert [one.future.result(10) for one in (*jobs[:8], *jobs[16:])] == [8] * 16
+    assert {refusal(one).type for one in jobs[8:16]} == {"batch_failed"}
+    owner.stop(10)
+
+
+def test_stopping_finishes_both_batches_in_the_encoder(ahead: Any) -> None:
+    engine, owner, jobs = ahead
+    owner.submit(jobs)
+    assert engine.second_begun.wait(10)
+    stopping = threading.Thread(target=owner.stop, args=(10,))
+    stopping.start()
+    assert {refusal(one).type for one in jobs[16:]} == {"shutting_down"}
+    engine.gate.set()
+    stopping.join(10)
+    assert [one.future.result(0) for one in jobs[:16]] == [8] * 16
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_owner_that_dies_leaves_no_early_batch_waiting(ahead: Any) -> None:
+    engine, owner, jobs = ahead
+    engine.error = SystemExit("gone")
+    jobs[0].query = Prepared(10, "bad")
+    owner.submit(jobs)
+    assert engine.second_begun.wait(10)
+    engine.gate.set()
+    assert {refusal(one).type for one in jobs[:8]} == {"batch_failed"}
+    assert {refusal(one).type for one in jobs[8:]} == {"owner_dead"}
+
+
+def test_the_parts_of_a_job_begun_early_sum_to_its_time(ahead: Any) -> None:
+    engine, owner, jobs = ahead
+    seen: list[tuple[Candidates, float]] = []
+    late = jobs[15]
+    late.finish = lambda found: seen.append((found, time.monotonic() - late.arrived))
+    owner.submit(jobs)
+    assert engine.second_begun.wait(10)
+    engine.gate.set()
+    late.future.result(10)
+    [(found, whole)] = seen
+    assert 0 <= found.queue_ms <= whole * 1e3 - found.encode_ms - found.search_ms + 1
