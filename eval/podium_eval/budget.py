@@ -26,7 +26,8 @@ class Budget:
     expected_usd: float | None = None
     pilots: int = PILOTS
     _in_flight: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
-    _ended: list[float] = field(default_factory=list[float])
+    _ended: int = 0
+    _ended_usd: float = 0.0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def observe(self, event: Event) -> None:
@@ -38,13 +39,14 @@ class Budget:
         elif isinstance(event, TaskComplete):
             self._in_flight.pop(key, None)
             if event.status == "done":
-                self._ended.append(event.cost_usd or 0.0)
+                self._ended += 1
+                self._ended_usd += event.cost_usd or 0.0
             self._changed.set()
 
     @property
     def per_task_usd(self) -> float | None:
         """Of a task of this segment where some have ended, else of past runs; None: not known."""
-        return sum(self._ended) / len(self._ended) if self._ended else self.expected_usd
+        return self._ended_usd / self._ended if self._ended else self.expected_usd
 
     @property
     def ahead_usd(self) -> float:

@@ -37,7 +37,6 @@ class Meter:
     ungraded: int = 0
     skipped: int = 0
     errors: Counter[str] = field(default_factory=Counter[str])
-    failed_ids: list[str] = field(default_factory=list[str])
     in_flight: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
     breakers: dict[str, str] = field(default_factory=dict[str, str])
     prompt_tokens: int = 0
@@ -46,7 +45,8 @@ class Meter:
     finished_cost: float = 0.0
     began: float = 0.0
     last_finish: float = 0.0
-    _recent: deque[tuple[float, int, int]] = field(default_factory=deque[tuple[float, int, int]])
+    _recent: deque[tuple[int, int, int]] = field(default_factory=deque[tuple[int, int, int]])
+    """Prompt and completion tokens by whole second; an entry for each call would be tens of thousands a minute."""
 
     def __post_init__(self) -> None:
         self.began = self.last_finish = self.clock.mono()
@@ -102,12 +102,18 @@ class Meter:
         while self._recent and self._recent[0][0] < before:
             self._recent.popleft()
 
+    def _count(self, second: int, prompt: int, completion: int) -> None:
+        if self._recent and self._recent[-1][0] == second:
+            _, before, completed = self._recent.pop()
+            prompt, completion = before + prompt, completed + completion
+        self._recent.append((second, prompt, completion))
+
     def _call(self, event: LlmCall) -> None:
         self.calls += 1
         prompt, completion = event.prompt_tokens or 0, event.completion_tokens or 0
         self.prompt_tokens += prompt
         self.completion_tokens += completion
-        self._recent.append((self.clock.mono(), prompt, completion))
+        self._count(int(self.clock.mono()), prompt, completion)
         if event.cost_usd is not None:
             self.spent_usd += event.cost_usd
         elif event.error_type is None:
@@ -125,4 +131,3 @@ class Meter:
             self.skipped += 1
         else:
             self.errors[event.error_type or "internal"] += 1
-            self.failed_ids.append(event.task_id or "?")

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
-from podium_contracts.events import RunEnd, RunStart, TaskComplete
+from podium_contracts.events import RunEnd, RunStart
 from rich.console import Console
 
 from podium_eval.breaker import Breaker, BreakerLimits
@@ -25,6 +26,7 @@ from podium_eval.config_error import ConfigError
 from podium_eval.console import ConsoleHandler
 from podium_eval.dataset import Dataset
 from podium_eval.discard import Discard
+from podium_eval.endings import Endings
 from podium_eval.episode import EpisodeLoop
 from podium_eval.estimate_run import build_budget
 from podium_eval.eventlog import EventLog, LogBroken, LogWriter
@@ -47,7 +49,7 @@ from podium_eval.selection import DatasetError, Selection, read_ids
 from podium_eval.settings import Settings, shown
 from podium_eval.stop import Stop, unwatch_signals, watch_signals
 from podium_eval.store import RunFolder, RunLocked, Saved
-from podium_eval.task import Task
+from podium_eval.task import Task, task_complete
 from podium_eval.tool_specs import ToolSpecs, load_tool_specs
 from podium_eval.tools import Toolbox
 
@@ -274,6 +276,10 @@ class _Segment:
             for question in self.planned.dataset.questions
         ]
         tasks = [task for task in every if self._to_run(saved.get(task.key))]
+        endings = Endings(len(every))
+        for task in every:
+            if (end := saved.get(task.key)) is not None:
+                endings.add(end)
         meter = Meter(
             self.clock,
             total=len(tasks),
@@ -321,8 +327,9 @@ class _Segment:
                 *(self.run_id, manifest.segment, len(tasks), len(every), settings.concurrency, folder.path),
             )
             runner = self._runner(
-                models, (specs, seeing), tasks, saved, writer, sink, meter, reporter, manifest.segment
+                models, (specs, seeing), tasks, saved, endings, writer, sink, meter, reporter, manifest.segment
             )
+            del every, tasks, saved  # the runner lets go of each task that ends
             background = self._background(models, writer, sink, meter, manifest.segment)
             watch_signals(asyncio.get_running_loop(), self.stop, settings.grace_s)
             try:
@@ -333,7 +340,7 @@ class _Segment:
                 for one in background:
                     one.cancel()
                 await asyncio.gather(*background, return_exceptions=True)
-            return await self._ended(sink, manifest, meter, runner, every, began)
+            return await self._ended(sink, manifest, endings, began)
 
     def _task(self, question: Any, epoch: int) -> Task:
         if question.image is None:
@@ -401,26 +408,7 @@ class _Segment:
         for one in saved.values():
             if (one.task_id, one.epoch) not in told:
                 record = self.folder.read_record(one.key)
-                sink.emit(
-                    TaskComplete(
-                        run_id=self.run_id,
-                        task_id=record.task_id,
-                        eid=record.eid,
-                        epoch=record.epoch,
-                        segment=segment,
-                        status=record.status,
-                        ending=record.ending,
-                        correct=record.correct,
-                        confidence=record.confidence,
-                        rounds=record.rounds,
-                        invalid_turns=record.invalid_turns,
-                        duration_ms=record.duration_ms,
-                        cost_usd=record.cost_usd,
-                        n_unpriced=record.n_unpriced,
-                        error_type=record.error_type,
-                        error_message=record.error_message,
-                    )
-                )
+                sink.emit(task_complete(record, self.run_id, segment))
 
     def _runner(
         self,
@@ -428,6 +416,7 @@ class _Segment:
         specs: tuple[ToolSpecs, ToolSpecs | None],
         tasks: list[Task],
         saved: dict[str, Saved],
+        endings: Endings,
         writer: LogWriter,
         sink: EventLog,
         meter: Meter,
@@ -456,7 +445,8 @@ class _Segment:
         return Runner(
             ids=RunIds(self.run_id, segment),
             tasks=tasks,
-            saved=saved,
+            failed=frozenset(endings.failed),
+            endings=endings,
             begun=self._begun(saved),
             folder=self.folder,
             checkpoints=Checkpoints(self.folder.checkpoints, writer, self.redactor),
@@ -521,29 +511,22 @@ class _Segment:
         self,
         sink: EventLog,
         manifest: Manifest,
-        meter: Meter,
-        runner: Runner,
-        every: list[Task],
+        endings: Endings,
         began: float,
     ) -> int:
         stop = self.stop
         reason = stop.reason or "finished"
-        ends = [runner.saved.get(task.key) for task in every]
-        failed = [one for one in ends if one is not None and one.status == "error"]
-        left = sum(one is None for one in ends)
-        done = sum(one is not None and one.status == "done" for one in ends)
-        skipped = sum(one is not None and one.status == "skipped" for one in ends)
-        correct = sum(one is not None and one.correct is True for one in ends)
+        failed = endings.failed
         sink.emit(
             RunEnd(
                 run_id=self.run_id,
                 segment=manifest.segment,
                 reason=reason,
                 duration_ms=(self.clock.mono() - began) * 1000,
-                n_done=done,
+                n_done=endings.done,
                 n_error=len(failed),
-                n_skipped=skipped,
-                n_left=left,
+                n_skipped=endings.skipped,
+                n_left=endings.left,
             )
         )
         try:
@@ -555,15 +538,16 @@ class _Segment:
             _log.error("run.json could not be brought up to date: %s", error)
         _log.info(
             "[RUN_END] reason=%s done=%d correct=%d errors=%d skipped=%d left=%d of %d in %s",
-            *(reason, done, correct, len(failed), skipped, left, len(every), self.folder.path),
+            *(reason, endings.done, endings.correct, len(failed), endings.skipped, endings.left, endings.total),
+            self.folder.path,
         )
         if failed:
-            names = ", ".join(f"{one.task_id} ({one.error_type})" for one in failed[:50])
+            names = ", ".join(islice(failed.values(), 50))
             more = f" and {len(failed) - 50} more" if len(failed) > 50 else ""
             _log.error("ended in an error: %s%s; the same command runs them again", names, more)
         if stop.message is not None:
             _log.error("stopped: %s", stop.message)
-        return 0 if not failed and not left and reason == "finished" else 1
+        return 0 if not failed and not endings.left and reason == "finished" else 1
 
     def _disk_failed(self, error: OSError) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

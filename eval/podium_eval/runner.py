@@ -6,11 +6,11 @@ import errno
 import logging
 import traceback
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from podium_contracts.events import TaskComplete, TaskStart
+from podium_contracts.events import TaskStart
 from podium_contracts.names import TaskStatus
 from podium_contracts.records import TaskRecord, Turn
 
@@ -18,6 +18,7 @@ from podium_eval.budget import Budget
 from podium_eval.checkpoint import Checkpoints, Progress
 from podium_eval.clock import Clock, iso
 from podium_eval.context import Knowledge
+from podium_eval.endings import Endings
 from podium_eval.episode import EpisodeLoop, Outcome, Stopped
 from podium_eval.grading import Grader
 from podium_eval.ledger import Ledger
@@ -26,8 +27,8 @@ from podium_eval.ports import EventSink, TokenCounter
 from podium_eval.progress import Reporter
 from podium_eval.run_settings import RunSettings
 from podium_eval.stop import Stop
-from podium_eval.store import RunFolder, Saved, saved_of
-from podium_eval.task import INFRASTRUCTURE, Task, TaskState, event_ids
+from podium_eval.store import RunFolder, saved_of
+from podium_eval.task import INFRASTRUCTURE, Task, TaskState, event_ids, task_complete
 from podium_eval.tool_specs import ToolSpecs
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class RunIds:
 class Runner:
     """One segment of a run.
 
-    tasks: those to run now, in order. saved: what earlier segments finished, by key. begun: keys with a checkpoint.
+    tasks: those to run now, in order. failed: keys with the record of an error. begun: keys with a checkpoint.
     specs_for: the tools of a task (a question with an image has fewer).
     """
 
@@ -51,7 +52,8 @@ class Runner:
         *,
         ids: RunIds,
         tasks: Sequence[Task],
-        saved: Mapping[str, Saved],
+        failed: frozenset[str],
+        endings: Endings,
         begun: frozenset[str],
         folder: RunFolder,
         checkpoints: Checkpoints,
@@ -70,7 +72,8 @@ class Runner:
         self._ids = ids
         # Tasks that were under way go first: the longest ones are the ones a run would end up waiting for.
         self._waiting = deque(sorted(tasks, key=lambda task: task.key not in begun))
-        self.saved = dict(saved)
+        self._failed = failed
+        self._endings = endings
         self._begun = begun
         self._folder = folder
         self._checkpoints = checkpoints
@@ -214,8 +217,8 @@ class Runner:
     async def _restore(self, task: Task) -> TaskState:
         """The task as an earlier segment left it, or fresh."""
         progress = None
-        before = self.saved.get(task.key)
-        if before is not None:
+        failed_before = task.key in self._failed
+        if failed_before:
             record = await asyncio.to_thread(self._folder.read_record, task.key)
             progress = _second_chance(record)
         elif task.key in self._begun:
@@ -224,12 +227,12 @@ class Runner:
                 self._meter.spent_usd += progress.cost_usd or 0.0
         if progress is None:
             progress = Progress(started_ts=iso(self._clock.wall()))
-        if before is not None or (task.key in self._begun and not progress.turns):
+        if failed_before or (task.key in self._begun and not progress.turns):
             self._checkpoints.remove(task.key)
         state = TaskState(task, progress, self._knowledge())
         for turn in progress.turns:
             state.knowledge.learn(turn)
-        if before is not None:
+        if failed_before:
             for turn in progress.turns:
                 self._checkpoints.append(task.key, turn, progress)
         return state
@@ -246,24 +249,8 @@ class Runner:
         # A record must not outlive the events that it sums up: they go to the disk first.
         await self._sink.flush()
         await self._folder.save(record)
-        self.saved[record.key] = saved_of(record)
-        ids.pop("step")
-        self._sink.emit(
-            TaskComplete(
-                **ids,
-                status=record.status,
-                ending=record.ending,
-                correct=record.correct,
-                confidence=record.confidence,
-                rounds=record.rounds,
-                invalid_turns=record.invalid_turns,
-                duration_ms=record.duration_ms,
-                cost_usd=record.cost_usd,
-                n_unpriced=record.n_unpriced,
-                error_type=record.error_type,
-                error_message=record.error_message,
-            )
-        )
+        self._endings.add(saved_of(record))
+        self._sink.emit(task_complete(record, self._ids.run_id, self._ids.segment))
         self._checkpoints.remove(record.key)
         self._meter.in_flight.pop(record.key, None)
         self._reporter.finished(record)

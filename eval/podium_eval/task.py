@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from podium_contracts.events import TaskComplete
 from podium_contracts.names import ErrorType
-from podium_contracts.records import Judgement, Turn, task_key
+from podium_contracts.records import Judgement, TaskRecord, Turn, task_key
 
 from podium_eval.checkpoint import Progress
 from podium_eval.context import Knowledge
@@ -117,3 +118,25 @@ def event_ids(run_id: str, segment: int, state: TaskState) -> dict[str, Any]:
         "step": state.step or None,
         "segment": segment,
     }
+
+
+def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete:
+    """What the log says of a finished task. segment: the one that says it."""
+    return TaskComplete(
+        run_id=run_id,
+        task_id=record.task_id,
+        eid=record.eid,
+        epoch=record.epoch,
+        segment=segment,
+        status=record.status,
+        ending=record.ending,
+        correct=record.correct,
+        confidence=record.confidence,
+        rounds=record.rounds,
+        invalid_turns=record.invalid_turns,
+        duration_ms=record.duration_ms,
+        cost_usd=record.cost_usd,
+        n_unpriced=record.n_unpriced,
+        error_type=record.error_type,
+        error_message=record.error_message,
+    )
