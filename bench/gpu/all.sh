@@ -30,16 +30,20 @@ lane_stack() {
   until [ -e "$WORK/embedder.done" ]; do sleep 1; done
   podium_flags
   "$root/bench/gpu/stack.sh" gpu-512 512; "$root/bench/gpu/stack.sh" gpu-kill 256 kill
+  unset SERVE_SCHEDULING SERVE_MAX_NUM_SEQS ORCHESTRATOR_PRIORITY
+  lane flags0 lane_flags 0 "${VARIANTS_0-podium_no_async,podium_seqs_48}"
+  lane flags1 lane_flags 1 "${VARIANTS_1-podium_api_servers,podium_seqs_192}"
 }
 
-lane_flags() {
-  python3 "$root/bench/gpu/variants.py" --gpu "$1" --port 2606 --model "$WORK/orchestrator" --out "$RESULTS/flags.jsonl" \
-    --variants "${VARIANTS:-default,podium,podium_fp8,ladder}"
+lane_flags() {  # GPU VARIANTS
+  [ -z "$2" ] || python3 "$root/bench/gpu/variants.py" --gpu "$1" --port "260$1" --model "$WORK/orchestrator" \
+    --out "$RESULTS/flags$1.jsonl" --variants "$2"
 }
 
 lane_retrieval() {
   cd "$RESULTS" && CUDA_VISIBLE_DEVICES=$1 PYTHONPATH=$root/services/contracts:$root/services/retrieval:$PYTHONPATH \
     python3 "$root/bench/gpu/retrieval_bench.py" --soak "${SOAK:-600}" --seconds 10
+  [ "$1" = 3 ] && [ -e "$WORK/vllm.ready" ] && lane flags3 lane_flags 3 "${VARIANTS_3-podium_batched_16384,podium_fp8_seqs_192}"
 }
 
 lane() {  # NAME COMMAND…: in a session of its own
@@ -55,9 +59,10 @@ case ${1:-} in
     lane embedder lane_embedder
     [ "$(nvidia-smi -L | wc -l)" -lt 4 ] || lane retrieval lane_retrieval 3 ;;
   vllm)
-    if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then lane stack lane_stack; lane flags lane_flags 2
+    touch "$WORK/vllm.ready"
+    if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then lane stack lane_stack; lane flags2 lane_flags 2 "${VARIANTS:-ladder,podium_fp8,podium_no_prefix_cache,default,podium_kv_offload}"
     else lane all lane_in_turn; fi ;;
-  lane_in_turn) use_kit; lane_stack; lane_flags 0 & lane_retrieval 1; wait ;;
+  lane_in_turn) use_kit; VARIANTS_0= VARIANTS_1= lane_stack; lane_flags 0 "${VARIANTS:-default,podium,ladder}" & lane_retrieval 1; wait ;;
   lane_*) use_kit; "$@" ;;
   table) tail -n 40 "$RESULTS"/*.out ;;
   *) sed -n '2,9p' "$0"; exit 2 ;;

@@ -25,6 +25,7 @@ vllm=vllm/orchestrator@${ORCHESTRATOR_URL:-http://127.0.0.1:1406/v1}
 for alias in SEARCH_1 SEARCH_2 SEARCH_3 REASONER_1 REASONER_2 REASONER_3 ANSWER_1 ANSWER_2 ANSWER_3 ANSWER_4 \
              ANSWER_MATH_1 ANSWER_MATH_2; do export EXPERT_$alias="$vllm"; done
 export JUDGE=$vllm
+export PROTOCOL=${PROTOCOL:-toolorchestra}   # its judge says one boolean, which even random weights end
 export SERVE_MODEL=$WORK/orchestrator SERVE_EXTRA_ARGS="--load-format dummy ${SERVE_EXTRA_ARGS:-}"
 export SERVE_MAX_MODEL_LEN=${SERVE_MAX_MODEL_LEN:-32768}
 export ORCHESTRATOR_GPU=${ORCHESTRATOR_GPU:-0} RETRIEVAL_GPU=${RETRIEVAL_GPU:-1}

@@ -39,10 +39,22 @@ VARIANTS: dict[str, tuple[dict[str, str], list[tuple[str, list[str]]]]] = {
     "no_async": ({"SERVE_ASYNC_SCHEDULING": "false"}, [("podium layout", [])]),
     "no_prefix_cache": ({"SERVE_PREFIX_CACHING": "false"}, [("podium layout", [])]),
     "podium": (PODIUM, [("podium layout", ["--priority"])]),
-    "podium_fp8": (
-        {**PODIUM, "SERVE_MAX_NUM_SEQS": "192", "SERVE_KV_CACHE_DTYPE": "fp8"},
-        [("podium layout", ["--priority"])],
-    ),
+    # Podium's flags with one of them another: what that one is worth beside the rest.
+    **{
+        name: ({**PODIUM, **change}, [("podium layout", ["--priority"])])
+        for name, change in {
+            "podium_no_prefix_cache": {"SERVE_PREFIX_CACHING": "false"},
+            "podium_no_async": {"SERVE_ASYNC_SCHEDULING": "false"},
+            "podium_api_servers": {"SERVE_API_SERVERS": "4"},
+            "podium_batched_2048": {"SERVE_MAX_BATCHED_TOKENS": "2048"},
+            "podium_batched_16384": {"SERVE_MAX_BATCHED_TOKENS": "16384"},
+            "podium_seqs_48": {"SERVE_MAX_NUM_SEQS": "48"},
+            "podium_seqs_192": {"SERVE_MAX_NUM_SEQS": "192"},
+            "podium_fp8": {"SERVE_KV_CACHE_DTYPE": "fp8"},
+            "podium_fp8_seqs_192": {"SERVE_KV_CACHE_DTYPE": "fp8", "SERVE_MAX_NUM_SEQS": "192"},
+            "podium_kv_offload": {"SERVE_EXTRA_ARGS": "--kv-offloading-size 96"},
+        }.items()
+    },
     "podium_original_layout": (PODIUM, [("original layout", ["--priority", "--layout", "original"])]),
     "few_at_once": ({"SERVE_MAX_NUM_SEQS": "96"}, [("podium layout", [])]),
     "ladder": (
