@@ -51,7 +51,7 @@ lane_retrieval() {
 
 lane() {  # NAME COMMAND…: in a session of its own
   local name=$1; shift
-  VLLM_CACHE_ROOT=/tmp/vllm-cache-$name setsid nohup "$root/bench/gpu/all.sh" "$@" > "$RESULTS/$name.out" 2>&1 < /dev/null &
+  VLLM_CACHE_ROOT=${VLLM_CACHE_ROOT:-/tmp/vllm-cache-$name} setsid nohup "$root/bench/gpu/all.sh" "$@" > "$RESULTS/$name.out" 2>&1 < /dev/null &
 }
 
 case ${1:-} in
