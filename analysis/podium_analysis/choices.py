@@ -12,10 +12,11 @@ OPENING: Final = 3
 
 def choice_statistics(run: RunData) -> dict[str, Any]:
     """Counts of tools, models, transitions between tools of a task, first tools and openings, and tools by step."""
-    total = int(run.rows("SELECT count(*) FROM events WHERE type = 'tool_call'")[0][0])
+    total = int(run.rows("SELECT coalesce(sum(n), 0)::BIGINT FROM cells WHERE type = 'tool_call'")[0][0])
     tools: dict[str, dict[str, Any]] = {}
     for tool, status, n in run.rows(
-        f"SELECT {_TOOL} AS t, status, count(*) FROM events WHERE type = 'tool_call' GROUP BY ALL ORDER BY t, status"
+        f"SELECT {_TOOL} AS t, status, sum(n)::BIGINT FROM cells WHERE type = 'tool_call' GROUP BY ALL "
+        "ORDER BY t, status"
     ):
         entry = tools.setdefault(tool, {"tool": tool, "n": 0, "share": 0.0, "by_status": {}})
         entry["n"] += n
@@ -33,14 +34,16 @@ def choice_statistics(run: RunData) -> dict[str, Any]:
             "share_of_tool": n / tools[tool]["n"],
         }
         for tool, alias, provider, model, n, n_ok in run.rows(
-            f"SELECT {_TOOL} AS t, alias, provider, model, count(*) AS n, count(*) FILTER (status = 'ok') FROM events "
-            f"WHERE type = 'tool_call' AND status <> 'invalid' GROUP BY ALL ORDER BY t, n DESC, alias, provider, model"
+            f"SELECT {_TOOL} AS t, alias, provider, model, sum(n)::BIGINT AS total, "
+            "coalesce(sum(n) FILTER (status = 'ok'), 0)::BIGINT FROM cells WHERE type = 'tool_call' "
+            "AND status <> 'invalid' GROUP BY ALL ORDER BY t, total DESC, alias, provider, model"
         )
     ]
     steps: dict[int, dict[str, int]] = {}
     for step, tool, n in run.rows(
-        f"SELECT step, {_TOOL} AS t, count(*) FROM events WHERE type = 'tool_call' AND step IS NOT NULL "
-        f"GROUP BY ALL ORDER BY step, t"
+        f"SELECT step, {_TOOL} AS t, sum(at_step)::BIGINT FROM cells JOIN "
+        "(SELECT kind, step, count(*) AS at_step FROM events WHERE step IS NOT NULL GROUP BY ALL) USING (kind) "
+        "WHERE type = 'tool_call' GROUP BY ALL ORDER BY step, t"
     ):
         steps.setdefault(step, {})[tool] = n
     _order(run)

@@ -83,3 +83,18 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 """Event type -> fields without which a line is reported as bad and left out."""
 
 NUMBERS: Final = _NUMBERS
+
+KIND: Final = (
+    "type",
+    "role",
+    "tool",
+    "alias",
+    "provider",
+    "model",
+    "server",
+    "status",
+    "exec_status",
+    "error_type",
+    "rejudge",
+)
+"""What events are counted by: those that have all of these alike are one kind, of which a log has some dozens."""

@@ -15,10 +15,12 @@ from podium_contracts.records import REJUDGE_LOG
 from podium_analysis.load import RunData
 
 SUMS: Final = """
-    count(*), count(cost_usd), count(*) FILTER (cost_usd IS NULL AND error_type IS NULL),
-    count(*) FILTER (cost_usd IS NULL AND error_type IS NOT NULL), sum(cost_usd),
-    sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
+    sum(n)::BIGINT, sum(n_cost_usd)::BIGINT,
+    coalesce(sum(n - n_cost_usd) FILTER (error_type IS NULL), 0)::BIGINT,
+    coalesce(sum(n - n_cost_usd) FILTER (error_type IS NOT NULL), 0)::BIGINT, sum(sum_cost_usd),
+    sum(sum_prompt_tokens), sum(sum_cached_tokens), sum(sum_completion_tokens)
 """
+"""Over the table `cells`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ def costs(run: RunData) -> Costs:
 
 def _lines(run: RunData, where: str, name: str) -> tuple[CostLine, ...]:
     rows = run.rows(
-        f"SELECT {name} AS name, {SUMS} FROM events WHERE {where} GROUP BY 1 ORDER BY sum(cost_usd) DESC NULLS LAST, 1"
+        f"SELECT {name} AS name, {SUMS} FROM cells WHERE {where} GROUP BY 1 "
+        "ORDER BY sum(sum_cost_usd) DESC NULLS LAST, 1"
     )
     return tuple(
         CostLine(
@@ -161,8 +164,8 @@ def _unpriced(run: RunData, where: str, units: tuple[UnitCost, ...]) -> bool:
     """Whether some answered call is in no sum. Models on one's own GPUs are, where an hour of GPU has a price."""
     hours_priced = any(unit.unit == "gpu_hour" and unit.quantity > 0 and unit.usd is not None for unit in units)
     others = " AND provider IS DISTINCT FROM 'vllm'" if hours_priced else ""
-    count = f"SELECT count(*) FROM events WHERE {where} AND cost_usd IS NULL AND error_type IS NULL{others}"
-    return int(run.rows(count)[0][0]) > 0
+    count = f"SELECT sum(n - n_cost_usd)::BIGINT FROM cells WHERE {where} AND error_type IS NULL{others}"
+    return bool(run.rows(count)[0][0])
 
 
 def _unit(name: str, quantity: float, prices: Mapping[str, Any]) -> UnitCost:

@@ -1,14 +1,14 @@
 """A run folder, read: its events as a table, its tasks, samples and manifest.
 
 DuckDB reads the JSON lines with all cores, strictly by the columns of `columns.py`, into a table that spills to disk
-beyond its memory limit. So memory is bounded by a setting and not by the log. Bad lines (torn, no JSON, a field of the
-wrong kind) are left out, counted, and reported by number.
+beyond its memory limit. So memory is bounded by a setting and not by the log. Bad lines (torn, no JSON, a needed field
+missing or of the wrong type) are left out, an optional value of the wrong type counts as missing; both are counted and
+reported by line.
 """
 
 # DuckDB's results and orjson's objects are untyped: their types are stated here, where they enter.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import math
 import os
 import shutil
 import tempfile
@@ -25,19 +25,13 @@ import orjson
 from podium_contracts.events import check_schema
 from podium_contracts.records import TaskRecord, record_from_json
 
-from podium_analysis.columns import COLUMNS, NUMBERS, REQUIRED
-from podium_analysis.problems import LISTED, LogProblem, locate
+from podium_analysis.columns import REQUIRED
+from podium_analysis.event_table import LoadError, ReadLog, read_events
 
-LINE_BYTES: Final = 8 * 1024 * 1024
-"""The longest line that is read. An event holds no document and no answer, so it is far below."""
 IN_MEMORY_BYTES: Final = 2_000_000_000
 """The table of a larger log is a compressed file from the start, which is read faster than spilled blocks."""
 THREAD_MB: Final = 64
 """Memory that a reading thread needs: buffers of twice LINE_BYTES, and what it builds from them."""
-
-
-class LoadError(ValueError):
-    """The folder holds no log that can be analysed; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +75,11 @@ class RunData:
 
     `db` has the tables
       events  a row per good line, in the log's order (rowid ascends): the columns of columns.COLUMNS, NULL where the
-              line has none;
+              line has none; and kind, a number for what columns.KIND names together;
+      cells   a row per kind: kind, what columns.KIND names, n (how many events), and of each number n_<name> and
+              sum_<name> over them. What is counted or summed by these alone need not go through all events;
       tasks   a row per (task_id, epoch) that the log names: task, task_id, epoch;
-      final   a row per task that has ended: the fields of TaskRow.
+      final   a row per task that has ended: the fields of TaskRow, and kind, a number for its status.
     """
 
     def __init__(
@@ -92,9 +88,7 @@ class RunData:
         db: duckdb.DuckDBPyConnection,
         scratch: Path | None,
         manifest: dict[str, Any],
-        problems: Sequence[LogProblem],
-        n_problems: int,
-        n_events: int,
+        read: ReadLog,
         log_bytes: int,
         segments: Sequence[Segment],
     ) -> None:
@@ -102,9 +96,12 @@ class RunData:
         self.db = db
         self.manifest = manifest
         """run.json, or {} when there is none (yet)."""
-        self.problems = tuple(problems)
-        self.n_problems = n_problems
-        self.n_events = n_events
+        self.problems = read.problems
+        self.n_problems = read.n_left_out
+        """Lines that were left out."""
+        self.n_lost_values = read.n_lost
+        """Lines that were kept, but not all of their values."""
+        self.n_events = read.n_events
         self.log_bytes = log_bytes
         self.segments = tuple(segments)
         self._scratch = scratch
@@ -235,9 +232,9 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
         },
     )
     try:
-        problems, n_problems, n_events = _read_events(db, log)
+        read = read_events(db, log)
         _make_tables(db)
-        return RunData(folder, db, scratch, _manifest(folder), problems, n_problems, n_events, log_bytes, _segments(db))
+        return RunData(folder, db, scratch, _manifest(folder), read, log_bytes, _segments(db))
     except BaseException:
         db.close()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -279,38 +276,6 @@ def _check_first_line(log: Path) -> None:
         check_schema(version)
 
 
-def _read_events(db: duckdb.DuckDBPyConnection, log: Path) -> tuple[list[LogProblem], int, int]:
-    columns = ", ".join(f"{name}: '{sort}'" for name, sort in COLUMNS.items())
-    try:
-        db.execute(
-            f"CREATE TABLE events AS SELECT * FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}}, "
-            f"ignore_errors = true, maximum_object_size = {LINE_BYTES})",
-            [str(log)],
-        )
-    except duckdb.InvalidInputException as error:
-        raise LoadError(f"{log}: {str(error).splitlines()[0]}") from error
-    required = " OR ".join(
-        f"(type = '{kind}' AND ({' OR '.join(f'{name} IS NULL' for name in names)}))"
-        for kind, names in REQUIRED.items()
-        if names
-    )
-    known = ", ".join(f"'{kind}'" for kind in REQUIRED)
-    bad = f"type IS NULL OR type NOT IN ({known}) OR {required}"
-    # NaN and infinity are no JSON, but DuckDB reads them. A sum tells at once that there is none.
-    sums = db.execute(f"SELECT {', '.join(f'sum({name})' for name in NUMBERS)} FROM events").fetchone() or ()
-    if any(total is not None and not math.isfinite(total) for total in sums):
-        infinite = " OR ".join(f"NOT isfinite({name})" for name in NUMBERS)
-        bad += f" OR coalesce({infinite}, false)"
-    rows = [int(row[0]) for row in db.execute(f"SELECT rowid FROM events WHERE {bad} ORDER BY rowid").fetchall()]
-    if rows:
-        db.execute(f"DELETE FROM events WHERE {bad}")
-    versions = db.execute("SELECT max(schema_version) FROM events WHERE type = 'run_start'").fetchone()
-    if versions and versions[0] is not None:
-        check_schema(int(versions[0]))
-    count = db.execute("SELECT count(*) FROM events").fetchone()
-    return locate(log, rows[:LISTED]), len(rows), int(count[0]) if count else 0
-
-
 def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         """
@@ -324,7 +289,8 @@ def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
         """
         CREATE TABLE final AS
         SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
-               duration_ms, cost_usd, n_unpriced, error_type, coalesce(segment, 1) AS segment, superseded
+               duration_ms, cost_usd, n_unpriced, error_type, coalesce(segment, 1) AS segment, superseded,
+               hash(status) AS kind
         FROM (SELECT *, coalesce(epoch, 1) AS task_epoch,
                      (count(*) OVER same - 1)::INTEGER AS superseded,
                      row_number() OVER (same ORDER BY rowid DESC) AS place

@@ -7,17 +7,31 @@ Unit = Literal["ms", "tokens", "rounds", "usd"]
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """Rows that are read together. rows: SQL after FROM, with the columns kind and step.
+
+    kinds: SQL after FROM of a table with one row a kind, that a source's condition, status and model are taken from.
+    """
+
+    rows: str
+    kinds: str
+    step: str = "step"
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Rows that share their groups. status: SQL for the row's status; ok: the status that the metric is about."""
+    """Rows of a family that share their groups. status: SQL for a row's status; ok: the one that the metric is about.
+
+    All SQL is over the family's kinds.
+    """
 
     name: str
-    rows: str
-    """SQL after FROM: a table and its WHERE."""
+    family: Family
+    condition: str
     status: str
     ok: str
     model: str = "tool, provider, model"
     """SQL of three columns that tell tool and model; NULLs where there is none."""
-    step: str = "step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +49,32 @@ class Metric:
 _CALL_STATUS: Final = "CASE WHEN error_type IS NULL THEN 'ok' ELSE error_type END"
 
 
-def _calls(name: str, condition: str) -> Source:
-    return Source(name, f"events WHERE type = 'llm_call' AND {condition}", _CALL_STATUS, "ok")
+def _events(condition: str) -> Family:
+    return Family(f"events WHERE {condition}", f"cells WHERE {condition}")
+
+
+_TURNS: Final = _events("type = 'llm_call' AND role = 'orchestrator'")
+_OTHER_CALLS: Final = _events("type = 'llm_call' AND role <> 'orchestrator'")
+_TOOL_EVENTS: Final = _events("type = 'tool_call'")
+_ENDED_TASKS: Final = Family(
+    "final WHERE status <> 'skipped'", "(SELECT DISTINCT kind, status FROM final WHERE status <> 'skipped')", "NULL"
+)
+
+
+def _calls(name: str, family: Family, condition: str) -> Source:
+    return Source(name, family, condition, _CALL_STATUS, "ok")
 
 
 def _tools(name: str, condition: str) -> Source:
-    return Source(name, f"events WHERE type = 'tool_call' AND {condition}", "status", "ok")
+    return Source(name, _TOOL_EVENTS, condition, "status", "ok")
 
 
-_ORCHESTRATOR = _calls("orchestrator calls", "role = 'orchestrator'")
+_ORCHESTRATOR = _calls("orchestrator calls", _TURNS, "true")
 _TOOL_CALLS = _tools("tool calls", "true")
 _SEARCHES = _tools("search calls", "tool = 'search' AND status <> 'invalid'")
 _REASONINGS = _tools("enhance_reasoning calls", "tool = 'enhance_reasoning' AND status <> 'invalid'")
 _ANSWERS = _tools("answer calls", "tool = 'answer' AND status <> 'invalid'")
-_TASKS = Source(
-    "tasks", "final WHERE status <> 'skipped'", "status", "done", "NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR", "NULL"
-)
+_TASKS = Source("tasks", _ENDED_TASKS, "true", "status", "done", "NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR")
 
 
 def _expert(tool: str) -> Metric:
@@ -58,7 +82,7 @@ def _expert(tool: str) -> Metric:
         f"{tool}_expert_call_ms",
         f"Expert call of {tool}",
         "ms",
-        _calls(f"expert calls of {tool}", f"role = 'expert' AND tool = '{tool}'"),
+        _calls(f"expert calls of {tool}", _OTHER_CALLS, f"role = 'expert' AND tool = '{tool}'"),
         "duration_ms",
         f"the attempt of the expert's call that counted, in {tool}; limiter and retries are not in it",
     )
@@ -208,7 +232,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "judge_call_ms",
         "Judge call",
         "ms",
-        _calls("judge calls", "role = 'judge' AND NOT coalesce(rejudge, false)"),
+        _calls("judge calls", _OTHER_CALLS, "role = 'judge' AND NOT coalesce(rejudge, false)"),
         "duration_ms",
         "the attempt of the judge's call that counted",
     ),

@@ -69,9 +69,9 @@ def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, A
         for w in windows.values()
     )
     server = run.rows(
-        "SELECT server, count(*) AS n FROM events "
+        "SELECT server, sum(n) AS total FROM cells "
         "WHERE type = 'llm_call' AND role = 'orchestrator' AND server IS NOT NULL GROUP BY server "
-        "ORDER BY n DESC LIMIT 1"
+        "ORDER BY total DESC, server LIMIT 1"
     )
     address = str(server[0][0]) if server else None
     sums = ", ".join(sql for _, sql, _ in PAIRS.values())

@@ -2,7 +2,7 @@
 
 # DuckDB's results are untyped.
 # pyright: reportUnknownMemberType=false
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -10,23 +10,36 @@ import numpy as np
 import numpy.typing as npt
 
 from podium_analysis.bootstrap import interval_ranks, mean_interval
+from podium_analysis.groups import Codes, Grouping, Key, grouped, grouping, step_codes, summaries
 from podium_analysis.histograms import linear_histogram, log_histogram
 from podium_analysis.load import RunData
-from podium_analysis.metrics import Metric, Source
+from podium_analysis.metrics import Family, Metric, Source
 from podium_analysis.ranked import Ranked, RankedArray, RankedTable
 
-PERCENTILES: Final[Mapping[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+PERCENTILES: Final[dict[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 IN_MEMORY: Final = 1_000_000
 """Sources with more rows than this are sorted by DuckDB, on disk beyond its memory limit, instead of in arrays."""
 
 CELLS: Final = 4_000_000
 """Values fetched at once."""
 
-Groups = dict[str, dict[Hashable, Ranked]]
-"""Grouping -> key -> values. Keys: by_status (status,), by_tool_model (tool, provider, model), by_step (step,)."""
+NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "by_status": ("status",),
+    "by_tool_model": ("tool", "provider", "model"),
+    "by_step": ("step",),
+}
+"""Grouping -> the names of its key's parts."""
 
 
-def summarise(ranked: Ranked, *, intervals: bool = True) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A metric's values: of the successful calls, and the summaries of all groups, in any order."""
+
+    good: Ranked
+    groups: Mapping[str, Sequence[tuple[Key, dict[str, Any]]]]
+
+
+def summarise(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
     """n, n_missing, mean, sd, min, max, p50 … p99_9 and (where n allows) `intervals` of mean and percentiles.
 
     Percentiles interpolate linearly between neighbouring values, as numpy's default does. All are None for n = 0;
@@ -36,28 +49,35 @@ def summarise(ranked: Ranked, *, intervals: bool = True) -> dict[str, Any]:
     out: dict[str, Any] = {"n": n, "n_missing": ranked.n_missing, "mean": ranked.mean, "sd": ranked.sd}
     if n == 0:
         out |= dict.fromkeys(("min", "max", *PERCENTILES))
-        return out | ({"intervals": {}} if intervals else {})
+        return out | ({"intervals": {}} if with_intervals else {})
     shares = np.array(list(PERCENTILES.values()))
     places = shares * (n - 1)
     floors = np.floor(places).astype(np.int64)
     ceils = np.minimum(floors + 1, n - 1)
-    bounds = {name: interval_ranks(n, p) if intervals else None for name, p in PERCENTILES.items()}
-    ranks = [0, n - 1, *floors, *ceils, *(rank for pair in bounds.values() if pair for rank in pair)]
-    values = ranked.at(np.array(ranks, dtype=np.int64))
-    k = len(shares)
-    low, high = values[2 : 2 + k], values[2 + k : 2 + 2 * k]
+    values = ranked.at(np.array([0, n - 1, *floors, *ceils], dtype=np.int64))
+    low, high = values[2 : 2 + len(shares)], values[2 + len(shares) :]
     percentiles = low + (high - low) * (places - floors)
     out |= {"min": float(values[0]), "max": float(values[1])}
     out |= dict(zip(PERCENTILES, percentiles.tolist(), strict=True))
     if values[0] == values[1]:  # a constant is one, whatever rounding makes of its sums
         out |= {"mean": float(values[0]), "sd": None if ranked.sd is None else 0.0}
-    if intervals:
-        ends = iter(values[2 + 2 * k :].tolist())
-        found: dict[str, Any] = {name: (next(ends), next(ends)) for name, pair in bounds.items() if pair}
-        if out["mean"] is not None and out["sd"] is not None and (mean := mean_interval(n, out["mean"], out["sd"])):
-            found["mean"] = mean
-        out["intervals"] = found
+    if with_intervals:
+        out["intervals"] = intervals(ranked, out)
     return out
+
+
+def intervals(ranked: Ranked, summary: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Those of the percentiles and of the mean in a summary of the values, where n carries them."""
+    n = ranked.n
+    bounds = {name: ranks for name, p in PERCENTILES.items() if n and (ranks := interval_ranks(n, p))}
+    if not bounds:
+        return {}
+    ends = ranked.at(np.array(list(bounds.values()), dtype=np.int64)).tolist()
+    found: dict[str, tuple[float, float]] = {name: (low, high) for name, (low, high) in zip(bounds, ends, strict=True)}
+    mean, sd = summary["mean"], summary["sd"]
+    if mean is not None and sd is not None and (around := mean_interval(n, mean, sd)):
+        found["mean"] = around
+    return found
 
 
 def metric_statistics(
@@ -65,163 +85,132 @@ def metric_statistics(
 ) -> dict[str, Any]:
     """Metric name -> its entry in stats.json (see stats_schema.json)."""
     entries: dict[str, Any] = {}
-    for source in dict.fromkeys(metric.source for metric in metrics):
-        mine = [metric for metric in metrics if metric.source == source]
-        for metric, groups in _read(run, source, mine, in_memory):
-            entries[metric.name] = _entry(metric, groups, bins)
+    for family in dict.fromkeys(metric.source.family for metric in metrics):
+        mine = [metric for metric in metrics if metric.source.family == family]
+        for metric, read in _read(run, family, mine, in_memory):
+            entries[metric.name] = _entry(metric, read, bins)
     return {metric.name: entries[metric.name] for metric in metrics}
 
 
-def _entry(metric: Metric, groups: Groups, bins: int) -> dict[str, Any]:
-    by_status = groups["by_status"]
-    good = by_status.get((metric.source.ok,)) or RankedArray(np.zeros(0))
+def _entry(metric: Metric, read: _Read, bins: int) -> dict[str, Any]:
+    ok = (metric.source.ok,)
+    by_status = read.groups["by_status"]
     return {
         "title": metric.title,
         "what": metric.what,
         "unit": metric.unit,
         "of": f"{metric.source.name} with status {metric.source.ok}",
-        **summarise(good),
-        "n_other": sum(r.n + r.n_missing for key, r in by_status.items() if key != (metric.source.ok,)),
+        **summarise(read.good),
+        "n_other": sum(group["n"] + group["n_missing"] for key, group in by_status if key != ok),
         "histograms": {
-            "linear": asdict(linear_histogram(good, bins)),
-            "log": asdict(log_histogram(good, bins)),
+            "linear": asdict(linear_histogram(read.good, bins)),
+            "log": asdict(log_histogram(read.good, bins)),
         },
-        "by_status": [
-            {"status": key[0], **summarise(r, intervals=False)} for key, r in _in_order(by_status)
-        ],
-        "by_tool_model": [
-            {"tool": key[0], "provider": key[1], "model": key[2], **summarise(r)}
-            for key, r in _in_order(groups["by_tool_model"])
-        ],
-        "by_step": [
-            {"step": key[0], **summarise(r, intervals=False)} for key, r in _in_order(groups["by_step"])
-        ],
-    }  # fmt: skip
+        **{
+            name: [dict(zip(parts, key, strict=True)) | group for key, group in _in_order(read.groups[name])]
+            for name, parts in NAMES.items()
+        },
+    }
 
 
-def _in_order(groups: dict[Hashable, Ranked]) -> list[tuple[Any, Ranked]]:
-    def place(key: Any) -> tuple[Any, ...]:
+def _in_order(groups: Sequence[tuple[Key, dict[str, Any]]]) -> list[tuple[Key, dict[str, Any]]]:
+    def place(key: Key) -> Key:
         return tuple((part is None, part if isinstance(part, int) else str(part)) for part in key)
 
-    return sorted(groups.items(), key=lambda item: place(item[0]))
+    return sorted(groups, key=lambda item: place(item[0]))
 
 
-def _read(run: RunData, source: Source, metrics: Sequence[Metric], in_memory: int) -> Iterator[tuple[Metric, Groups]]:
+def _read(run: RunData, family: Family, metrics: Sequence[Metric], in_memory: int) -> Iterator[tuple[Metric, _Read]]:
     n = run.n_events
     if n > in_memory:
-        n = int(run.rows(f"SELECT count(*) FROM {source.rows}")[0][0])
+        n = int(run.rows(f"SELECT count(*) FROM {family.rows}")[0][0])
     if n > in_memory:
         for metric in metrics:
             yield metric, _on_disk(run, metric)
-            for name in _key_columns(source):
+            for name in NAMES:
                 run.execute(f"DROP TABLE sorted_{metric.name}_{name}")
         return
-    groupings = _groupings(run, source)
-    at_once = max(1, CELLS // max(1, groupings["by_status"].starts[-1]))
+    groupings = _groupings(run, family, dict.fromkeys(metric.source for metric in metrics))
+    at_once = max(1, CELLS // max(1, n))
     for first in range(0, len(metrics), at_once):
         some = metrics[first : first + at_once]
-        columns = ", ".join(f"({metric.value})::DOUBLE AS {metric.name}" for metric in some)
-        arrays = run.arrays(f"SELECT {columns} FROM {source.rows}")
+        values = dict.fromkeys(metric.value for metric in some)
+        columns = ", ".join(f"({value})::DOUBLE AS v{at}" for at, value in enumerate(values))
+        arrays = run.arrays(f"SELECT {columns} FROM {family.rows}")
+        named = dict(zip(values, arrays.values(), strict=True))
         for metric in some:
-            yield metric, _split(arrays.pop(metric.name), groupings, source.ok)
+            yield metric, _in_arrays(named[metric.value], groupings[metric.source], metric.source.ok)
 
 
-@dataclass(frozen=True, slots=True)
-class _Grouping:
-    """Rows put in the order of their keys: row order[starts[i]:starts[i + 1]] have keys[i]; None: as they are."""
-
-    keys: list[tuple[Any, ...]]
-    order: npt.NDArray[np.int64] | None
-    starts: npt.NDArray[np.int64]
-
-
-def _key_columns(source: Source) -> dict[str, tuple[str, bool]]:
-    """Grouping -> (SQL of the key's columns, whether it is about the successful rows only)."""
-    return {"by_status": (source.status, False), "by_tool_model": (source.model, True), "by_step": (source.step, True)}
-
-
-def _groupings(run: RunData, source: Source) -> dict[str, _Grouping]:
-    wanted = _key_columns(source)
-    hashes = ", ".join(
-        f"CASE WHEN {_is_ok(source) if only_ok else 'true'} THEN hash({columns}) ELSE 0 END::UBIGINT AS {name}"
-        for name, (columns, only_ok) in wanted.items()
+def _groupings(run: RunData, family: Family, sources: Iterable[Source]) -> dict[Source, dict[str, Grouping]]:
+    rows = run.arrays(
+        f"SELECT kind, ({family.step})::INTEGER AS step, ({family.step}) IS NOT NULL AS known FROM {family.rows}"
     )
-    table = source.rows.split()[0]
-    row_hashes = run.arrays(f"SELECT {table}.rowid AS place, {hashes} FROM {source.rows}")
-    places = row_hashes.pop("place")
-    found: dict[str, _Grouping] = {}
-    for name, mine in row_hashes.items():
-        known, firsts = np.unique(mine, return_index=True)
-        keys = _keys_at(run, table, wanted[name][0], places[firsts])
-        kept = [h != 0 and any(part is not None for part in key) for h, key in zip(known, keys, strict=True)]
-        real = np.array(kept, dtype=bool)
-        if len(known) == 1 and real[0]:
-            found[name] = _Grouping(keys, None, np.array([0, mine.size]))
-            continue
-        # rows of no key (another status, no model) get the last code
-        codes = np.cumsum(real) - 1
-        codes[~real] = real.sum()
-        code = codes.astype(np.int16)[np.searchsorted(known, mine)]
-        counts = np.bincount(code, minlength=real.sum() + 1)[:-1]
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        order = np.argsort(code, kind="stable")[: starts[-1]]
-        found[name] = _Grouping([key for key, keep in zip(keys, kept, strict=True) if keep], order, starts)
+    kinds = np.unique(rows["kind"])
+    place = np.searchsorted(kinds, rows["kind"]).astype(np.int32)
+    codes, steps = step_codes(rows["step"], rows["known"].astype(np.bool_))
+    at = {int(kind): i for i, kind in enumerate(kinds)}
+    small = np.int16 if kinds.size < 2**15 else np.int32  # numpy sorts 16 bits in a row much faster
+    found: dict[Source, dict[str, Grouping]] = {}
+    for source in sources:
+        keys: dict[str, list[Key]] = {"by_status": [], "by_tool_model": []}
+        code = {name: np.full(kinds.size, -1, dtype=small) for name in keys}
+        sql = f"SELECT kind, {source.status}, {source.model} FROM {family.kinds}"
+        where = "AND" if " WHERE " in family.kinds.rsplit(")", 1)[-1] else "WHERE"
+        for kind, status, *model in run.rows(f"{sql} {where} {source.condition} ORDER BY ALL"):
+            _give(code["by_status"], keys["by_status"], at[int(kind)], (status,))
+            if status == source.ok and any(part is not None for part in model):
+                _give(code["by_tool_model"], keys["by_tool_model"], at[int(kind)], tuple(model))
+        found[source] = {name: grouping(code[name][place], keys[name]) for name in keys}
+        ok = keys["by_status"].index((source.ok,)) if (source.ok,) in keys["by_status"] else -2
+        found[source]["by_step"] = grouping(
+            np.where(code["by_status"][place] == ok, codes, codes.dtype.type(-1)), steps
+        )
     return found
 
 
-def _keys_at(run: RunData, table: str, columns: str, places: npt.NDArray[np.int64]) -> list[tuple[Any, ...]]:
-    """The key of each given row, in their order."""
-    if not places.size:
-        return []
-    rows = run.rows(f"SELECT rowid, {columns} FROM {table} WHERE rowid IN ({', '.join(map(str, places.tolist()))})")
-    by_place = {int(row[0]): tuple(row[1:]) for row in rows}
-    return [by_place[int(place)] for place in places]
+def _give(codes: Codes, keys: list[Key], at: int, key: Key) -> None:
+    if key not in keys:
+        keys.append(key)
+    codes[at] = keys.index(key)
 
 
-def _is_ok(source: Source) -> str:
-    return f"({source.status}) = '{source.ok}'"
-
-
-def _where(source: Source, only_ok: bool) -> str:
-    if not only_ok:
-        return source.rows
-    return f"{source.rows} {'AND' if ' WHERE ' in source.rows else 'WHERE'} {_is_ok(source)}"
-
-
-def _keys(run: RunData, source: Source, grouping: str) -> dict[int, tuple[Any, ...]]:
-    """Hash -> key, keys of nothing but NULL left out."""
-    columns, only_ok = _key_columns(source)[grouping]
-    rows = run.rows(f"SELECT hash({columns}), {columns} FROM {_where(source, only_ok)} GROUP BY ALL")
-    return {int(row[0]): tuple(row[1:]) for row in rows if any(part is not None for part in row[1:])}
-
-
-def _split(column: npt.NDArray[np.float64], groupings: dict[str, _Grouping], ok: str) -> Groups:
-    groups: Groups = {}
-    for name, grouping in groupings.items():
-        good = groups["by_status"].get((ok,)) if groups else None
-        starts = grouping.starts
-        if good is not None and len(grouping.keys) == 1 and starts[-1] == good.n + good.n_missing:
-            groups[name] = {grouping.keys[0]: good}
-            continue
-        ordered = column if grouping.order is None else column[grouping.order]
-        groups[name] = {key: RankedArray(ordered[starts[i] : starts[i + 1]]) for i, key in enumerate(grouping.keys)}
-    return groups
-
-
-def _on_disk(run: RunData, metric: Metric) -> Groups:
-    groups: Groups = {}
-    for name, (columns, only_ok) in _key_columns(metric.source).items():
-        table = f"sorted_{metric.name}_{name}"
-        run.execute(
-            f"CREATE OR REPLACE TABLE {table} AS SELECT hash({columns}) AS h, ({metric.value})::DOUBLE AS x "
-            f"FROM {_where(metric.source, only_ok)} ORDER BY h, x NULLS LAST"
+def _in_arrays(column: npt.NDArray[np.float64], groupings: Mapping[str, Grouping], ok: str) -> _Read:
+    of = {name: grouped(column, by) for name, by in groupings.items()}
+    values, n_missing = of["by_status"].of((ok,))
+    found = {name: list(zip(one.keys, summaries(one, PERCENTILES), strict=True)) for name, one in of.items()}
+    models = of["by_tool_model"]
+    for at, (_, group) in enumerate(found["by_tool_model"]):
+        group["intervals"] = intervals(
+            RankedArray(models.values[models.starts[at] : models.starts[at + 1]], n_missing=0), group
         )
-        keys = _keys(run, metric.source, name)
-        groups[name] = {
-            keys[int(h)]: RankedTable(run.db, table, int(first), int(n), int(n_missing), mean, sd)
-            for h, first, n, n_missing, mean, sd in run.rows(
-                f"SELECT h, min(rowid), count(x), count(*) - count(x), avg(x), stddev_samp(x) FROM {table} GROUP BY h"
-            )
-            if int(h) in keys
-        }
-    return groups
+    return _Read(RankedArray(values, n_missing=n_missing), found)
+
+
+def _on_disk(run: RunData, metric: Metric) -> _Read:
+    found: dict[str, list[tuple[Key, dict[str, Any]]]] = {}
+    source = metric.source
+    ok = f"({source.status}) = '{source.ok}'"
+    good: Ranked = RankedArray(np.zeros(0))
+    columns = {"by_status": source.status, "by_tool_model": source.model, "by_step": source.family.step}
+    for name, key in columns.items():
+        table = f"sorted_{metric.name}_{name}"
+        only = f"({source.condition})" if name == "by_status" else f"({source.condition}) AND {ok}"
+        rows = f"{source.family.rows} AND {only}"
+        run.execute(
+            f"CREATE OR REPLACE TABLE {table} AS SELECT hash({key}) AS h, ({metric.value})::DOUBLE AS x "
+            f"FROM {rows} ORDER BY h, x NULLS LAST"
+        )
+        keys = {int(row[0]): tuple(row[1:]) for row in run.rows(f"SELECT hash({key}), {key} FROM {rows} GROUP BY ALL")}
+        stretches = run.rows(
+            f"SELECT h, min(rowid), count(x), count(*) - count(x), avg(x), stddev_samp(x) FROM {table} GROUP BY h"
+        )
+        found[name] = []
+        for h, first, n, n_missing, mean, sd in stretches:
+            if all(part is None for part in keys[int(h)]):
+                continue
+            ranked = RankedTable(run.db, table, int(first), int(n), int(n_missing), mean, sd)
+            found[name].append((keys[int(h)], summarise(ranked, with_intervals=name == "by_tool_model")))
+            if name == "by_status" and keys[int(h)] == (source.ok,):
+                good = ranked
+    return _Read(good, found)

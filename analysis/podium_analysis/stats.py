@@ -101,9 +101,10 @@ def _log(run: RunData) -> dict[str, Any]:
     return {
         "bytes": run.log_bytes,
         "n_events": run.n_events,
-        "by_type": dict(run.rows("SELECT type, count(*) FROM events GROUP BY type ORDER BY type")),
+        "by_type": dict(run.rows("SELECT type, sum(n)::BIGINT FROM cells GROUP BY type ORDER BY type")),
         "ended": run.ended,
         "n_problems": run.n_problems,
+        "n_lost_values": run.n_lost_values,
         "problems": [asdict(problem) for problem in run.problems],
         "segments": [asdict(segment) for segment in run.segments],
     }
@@ -112,8 +113,8 @@ def _log(run: RunData) -> dict[str, Any]:
 def _run(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) -> dict[str, Any]:
     hours = run.wall_ms / 3_600_000
     turns, output = run.rows(
-        "SELECT count(*), sum(completion_tokens)::BIGINT FROM events WHERE type = 'llm_call' AND role = 'orchestrator' "
-        "AND error_type IS NULL"
+        "SELECT coalesce(sum(n), 0)::BIGINT, sum(sum_completion_tokens)::BIGINT FROM cells "
+        "WHERE type = 'llm_call' AND role = 'orchestrator' AND error_type IS NULL"
     )[0]
     ended = sum(task.status != "skipped" for task in tasks)
     return {

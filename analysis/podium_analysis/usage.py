@@ -14,10 +14,11 @@ def token_statistics(run: RunData) -> dict[str, Any]:
 
 def _tokens(run: RunData, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     names = ", ".join(keys)
-    sums = ", ".join(f"sum({name})::BIGINT, count(*) - count({name})" for name in _TOKENS)
+    sums = ", ".join(f"sum(sum_{name})::BIGINT, sum(n - n_{name})::BIGINT" for name in _TOKENS)
     found: list[dict[str, Any]] = []
     for row in run.rows(
-        f"SELECT {names}, count(*), count(error_type), {sums} FROM events WHERE type = 'llm_call' "
+        f"SELECT {names}, sum(n)::BIGINT, coalesce(sum(n) FILTER (error_type IS NOT NULL), 0)::BIGINT, {sums} "
+        "FROM cells WHERE type = 'llm_call' "
         f"GROUP BY {names} ORDER BY {names}"
     ):
         k = len(keys)
@@ -33,21 +34,23 @@ def _tokens(run: RunData, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 def error_statistics(run: RunData) -> dict[str, Any]:
     """Failures by type: of tasks (as they ended), model calls, tools and judgements; programs by how they ended."""
     return {
-        "tasks": _counts(run, "final", "error_type IS NOT NULL", "error_type"),
+        "tasks": _counts(run, "(SELECT error_type, 1 AS n FROM final)", "error_type IS NOT NULL", "error_type"),
         "calls": _counts(
-            run, "events", "type = 'llm_call' AND error_type IS NOT NULL", "role", "provider", "model", "error_type"
+            run, "cells", "type = 'llm_call' AND error_type IS NOT NULL", "role", "provider", "model", "error_type"
         ),
         "tools": _counts(
-            run, "events", "type = 'tool_call' AND status = 'failed'", "tool", "error_type"
+            run, "cells", "type = 'tool_call' AND status = 'failed'", "tool", "error_type"
         ),
-        "judgements": _counts(run, "events", "type = 'judge' AND error_type IS NOT NULL", "error_type"),
-        "programs": _counts(run, "events", "type = 'tool_call' AND exec_status IS NOT NULL", "exec_status"),
+        "judgements": _counts(run, "cells", "type = 'judge' AND error_type IS NOT NULL", "error_type"),
+        "programs": _counts(run, "cells", "type = 'tool_call' AND exec_status IS NOT NULL", "exec_status"),
     }  # fmt: skip
 
 
 def _counts(run: RunData, table: str, condition: str, *keys: str) -> list[dict[str, Any]]:
+    """table: its rows stand for n things each."""
     names = ", ".join(keys)
     rows = run.rows(
-        f"SELECT {names}, count(*) AS n FROM {table} WHERE {condition} GROUP BY {names} ORDER BY n DESC, {names}"
+        f"SELECT {names}, sum(n)::BIGINT AS total FROM {table} WHERE {condition} GROUP BY {names} "
+        f"ORDER BY total DESC, {names}"
     )
     return [dict(zip((*keys, "n"), row, strict=True)) for row in rows]

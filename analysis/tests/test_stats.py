@@ -103,7 +103,12 @@ def test_tasks_that_have_not_ended_are_counted_and_named_so(make_log: MakeLog, t
     assert (stats["scores"]["n"], stats["scores"]["n_missing"]) == (3, 2)
     assert stats["log"]["ended"] is False
     assert stats["log"]["problems"] == [
-        {"line": 5, "kind": "torn", "message": "the last line is cut off (still being written, or a crash)"}
+        {
+            "line": 5,
+            "kind": "torn",
+            "message": "the last line is cut off (still being written, or a crash)",
+            "field": None,
+        }
     ]
 
 
