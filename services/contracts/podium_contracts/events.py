@@ -148,6 +148,10 @@ class ToolCall(Event):
     retrieval_ms: float | None = None
     """Search as the client saw it, queueing and web fallback included."""
     web_ms: float | None = None
+    web_searches: int | None = None
+    """Searches of the web to be paid for: 0 for one whose pages were kept from before or shared with another task."""
+    web_pages: int | None = None
+    """Pages of the web whose text was extracted, to be paid for."""
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None
@@ -155,6 +159,13 @@ class ToolCall(Event):
     n_documents: int | None = None
     n_new_documents: int | None = None
     exec_status: str | None = None
+    code_ms: float | None = None
+    """The program's own time by the sandbox's word: exec_ms without queue and network."""
+    cost_usd: float | None = None
+    """What was paid by the piece, beside the models' calls: searches, pages, seconds of code. None: nothing that has a
+    known price. See n_unpriced."""
+    n_unpriced: int = 0
+    """Kinds of such pieces that were used and whose price or number is not known."""
     status: ToolStatus
     error_type: ErrorType | None = None
     error_message: str | None = None
@@ -224,8 +235,9 @@ class TaskComplete(Event):
     invalid_turns: int = 0
     duration_ms: float
     cost_usd: float | None = None
-    """Sum of the calls with a known price; None when none is known. See n_unpriced."""
+    """Sum over model calls and what tools paid by the piece; None when no price is known. See n_unpriced."""
     n_unpriced: int = 0
+    """Calls and pieces (see ToolCall) without a known price."""
     error_type: ErrorType | None = None
     error_message: str | None = None
 

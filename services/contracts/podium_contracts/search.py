@@ -1,5 +1,6 @@
 """What a client and the retrieval service say to each other at POST /retrieve."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -8,6 +9,8 @@ QUEUE_MS_HEADER: Final = "X-Podium-Queue-Ms"
 ENCODE_MS_HEADER: Final = "X-Podium-Encode-Ms"
 SEARCH_MS_HEADER: Final = "X-Podium-Search-Ms"
 WEB_MS_HEADER: Final = "X-Podium-Web-Ms"
+WEB_SEARCHES_HEADER: Final = "X-Podium-Web-Searches"
+WEB_PAGES_HEADER: Final = "X-Podium-Web-Pages"
 BATCH_SIZE_HEADER: Final = "X-Podium-Batch-Size"
 
 
@@ -57,13 +60,19 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchTiming:
-    """The service's own account of one request, in milliseconds; None where the service did not say."""
+    """The service's own account of one request, in milliseconds; None where the service did not say.
+
+    web_searches, web_pages: searches and extracted pages of the web that this request is to pay for. None beside a
+    web_ms: they were asked for, and whether they will be charged is not known.
+    """
 
     queue_ms: float | None = None
     encode_ms: float | None = None
     search_ms: float | None = None
     web_ms: float | None = None
     batch_size: int | None = None
+    web_searches: int | None = None
+    web_pages: int | None = None
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "SearchTiming":
@@ -75,13 +84,18 @@ class SearchTiming:
             except (KeyError, ValueError):
                 return None
 
-        size = number(BATCH_SIZE_HEADER)
+        def count(name: str) -> int | None:
+            value = number(name)
+            return None if value is None or not math.isfinite(value) else int(value)
+
         return cls(
             queue_ms=number(QUEUE_MS_HEADER),
             encode_ms=number(ENCODE_MS_HEADER),
             search_ms=number(SEARCH_MS_HEADER),
             web_ms=number(WEB_MS_HEADER),
-            batch_size=None if size is None else int(size),
+            batch_size=count(BATCH_SIZE_HEADER),
+            web_searches=count(WEB_SEARCHES_HEADER),
+            web_pages=count(WEB_PAGES_HEADER),
         )
 
 

@@ -34,3 +34,10 @@ def test_any_other_body_is_refused(body):
 def test_absent_or_malformed_timing_headers_are_missing_not_zero():
     timing = SearchTiming.from_headers({"X-Podium-Queue-Ms": "1.5", "X-Podium-Encode-Ms": "soon"})
     assert (timing.queue_ms, timing.encode_ms, timing.batch_size) == (1.5, None, None)
+
+
+def test_what_the_web_charges_is_read_and_what_was_not_said_is_missing():
+    said = SearchTiming.from_headers({"X-Podium-Web-Ms": "80", "X-Podium-Web-Searches": "1", "X-Podium-Web-Pages": "0"})
+    assert (said.web_ms, said.web_searches, said.web_pages) == (80.0, 1, 0)
+    silent = SearchTiming.from_headers({"X-Podium-Web-Ms": "80", "X-Podium-Web-Searches": "inf"})
+    assert (silent.web_searches, silent.web_pages) == (None, None)

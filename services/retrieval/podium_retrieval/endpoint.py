@@ -120,6 +120,8 @@ def _timing_headers(timing: SearchTiming) -> list[tuple[bytes, bytes]]:
         (wire.ENCODE_MS_HEADER, timing.encode_ms),
         (wire.SEARCH_MS_HEADER, timing.search_ms),
         (wire.WEB_MS_HEADER, timing.web_ms),
+        (wire.WEB_SEARCHES_HEADER, timing.web_searches),
+        (wire.WEB_PAGES_HEADER, timing.web_pages),
         (wire.BATCH_SIZE_HEADER, timing.batch_size),
     ]
     return [

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
 import orjson
@@ -18,7 +18,7 @@ from podium_retrieval.embedder import Embedder, Prepared
 from podium_retrieval.errors import Refusal
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.owner import Candidates, Job, Worker
-from podium_retrieval.web import Page, WebFailed, WebSearch
+from podium_retrieval.web import Bill, Page, WebFailed, WebSearch
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class SearchService:
                 found[at] = one
                 self._cache.put(_key(request, request.queries[at]), one.documents)
         answers = cast("list[Found]", found)
-        documents, web_ms = await self._top_up(request, answers, deadline, left)
-        return Answer(documents, _timing(answers, web_ms))
+        documents, web = await self._top_up(request, answers, deadline, left)
+        return Answer(documents, _timing(answers, web))
 
     async def close(self, timeout_s: float) -> None:
         """Refuse what waits, end the worker and the web look-ups."""
@@ -157,14 +157,18 @@ class SearchService:
 
     async def _top_up(
         self, request: SearchRequest, found: Sequence[Found], deadline: float, left: "asyncio.Future[object]"
-    ) -> tuple[list[Sequence[bytes]], float | None]:
-        """Web pages after the documents of those queries that have too few, topk in all; and the milliseconds."""
+    ) -> tuple[list[Sequence[bytes]], SearchTiming]:
+        """Web pages after the documents of those queries that have too few, topk in all; and what that took."""
         few = [at for at, one in enumerate(found) if len(one.documents) < min(self._web_below, request.topk)]
         documents = [one.documents for one in found]
         if self._web is None or not few:
-            return documents, None
+            return documents, SearchTiming()
         started = time.monotonic()
-        looks = [asyncio.ensure_future(self._look(self._web, request.queries[at])) for at in few]
+        bills = [Bill(None, None) for _ in few]
+        looks = [
+            asyncio.ensure_future(self._look(self._web, request.queries[at], bill))
+            for at, bill in zip(few, bills, strict=True)
+        ]
         all_looks = asyncio.ensure_future(asyncio.wait(looks))
         try:
             await asyncio.wait(
@@ -180,12 +184,16 @@ class SearchService:
         finally:
             for one in (all_looks, *looks):
                 one.cancel()
-        return documents, (time.monotonic() - started) * 1e3
+        return documents, SearchTiming(
+            web_ms=(time.monotonic() - started) * 1e3,
+            web_searches=_sum(bill.searches for bill in bills),
+            web_pages=_sum(bill.pages for bill in bills),
+        )
 
-    async def _look(self, web: WebSearch, query: str) -> list[Page]:
+    async def _look(self, web: WebSearch, query: str, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
-            pages = await web.search(query)
+            pages = await web.search(query, bill)
         except WebFailed as error:
             _LOG.warning("web search failed: %s", error)
             self._metrics.web.labels("failed").inc()
@@ -251,15 +259,21 @@ def _web_hit(page: Page, rank: int, with_score: bool) -> bytes:
     return orjson.dumps({"document": document, "score": -float(rank)} if with_score else document)
 
 
-def _timing(found: Sequence[Found], web_ms: float | None) -> SearchTiming:
-    """The slowest of the request's queries; None where all came from the cache."""
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    """None when one of them is not known."""
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
+
+
+def _timing(found: Sequence[Found], web: SearchTiming) -> SearchTiming:
+    """The slowest of the request's queries, None where all came from the cache, and the web's part."""
     measured = [one.candidates for one in found if one.candidates is not None]
     if not measured:
-        return SearchTiming(web_ms=web_ms)
-    return SearchTiming(
+        return web
+    return replace(
+        web,
         queue_ms=max(one.queue_ms for one in measured),
         encode_ms=max(one.encode_ms for one in measured),
         search_ms=max(one.search_ms for one in measured),
-        web_ms=web_ms,
         batch_size=max(one.batch_size for one in measured),
     )

@@ -17,8 +17,30 @@ _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
 
 
+_DEPTH: Final = "basic"
+"""Of search and extraction, said in every request, since the price of either depends on it."""
+
+
 class WebFailed(Exception):
     """No web results, and why; the request goes on with what the corpus gave."""
+
+
+class _Refused(WebFailed):
+    """The server did not take the request, and charges nothing for it."""
+
+
+@dataclass(slots=True)
+class Bill:
+    """Searches and extracted pages that the server charges. None: asked for, and whether charged is not known."""
+
+    searches: int | None = 0
+    pages: int | None = 0
+
+    def take(self) -> "Bill":
+        """What nobody has taken yet: of all who share a look-up the first one who hears of it pays."""
+        taken = Bill(self.searches, self.pages)
+        self.searches = self.pages = 0
+        return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +63,12 @@ class Page:
     contents: str
 
 
+@dataclass(slots=True)
+class _LookUp:
+    task: asyncio.Task[list[Page]]
+    bill: Bill
+
+
 class WebSearch:
     """POST /search, then POST /extract for full texts where they can be had within the time.
 
@@ -57,29 +85,36 @@ class WebSearch:
             follow_redirects=False,
         )
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._running: dict[str, asyncio.Task[list[Page]]] = {}
+        self._running: dict[str, _LookUp] = {}
         cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache: Any = diskcache.Cache(str(cache_dir), size_limit=cache_bytes, timeout=1)
 
-    async def search(self, query: str) -> list[Page]:
-        """Pages for a query.
+    async def search(self, query: str, bill: Bill | None = None) -> list[Page]:
+        """Pages for a query. `bill`: filled in with what this caller has to pay for, also when it fails.
 
         Raises:
             WebFailed: time, status, size or content; never anything else.
         """
         key = hashlib.sha256(f"{self._limits.results}\0{query}".encode("utf-8", "surrogatepass")).hexdigest()
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.create_task(self._look_up(key, query), name="web-search")
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._done(key, done))
-        return await asyncio.shield(task)  # one caller who leaves does not end it for the others
+        found = self._running.get(key)
+        if found is None:
+            own = Bill()
+            found = _LookUp(asyncio.create_task(self._look_up(key, query, own), name="web-search"), own)
+            self._running[key] = found
+            found.task.add_done_callback(lambda done: self._done(key, done))
+        try:
+            return await asyncio.shield(found.task)  # one caller who leaves does not end it for the others
+        finally:
+            if bill is not None and found.task.done():
+                taken = found.bill.take()
+                bill.searches, bill.pages = taken.searches, taken.pages
 
     async def close(self) -> None:
         """Stop look-ups and close connections and cache."""
-        for task in list(self._running.values()):
+        tasks = [look.task for look in self._running.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.aclose()
         self._cache.close()
 
@@ -88,7 +123,7 @@ class WebSearch:
         if not task.cancelled():
             task.exception()  # read, so that a failure all callers have left is not reported as lost
 
-    async def _look_up(self, key: str, query: str) -> list[Page]:
+    async def _look_up(self, key: str, query: str, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._limits.timeout_s):
@@ -96,10 +131,10 @@ class WebSearch:
                 if kept is not None:
                     return kept
                 async with self._slots:
-                    pages = await self._search(query)
+                    pages = await self._search(query, bill)
                     # Half of what is left may go to full texts; snippets are at hand if it does not suffice.
                     left = self._limits.timeout_s - (time.monotonic() - started)
-                    texts = await self._extract([page.url for page in pages], left * 0.8) if pages else {}
+                    texts = await self._extract([page.url for page in pages], left * 0.8, bill) if pages else {}
                 pages = [
                     Page(page.url, page.title, texts.get(page.url, page.contents)[: self._limits.page_chars])
                     for page in pages
@@ -111,8 +146,16 @@ class WebSearch:
             await asyncio.to_thread(self._store, key, pages)
         return pages
 
-    async def _search(self, query: str) -> list[Page]:
-        body = await self._post("/search", {"query": query, "max_results": self._limits.results})
+    async def _search(self, query: str, bill: Bill) -> list[Page]:
+        bill.searches = None  # until it is known
+        try:
+            body = await self._post(
+                "/search", {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH}
+            )
+        except _Refused:
+            bill.searches = 0
+            raise
+        bill.searches = 1
         rows: Any = body.get("results")
         if not isinstance(rows, list):
             raise WebFailed("the answer of /search has no list 'results'")
@@ -131,17 +174,21 @@ class WebSearch:
                 )
         return pages
 
-    async def _extract(self, urls: list[str], limit_s: float) -> dict[str, str]:
+    async def _extract(self, urls: list[str], limit_s: float, bill: Bill) -> dict[str, str]:
         """Full texts by url; empty when extraction fails, for it only improves on snippets."""
         texts: dict[str, str] = {}
+        bill.pages = None
         try:
             async with asyncio.timeout(limit_s):
-                body = await self._post("/extract", {"urls": urls[:_EXTRACT_AT_ONCE]})
+                body = await self._post("/extract", {"urls": urls[:_EXTRACT_AT_ONCE], "extract_depth": _DEPTH})
         except (TimeoutError, WebFailed) as error:
+            if isinstance(error, _Refused):
+                bill.pages = 0
             _LOG.warning("web extraction gave nothing: %s", error or "too slow")
             return texts
         rows: Any = body.get("results")
         items: list[Any] = rows if isinstance(rows, list) else []
+        bill.pages = len(items)
         for item in items:
             row: dict[str, Any] = item if isinstance(item, dict) else {}
             url, text = row.get("url"), row.get("raw_content")
@@ -164,10 +211,12 @@ class WebSearch:
                     if len(content) > self._limits.max_bytes:
                         raise WebFailed(f"{path} answered more than {self._limits.max_bytes} bytes")
                 status = response.status_code
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise _Refused(f"{path}: {type(error).__name__}: {error}") from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise WebFailed(f"{path}: {type(error).__name__}: {error}") from error
         if status != 200:
-            raise WebFailed(f"{path} answered {status}: {bytes(content[:200]).decode(errors='replace')}")
+            raise _Refused(f"{path} answered {status}: {bytes(content[:200]).decode(errors='replace')}")
         try:
             parsed: Any = orjson.loads(content)
         except orjson.JSONDecodeError as error:

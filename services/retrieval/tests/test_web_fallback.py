@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC110  what is waited for is state of the service, which has no event to await
 
 import asyncio
+import contextlib
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
-from podium_retrieval.web import WebFailed, WebLimits, WebSearch
+from podium_retrieval.web import Bill, WebFailed, WebLimits, WebSearch
 
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
 
@@ -21,6 +22,7 @@ class Tavily:
 
     searches: list[str] = field(default_factory=list)
     extracts: list[list[str]] = field(default_factory=list)
+    depths: set[str | None] = field(default_factory=set)
     keys: set[str | None] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
@@ -36,6 +38,7 @@ class Tavily:
             body = await request.json()
             self.keys.add(request.headers.get("authorization"))
             self.searches.append(body["query"])
+            self.depths.add(body.get("search_depth"))
             await self.gate.wait()
             if self.raw is not None or self.status != 200:
                 return Response(self.raw or b"", self.status)
@@ -49,6 +52,7 @@ class Tavily:
         async def extract(request: Request) -> Any:
             body = await request.json()
             self.extracts.append(body["urls"])
+            self.depths.add(body.get("extract_depth"))
             if self.extract_status != 200:
                 return Response(b"", self.extract_status)
             return {
@@ -103,6 +107,58 @@ async def test_an_equal_query_is_looked_up_once_and_then_kept_on_disk(tavily: An
         other = WebSearch("http://127.0.0.1:9", "k", LIMITS, tmp_path / "web", 10 << 20)
         assert await other.search("same") == again  # a restart asks nobody
         await other.close()
+
+
+async def test_the_first_who_hears_of_a_look_up_pays_for_it_and_nobody_for_kept_pages(tavily: Any) -> None:
+    async with tavily() as (fake, web):
+        fake.gate.clear()
+        bills = [Bill() for _ in range(4)]
+        asked = [asyncio.create_task(web.search("same", bill)) for bill in bills]
+        while not fake.searches:
+            await asyncio.sleep(0.005)
+        asked[0].cancel()  # it began the look-up, and leaves before it is charged
+        fake.gate.set()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert sorted((bill.searches, bill.pages) for bill in bills) == [(0, 0), (0, 0), (0, 0), (1, 2)]
+        assert bills[0] == Bill()
+        kept = Bill(None, None)
+        await web.search("same", kept)
+        assert kept == Bill(0, 0)
+    assert fake.depths == {"basic"}, "the price table's rows are of this depth"
+
+
+@pytest.mark.parametrize(
+    ("status", "extract_status", "raw", "expected"),
+    [
+        (200, 500, None, Bill(1, 0)),
+        (429, 200, None, Bill(0, 0)),
+        (200, 200, b"<html>", Bill(None, 0)),
+        (200, 200, b'{"results": []}', Bill(1, 0)),
+    ],
+)
+async def test_what_is_charged_is_known_or_said_to_be_unknown(
+    tavily: Any, status: int, extract_status: int, raw: bytes | None, expected: Bill
+) -> None:
+    bill = Bill()
+    async with tavily() as (fake, web):
+        fake.status, fake.extract_status, fake.raw = status, extract_status, raw
+        with contextlib.suppress(WebFailed):
+            await web.search("query", bill)
+    assert bill == expected
+
+
+async def test_a_search_that_was_sent_and_not_answered_may_be_charged(tavily: Any, tmp_path: Path) -> None:
+    limits = WebLimits(results=5, timeout_s=0.2, concurrency=4, max_bytes=100_000, page_chars=500)
+    sent, unsent = Bill(), Bill()
+    async with tavily(limits) as (fake, web):
+        fake.gate.clear()
+        with pytest.raises(WebFailed):
+            await web.search("query", sent)
+    nobody = WebSearch("http://127.0.0.1:9", "k", LIMITS, tmp_path / "other", 10 << 20)
+    with pytest.raises(WebFailed):
+        await nobody.search("query", unsent)
+    await nobody.close()
+    assert (sent, unsent) == (Bill(None, 0), Bill(0, 0))
 
 
 async def test_extraction_that_fails_leaves_the_snippets(tavily: Any) -> None:
@@ -171,8 +227,10 @@ async def test_too_few_documents_are_topped_up_with_marked_pages(start: Any, tav
     assert [entry["score"] for entry in row[1:]] == [-1.0, -2.0, -3.0]
     assert row[1]["document"]["url"] == row[1]["document"]["id"] == "https://pages.test/0"
     assert float(answer.headers["x-podium-web-ms"]) > 0
+    assert (answer.headers["x-podium-web-searches"], answer.headers["x-podium-web-pages"]) == ("1", "2")
     assert len(enough.json()[0]) == 1
-    assert "x-podium-web-ms" not in enough.headers
+    assert not [name for name in enough.headers if name.startswith("x-podium-web")]
+    assert (plain.headers["x-podium-web-searches"], plain.headers["x-podium-web-pages"]) == ("0", "0")
     assert plain.json()[0][1]["source"] == "web"
     assert fake.searches == ["crane"]  # the third was on disk
 
@@ -229,3 +287,5 @@ async def test_a_deadline_during_the_web_gives_what_the_corpus_has(start: Any, t
         answer = await running.ask("crane", topk=4)
     assert answer.status_code == 200
     assert len(answer.json()[0]) == 1
+    assert "x-podium-web-ms" in answer.headers
+    assert "x-podium-web-searches" not in answer.headers, "whether it will be charged is not known"
