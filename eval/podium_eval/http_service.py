@@ -1,5 +1,6 @@
 """One JSON service of our own over a shared HTTP session: attempts, time limits, and a gate for when it is down."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,8 +8,9 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 from podium_contracts.names import ErrorType
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, stop_after_attempt
 
+from podium_eval.attempts import attempted
 from podium_eval.ports import Failure, Unavailable
 
 
@@ -29,6 +31,10 @@ class Gate(Protocol):
 
     def failed(self, reason: str) -> None:
         """The service could not be reached."""
+        ...
+
+    def abandoned(self) -> None:
+        """The caller was cancelled before it knew: another one may try."""
         ...
 
 
@@ -76,27 +82,28 @@ class HttpService:
         data = orjson.dumps(body)
         attempts = 0
 
+        async def attempt() -> tuple[Any, Mapping[str, str]]:
+            nonlocal attempts
+            attempts += 1
+            await self._gate.wait()
+            return await self._tell_gate(data, timeout_s)
+
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_worth_retrying),
-                stop=stop_after_attempt(self._attempts),
-                wait=self._wait,
-                reraise=True,
-            ):
-                with attempt:
-                    attempts = attempt.retry_state.attempt_number
-                    await self._gate.wait()
-                    return await self._tell_gate(data, timeout_s)
+            return await attempted(
+                attempt, again=_worth_retrying, stop=stop_after_attempt(self._attempts), pause=self._wait
+            )
         except Failure as failure:
-            failure.attempts = max(attempts, 1)
+            failure.attempts = attempts
             failure.duration_ms = (time.monotonic() - began) * 1000
             failure.provider = self._name
             raise
-        raise AssertionError("tenacity ended without an outcome")
 
     async def _tell_gate(self, data: bytes, timeout_s: float) -> tuple[Any, Mapping[str, str]]:
         try:
             answer = await self._once(data, timeout_s)
+        except asyncio.CancelledError:
+            self._gate.abandoned()
+            raise
         except Failure as failure:
             if failure.error_type in ("connection", "timeout"):
                 self._gate.failed(failure.message)

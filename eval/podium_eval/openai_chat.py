@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 
 import httpx2
 from openai import APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity import RetryCallState
 
+from podium_eval.attempts import attempted
 from podium_eval.auth_streak import AuthStreak
 from podium_eval.balance import Address, Balance
 from podium_eval.chat_answer import Answer, StreamedAnswer, Usage, parse_answer, sse_data
@@ -144,14 +145,12 @@ class OpenAIChat:
         )
         spent = _Spent()
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(lambda error: isinstance(error, Failure) and not error.permanent),
+            return await attempted(
+                lambda: self._attempt(content, stream, fitted, spent),
+                again=lambda error: isinstance(error, Failure) and not error.permanent,
                 stop=lambda state: self._give_up(state, spent),
-                wait=self._pause,
-                reraise=True,
-            ):
-                with attempt:
-                    return await self._attempt(content, stream, fitted, spent)
+                pause=self._pause,
+            )
         except Failure as failure:
             failure.attempts = max(spent.attempts, 1)
             failure.limiter_ms = spent.limiter_ms
@@ -159,7 +158,6 @@ class OpenAIChat:
             failure.retry_ms = max(0.0, elapsed - failure.duration_ms - spent.limiter_ms)
             failure.provider, failure.model = self._target.provider, self._target.model
             raise
-        raise AssertionError("tenacity ended without an outcome")
 
     async def _attempt(self, content: bytes, stream: bool, fitted: Fitted, spent: _Spent) -> ChatResult:
         if self._auth.stopped is not None:

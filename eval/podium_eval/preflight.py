@@ -51,6 +51,9 @@ class OpenGate:
     def failed(self, reason: str) -> None:
         """Nothing to note."""
 
+    def abandoned(self) -> None:
+        """Nothing to note."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

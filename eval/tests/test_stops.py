@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness.chain import EXPERTS, call, numbered, questions, server
-from harness.process import Eval, assert_whole
+from harness.process import STEPPED, Eval, assert_whole
 from loopback.openai_server import Rule
 
 
@@ -239,7 +239,7 @@ async def test_a_clock_that_is_set_while_it_runs_changes_no_duration(tmp_path: P
     ids = numbered(10)
     async with server(latency_s=0.01) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=4)
-        assert await run.run(clock_steps=True) == 0, run.said
+        assert await run.run(source=STEPPED) == 0, run.said
     assert_whole(run, ids)
     events = run.events()
     stamps = [event["ts"] for event in events]

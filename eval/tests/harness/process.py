@@ -23,7 +23,18 @@ _LIMITED = (
     "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
 )
 
-_STEPPED = (
+COUNTING = (
+    "import collections, gc, runpy, signal\n"
+    "def count(*_):\n"
+    "    gc.collect()\n"
+    "    alive = collections.Counter(type(o).__name__ for o in gc.get_objects() if 'podium' in type(o).__module__)\n"
+    "    print('ALIVE', dict(alive), flush=True)\n"
+    "signal.signal(signal.SIGUSR1, count)\n"
+    "runpy.run_module('podium_eval', run_name='__main__', alter_sys=True)\n"
+)
+"""At SIGUSR1 the process says how many objects of Podium's own classes are alive in it."""
+
+STEPPED = (
     "import itertools, runpy, sys, time\n"
     "real, looks = time.time, itertools.count()\n"
     "def stepping():\n"
@@ -89,14 +100,15 @@ class Eval:
         env: Mapping[str, str] | None = None,
         command: str = "run",
         file_limit: int | None = None,
-        clock_steps: bool = False,
+        source: str | None = None,
     ) -> None:
-        """Start it; stdout and stderr go to `lines`. file_limit: most bytes of any file that it writes."""
+        """Start it; stdout and stderr go to `lines`. file_limit: most bytes of any file that it writes. source:
+        a program that runs podium_eval in its own process."""
         start: tuple[str, ...] = ("-m", "podium_eval")
         if file_limit is not None:
             start = ("-c", _LIMITED, str(file_limit), *start)
-        elif clock_steps:
-            start = ("-c", _STEPPED)
+        elif source is not None:
+            start = ("-c", source)
         self.lines = []
         self._silent = False
         self.process = await asyncio.create_subprocess_exec(
@@ -113,15 +125,19 @@ class Eval:
         """Return when the run has said that it begins."""
         await self.says("run run, segment")
 
-    async def says(self, text: str) -> None:
-        """Return once a line holds `text`.
+    async def says(self, text: str, *, times: int = 1) -> None:
+        """Return once so many lines hold `text`.
 
         Raises:
             AssertionError: it ended without.
         """
+
+        def said() -> bool:
+            return sum(text in line for line in self.lines) >= times
+
         async with asyncio.timeout(LIMIT_S), self._heard:
-            await self._heard.wait_for(lambda: self._silent or any(text in line for line in self.lines))
-        assert any(text in line for line in self.lines), self.said
+            await self._heard.wait_for(lambda: self._silent or said())
+        assert said(), self.said
 
     async def ended(self) -> int:
         """Its exit status."""
