@@ -23,6 +23,9 @@ _NUMBERS = (
     "query_ms",
     "retrieval_ms",
     "web_ms",
+    "web_searches",
+    "web_pages",
+    "code_ms",
     "retrieval_queue_ms",
     "retrieval_encode_ms",
     "retrieval_search_ms",
@@ -83,6 +86,9 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
 """Event type -> fields without which a line is reported as bad and left out."""
 
 NUMBERS: Final = _NUMBERS
+
+IN_TIME: Final = "coalesce(segment, 1), coalesce(mono_ms, 0)"
+"""SQL to order events by: as they were written. The table itself may have them in any order."""
 
 KIND: Final = (
     "type",

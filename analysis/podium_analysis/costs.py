@@ -1,7 +1,7 @@
 """What a run cost, by role, tool, model, alias and task, and for each correct answer. USD; unknown is None, never zero.
 
-The cost of a call is what the eval wrote into its event from the price table of that day. Calls without a price are
-counted beside every sum, which is then a lower bound.
+The cost of a call, of a model or of a tool that pays by the piece, is what the eval wrote into its event from the price
+table of that day. Calls without a price are counted beside every sum, which is then a lower bound.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,26 @@ from podium_contracts.records import REJUDGE_LOG
 
 from podium_analysis.load import RunData
 
-SUMS: Final = """
-    sum(n)::BIGINT, sum(n_cost_usd)::BIGINT,
-    coalesce(sum(n - n_cost_usd) FILTER (error_type IS NULL), 0)::BIGINT,
-    coalesce(sum(n - n_cost_usd) FILTER (error_type IS NOT NULL), 0)::BIGINT, sum(sum_cost_usd),
+_CHARGES: Final = """
+    SELECT role, coalesce(tool, 'orchestrator') AS tool, coalesce(provider || '/', '') || coalesce(model, '?') AS model,
+           coalesce(alias, role) AS alias, provider, n, n_cost_usd AS n_priced,
+           CASE WHEN error_type IS NULL THEN n - n_cost_usd ELSE 0 END AS n_unpriced,
+           CASE WHEN error_type IS NULL THEN 0 ELSE n - n_cost_usd END AS n_failed,
+           sum_cost_usd AS usd, sum_prompt_tokens, sum_cached_tokens, sum_completion_tokens
+    FROM cells WHERE type = 'llm_call'
+    UNION ALL
+    SELECT payee, tool, payee, payee, payee, count(*), count(cost_usd), count(*) FILTER (n_unpriced > 0), 0,
+           sum(cost_usd), NULL, NULL, NULL
+    FROM (SELECT *, CASE WHEN web_ms IS NULL THEN 'sandbox' ELSE 'web' END AS payee FROM events)
+    WHERE type = 'tool_call' AND (cost_usd IS NOT NULL OR n_unpriced > 0) GROUP BY payee, tool
+"""
+"""Whatever costs: calls of models, and tool calls that used the web or the sandbox, which stand as `web` and `sandbox`
+where others have their role, model and alias."""
+
+_SUMS: Final = """
+    sum(n)::BIGINT, sum(n_priced)::BIGINT, sum(n_unpriced)::BIGINT, sum(n_failed)::BIGINT, sum(usd),
     sum(sum_prompt_tokens), sum(sum_cached_tokens), sum(sum_completion_tokens)
 """
-"""Over the table `cells`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,10 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class UnitCost:
-    """Something paid by the piece: web searches, seconds of code, hours of GPU. usd None: its price is not known."""
+    """Paid by the piece: web searches, extracted pages, seconds of code, hours of GPU. usd None: no price is known.
+
+    quantity: of what tools told; uses that did not tell are unpriced calls of the CostLines.
+    """
 
     unit: str
     quantity: float
@@ -54,7 +70,7 @@ class UnitCost:
 
 @dataclass(frozen=True, slots=True)
 class TaskCost:
-    """All calls of a task, those of attempts that were repeated included."""
+    """All that a task paid for, in attempts that were repeated too."""
 
     task_id: str
     epoch: int
@@ -64,9 +80,11 @@ class TaskCost:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of a run. total_usd: calls and units with a known price; at_least: something without a price is missing in it.
+    """Of a run. total_usd: everything with a known price; at_least: something without a price is missing in it.
 
-    rejudges: judge calls of later rejudges, which have a log of their own and are in no other figure.
+    total and the cuts by_… hold all that eval charged to tasks. Hours of GPU are in total_usd alone, and so are the
+    pieces of logs from before eval charged them. rejudges: judge calls of later rejudges, which have a log of their own
+    and are in no other figure.
     """
 
     total: CostLine
@@ -86,35 +104,31 @@ class Costs:
 
 def costs(run: RunData) -> Costs:
     """The account of a run from its events, its manifest's unit prices and its final grades."""
-    own = "type = 'llm_call'"
-    total = _lines(run, own, "'all calls'")
-    units = _units(run)
+    total = _lines(run, "'all calls'")
+    units, uncharged = _units(run)
     correct = sum(task.correct is True for task in run.tasks())
     whole = total[0] if total else _empty("all calls")
     # A unit that was not used costs 0 whatever its price: that must not turn an unknown total into a known one.
-    known = [usd for usd in (whole.usd, *(unit.usd for unit in units if unit.quantity)) if usd is not None]
+    known = [usd for usd in (whole.usd, *(unit.usd for unit in uncharged if unit.quantity)) if usd is not None]
     total_usd = sum(known) if known else None
     return Costs(
         total=whole,
-        by_role=_lines(run, own, "role"),
-        by_tool=_lines(run, own, "coalesce(tool, 'orchestrator')"),
-        by_model=_lines(run, own, "coalesce(provider || '/', '') || coalesce(model, '?')"),
-        by_alias=_lines(run, own, "coalesce(alias, role)"),
+        by_role=_lines(run, "role"),
+        by_tool=_lines(run, "tool"),
+        by_model=_lines(run, "model"),
+        by_alias=_lines(run, "alias"),
         rejudges=_rejudges(run.folder / REJUDGE_LOG),
         units=units,
-        tasks=_tasks(run, own),
+        tasks=_tasks(run),
         total_usd=total_usd,
-        at_least=_unpriced(run, own, units) or any(unit.quantity > 0 and unit.usd is None for unit in units),
+        at_least=_unpriced(run, uncharged) or any(unit.quantity > 0 and unit.usd is None for unit in uncharged),
         n_correct=correct,
         per_correct_usd=total_usd / correct if correct and total_usd is not None else None,
     )
 
 
-def _lines(run: RunData, where: str, name: str) -> tuple[CostLine, ...]:
-    rows = run.rows(
-        f"SELECT {name} AS name, {SUMS} FROM cells WHERE {where} GROUP BY 1 "
-        "ORDER BY sum(sum_cost_usd) DESC NULLS LAST, 1"
-    )
+def _lines(run: RunData, name: str) -> tuple[CostLine, ...]:
+    rows = run.rows(f"SELECT {name} AS name, {_SUMS} FROM ({_CHARGES}) GROUP BY 1 ORDER BY sum(usd) DESC NULLS LAST, 1")
     return tuple(
         CostLine(
             name=str(row[0]),
@@ -131,41 +145,56 @@ def _lines(run: RunData, where: str, name: str) -> tuple[CostLine, ...]:
     )
 
 
-def _tasks(run: RunData, where: str) -> tuple[TaskCost, ...]:
+def _tasks(run: RunData) -> tuple[TaskCost, ...]:
     rows = run.rows(
-        f"""
-        SELECT t.task_id, t.epoch, sum(cost_usd),
-               count(*) FILTER (e.type IS NOT NULL AND cost_usd IS NULL AND error_type IS NULL)
-        FROM tasks t LEFT JOIN (SELECT * FROM events WHERE {where}) e
-          ON e.task_id = t.task_id AND coalesce(e.epoch, 1) = t.epoch
-        GROUP BY t.task, t.task_id, t.epoch ORDER BY t.task
+        """
+        SELECT t.task_id, t.epoch, c.usd, coalesce(c.n_unpriced, 0)
+        FROM tasks t LEFT JOIN (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, sum(cost_usd) AS usd, count(*) FILTER (
+                CASE WHEN type = 'llm_call' THEN cost_usd IS NULL AND error_type IS NULL ELSE n_unpriced > 0 END
+            ) AS n_unpriced
+            FROM events WHERE type IN ('llm_call', 'tool_call') GROUP BY ALL
+        ) c ON c.task_id = t.task_id AND c.epoch = t.epoch
+        ORDER BY t.task
         """
     )
     return tuple(TaskCost(str(row[0]), int(row[1]), row[2], int(row[3])) for row in rows)
 
 
-def _units(run: RunData) -> tuple[UnitCost, ...]:
-    """A web search counts when the search tool reached the web; a cached answer of the web counts too.
+def _units(run: RunData) -> tuple[tuple[UnitCost, ...], tuple[UnitCost, ...]]:
+    """All that is paid by the piece, and what of it no event was charged for.
 
-    An hour of GPU is the run's wall time times its GPUs, whatever else ran on them.
+    Logs from before eval charged pieces (their tool calls lack n_unpriced) tell when the web was reached, its cache
+    included, and how long code ran as the client saw it. An hour of GPU is the run's wall time times its GPUs, whatever
+    else ran on them.
     """
     row = run.rows(
-        "SELECT count(*) FILTER (web_ms > 0), coalesce(sum(exec_ms), 0) / 1000 FROM events WHERE type = 'tool_call'"
+        """
+        SELECT coalesce(sum(web_searches), 0), coalesce(sum(web_pages), 0), coalesce(sum(code_ms), 0) / 1000,
+               count(*) FILTER (n_unpriced IS NULL AND web_ms > 0),
+               coalesce(sum(exec_ms) FILTER (n_unpriced IS NULL), 0) / 1000
+        FROM events WHERE type = 'tool_call'
+        """
     )[0]
+    searches, pages, seconds, old_searches, old_seconds = (float(value) for value in row)
     gpus = run.manifest.get("gpus")
     gpu_hours = run.wall_ms / 3_600_000 * len(cast("list[Any]", gpus)) if isinstance(gpus, list) else 0.0
     prices = run.manifest.get("prices")
     table: Mapping[str, Any] = cast("dict[str, Any]", prices) if isinstance(prices, dict) else {}
-    quantities = {"search": float(row[0]), "code_second": float(row[1]), "gpu_hour": gpu_hours}
-    return tuple(_unit(name, quantity, table) for name, quantity in quantities.items())
+    old = {"search": old_searches, "code_second": old_seconds, "gpu_hour": gpu_hours}
+    every = {"search": searches + old_searches, "extract": pages, "code_second": seconds + old_seconds}
+    every["gpu_hour"] = gpu_hours
+    return (
+        tuple(_unit(name, quantity, table) for name, quantity in every.items()),
+        tuple(_unit(name, quantity, table) for name, quantity in old.items()),
+    )
 
 
-def _unpriced(run: RunData, where: str, units: tuple[UnitCost, ...]) -> bool:
+def _unpriced(run: RunData, uncharged: tuple[UnitCost, ...]) -> bool:
     """Whether some answered call is in no sum. Models on one's own GPUs are, where an hour of GPU has a price."""
-    hours_priced = any(unit.unit == "gpu_hour" and unit.quantity > 0 and unit.usd is not None for unit in units)
+    hours_priced = any(unit.unit == "gpu_hour" and unit.quantity > 0 and unit.usd is not None for unit in uncharged)
     others = " AND provider IS DISTINCT FROM 'vllm'" if hours_priced else ""
-    count = f"SELECT sum(n - n_cost_usd)::BIGINT FROM cells WHERE {where} AND error_type IS NULL{others}"
-    return bool(run.rows(count)[0][0])
+    return bool(run.rows(f"SELECT sum(n_unpriced)::BIGINT FROM ({_CHARGES}) WHERE true{others}")[0][0])
 
 
 def _unit(name: str, quantity: float, prices: Mapping[str, Any]) -> UnitCost:

@@ -44,7 +44,12 @@ TIME_KINDS: Final[Mapping[str, str]] = {
     "tool_rest_ms": "rest",
     "unexplained_ms": "unexplained",
 }
-UNIT_WORDS: Final = {"search": "web searches", "code_second": "seconds of code", "gpu_hour": "GPU hours"}
+UNIT_WORDS: Final = {
+    "search": "web searches",
+    "extract": "web pages",
+    "code_second": "seconds of code",
+    "gpu_hour": "GPU hours",
+}
 UNEXPLAINED_LIMIT: Final = 0.02
 """Median share of a task's wall time beyond which the profile does not account for the run."""
 

@@ -30,17 +30,8 @@ def done(task: str, correct: bool | None) -> TaskComplete:
     )
 
 
-def program(ms: float | None, web_ms: float | None = None) -> ToolCall:
-    return ToolCall(
-        run_id="r",
-        task_id="a",
-        tool="search",
-        duration_ms=1,
-        duration_total_ms=1,
-        exec_ms=ms,
-        web_ms=web_ms,
-        status="ok",
-    )
+def used(tool: str, task: str = "a", **fields: Any) -> ToolCall:
+    return ToolCall(run_id="r", task_id=task, tool=tool, duration_ms=1, duration_total_ms=1, status="ok", **fields)
 
 
 EVENTS: list[Event] = [
@@ -48,8 +39,6 @@ EVENTS: list[Event] = [
     call("a", "expert", "search", "gpt-5", 0.01, alias="search-1", cached_tokens=50),
     call("a", "expert", "answer", "gpt-5", 0.04, alias="answer-1"),
     call("a", "judge", "answer", "gpt-5-mini", 0.002),
-    program(1500.0),
-    program(500.0, web_ms=80.0),
     done("a", True),
     call("b", "orchestrator", None, "orchestrator", None),
     call("b", "expert", "answer", "gpt-5", None, alias="answer-1", error_type="timeout", prompt=None),
@@ -98,9 +87,49 @@ def test_every_way_of_cutting_sums_to_the_same_dollars(tmp_path: Path):
     assert got.rejudges.prompt_tokens == 100
 
 
-def test_units_are_priced_by_the_manifest(tmp_path: Path):
+def test_what_tools_paid_by_the_piece_is_in_every_cut(tmp_path: Path):
+    prices = {"search": {"usd": 0.008}, "extract": {"usd": 0.0016}, "gpu_hour": {"usd": 3.6}}
+    events: list[Event] = [
+        call("a", "judge", "answer", "gpt-5", 0.1, alias=None),
+        used("search", web_ms=80.0, web_searches=1, web_pages=5, cost_usd=0.016),
+        used("search", web_ms=10.0, web_searches=0, web_pages=0),
+        used("search", "b", web_ms=900.0, web_searches=1, cost_usd=0.008, n_unpriced=1),
+        used("enhance_reasoning", "b", exec_ms=900.0, exec_status="ok", code_ms=500.0, n_unpriced=1),
+        used("answer", "b"),
+        done("a", True),
+        done("b", False),
+    ]
+    with load_run(write(tmp_path / "r", events, prices=prices, gpus=[])) as run:
+        got = costs(run)
+    assert named(got.by_role) == {"judge": 0.1, "web": 0.024, "sandbox": None}
+    assert named(got.by_model) == {"openai/gpt-5": 0.1, "web": 0.024, "sandbox": None}
+    assert named(got.by_alias) == {"judge": 0.1, "web": 0.024, "sandbox": None}
+    assert named(got.by_tool) == {"answer": 0.1, "search": 0.024, "enhance_reasoning": None}
+    assert (got.total.calls, got.total.n_priced, got.total.n_unpriced, got.total.n_failed) == (4, 3, 2, 0)
+    assert [(t.task_id, t.usd and round(t.usd, 6), t.n_unpriced) for t in got.tasks] == [
+        ("a", 0.116, 0),
+        ("b", 0.008, 2),
+    ]
+    units = {unit.unit: (unit.quantity, unit.usd and round(unit.usd, 6)) for unit in got.units}
+    assert units == {
+        "search": (2.0, 0.016),
+        "extract": (5.0, 0.008),
+        "code_second": (0.5, None),
+        "gpu_hour": (0.0, 0.0),
+    }
+    assert got.total_usd == pytest.approx(0.124), "pieces are paid once"
+    assert (got.at_least, got.per_correct_usd) == (True, pytest.approx(0.124))
+
+
+def test_pieces_of_an_older_log_are_priced_by_its_manifest(tmp_path: Path):
     prices = {"code_second": {"usd": 0.001}, "gpu_hour": {"usd": 3.6}}
-    with load_run(write(tmp_path / "r", EVENTS, prices=prices, gpus=[{}, {}])) as run:
+    events = [*EVENTS, used("enhance_reasoning", exec_ms=1500.0), used("search", exec_ms=500.0, web_ms=80.0)]
+    folder = write(tmp_path / "r", events, prices=prices, gpus=[{}, {}])
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    new = ("web_searches", "web_pages", "code_ms", "cost_usd", "n_unpriced")
+    old = [{k: v for k, v in line.items() if line["type"] != "tool_call" or k not in new} for line in lines]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    with load_run(folder) as run:
         got = costs(run)
     units = {unit.unit: unit for unit in got.units}
     assert (units["code_second"].quantity, units["code_second"].usd) == (2.0, 0.002)

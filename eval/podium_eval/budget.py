@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from podium_contracts.events import Event, LlmCall, TaskComplete
+from podium_contracts.events import Event, LlmCall, TaskComplete, ToolCall
 
 from podium_eval.meter import Meter
 
@@ -33,7 +33,7 @@ class Budget:
     def observe(self, event: Event) -> None:
         """An EventLog observer; of the loop's thread only."""
         key = (event.task_id or "", event.epoch)
-        if isinstance(event, LlmCall):
+        if isinstance(event, LlmCall | ToolCall):
             if event.cost_usd is not None and key in self._in_flight:
                 self._in_flight[key] += event.cost_usd
         elif isinstance(event, TaskComplete):

@@ -12,7 +12,7 @@ from podium_eval.dataset import Dataset
 from podium_eval.estimate import Estimate, estimate
 from podium_eval.meter import Meter
 from podium_eval.past_usage import finished_tasks, past_runs
-from podium_eval.pricing import Prices, TokenPrice
+from podium_eval.pricing import UNIT_NAMES, Prices, TokenPrice
 from podium_eval.providers import ModelSpec, ProviderTable
 from podium_eval.settings import Settings
 from podium_eval.tokens import EstimateCounter
@@ -38,7 +38,8 @@ def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> in
     if not past:
         _print_floor(settings, dataset, table, console)
         return 1
-    _print(estimate(past, n, settings.concurrency, names, table), settings.concurrency, console)
+    made = estimate(past, n, settings.concurrency, names, table, prices.units())
+    _print(made, settings.concurrency, console)
     return 0
 
 
@@ -63,7 +64,7 @@ def build_budget(settings: Settings, meter: Meter) -> Budget | None:
     if (problem := unpriced_problem(settings.budget, paid)) is not None:
         raise ConfigError([problem])
     past = finished_tasks(past_runs(settings.runs_dir))
-    expected = estimate(past, len(past), 1, names, table).usd_per_task if past else None
+    expected = estimate(past, len(past), 1, names, table, prices.units()).usd_per_task if past else None
     return Budget(settings.budget, meter, expected_usd=expected)
 
 
@@ -96,8 +97,12 @@ def _print(made: Estimate, concurrency: int, console: Console) -> None:
         usd = "unknown" if part.usd is None else f"{part.usd:,.4f}"
         table.add_row(part.name, part.model or "not configured", *(f"{count:,}" for count in counts), usd)
     console.print(table)
+    for piece in made.pieces:
+        n = "unknown" if piece.n is None else f"{piece.n:,.0f}"
+        usd = "unknown" if piece.usd is None else f"{piece.usd:,.4f}"
+        console.print(f"{UNIT_NAMES[piece.unit]}: {n}, USD {usd}", markup=False)
     if made.usd is None:
-        console.print("cost: unknown, no model in use has a price (PRICES_FILE adds some)")
+        console.print("cost: unknown, nothing in use has a price (PRICES_FILE adds some)")
     else:
         spread = "" if made.low is None else f" (95% prediction {made.low:,.4f} to {made.high:,.4f})"
         without = f", without {', '.join(made.unpriced)}" if made.unpriced else ""

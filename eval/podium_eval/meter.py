@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from podium_contracts.events import Breaker, Event, LlmCall, TaskComplete
+from podium_contracts.events import Breaker, Event, LlmCall, TaskComplete, ToolCall
 
 from podium_eval.clock import Clock
 
@@ -55,6 +55,9 @@ class Meter:
         """An EventLog observer."""
         if isinstance(event, LlmCall):
             self._call(event)
+        elif isinstance(event, ToolCall):
+            self.spent_usd += event.cost_usd or 0.0
+            self.n_unpriced += event.n_unpriced
         elif isinstance(event, TaskComplete):
             self._task(event)
         elif isinstance(event, Breaker):

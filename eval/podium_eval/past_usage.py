@@ -1,4 +1,4 @@
-"""What tasks of past runs used: tokens by role or alias, time, read from their logs."""
+"""What tasks of past runs used: tokens by role or alias, web and code by the piece, time; read from their logs."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,10 +7,13 @@ from typing import Any, Final, cast
 
 import orjson
 
+from podium_eval.pricing import Unit
+
 NEWEST: Final = 5
 """Runs that are looked at, newest first: older ones say less about today's models and prompts."""
 
 _CALL: Final = b'{"type":"llm_call"'
+_TOOL: Final = b'{"type":"tool_call"'
 _COMPLETE: Final = b'{"type":"task_complete"'
 
 
@@ -34,8 +37,23 @@ class Use:
 
 
 @dataclass(slots=True)
+class Pieces:
+    """Pieces of one kind: searches, pages, seconds. n_unknown: tool calls that used some and did not tell how many."""
+
+    n: float = 0.0
+    n_unknown: int = 0
+
+    def add(self, n: float | None) -> None:
+        """Of one tool call; None: not told."""
+        if n is None:
+            self.n_unknown += 1
+        else:
+            self.n += n
+
+
+@dataclass(slots=True)
 class TaskUsage:
-    """A finished task: by `orchestrator`, `judge` or an expert's alias."""
+    """A finished task. uses: by `orchestrator`, `judge` or an expert's alias."""
 
     run_id: str
     task_id: str
@@ -43,6 +61,7 @@ class TaskUsage:
     uses: dict[str, Use] = field(default_factory=dict[str, Use])
     duration_ms: float = 0.0
     status: str | None = None
+    pieces: dict[Unit, Pieces] = field(default_factory=dict[Unit, Pieces])
 
 
 def past_runs(runs_dir: Path, newest: int = NEWEST) -> list[Path]:
@@ -62,11 +81,22 @@ def finished_tasks(runs: Iterable[Path]) -> list[TaskUsage]:
             if event["type"] == "task_complete":
                 task.status = event.get("status")
                 task.duration_ms = float(event.get("duration_ms") or 0.0)
+            elif event["type"] == "tool_call":
+                _add_pieces(event, task.pieces)
             elif event.get("error_type") is None and not event.get("rejudge"):
                 name = event.get("alias") or event.get("role") or "?"
                 task.uses.setdefault(name, Use()).add(_use(event))
         found += [task for task in tasks.values() if task.status == "done"]
     return found
+
+
+def _add_pieces(event: dict[str, Any], pieces: dict[Unit, Pieces]) -> None:
+    if event.get("web_ms") is not None:
+        pieces.setdefault("search", Pieces()).add(event.get("web_searches"))
+        pieces.setdefault("extract", Pieces()).add(event.get("web_pages"))
+    if event.get("exec_status") is not None:
+        ms = event.get("code_ms")
+        pieces.setdefault("code_second", Pieces()).add(None if ms is None else ms / 1000)
 
 
 def _use(event: dict[str, Any]) -> Use:
@@ -79,7 +109,7 @@ def _use(event: dict[str, Any]) -> Use:
 def _events(log: Path) -> Iterator[dict[str, Any]]:
     with log.open("rb") as lines:
         for line in lines:
-            if line.startswith((_CALL, _COMPLETE)):
+            if line.startswith((_CALL, _TOOL, _COMPLETE)):
                 try:
                     event: Any = orjson.loads(line)
                 except orjson.JSONDecodeError:

@@ -1,8 +1,8 @@
 """What calls cost: a dated table with a source for every row. What the table does not know costs None, never zero."""
 
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -12,7 +12,13 @@ from typing import Any, Literal, cast
 from podium_eval.config_error import ConfigError
 
 Unit = Literal["search", "extract", "code_second", "gpu_hour"]
-UNITS: tuple[Unit, ...] = ("search", "extract", "code_second", "gpu_hour")
+UNIT_NAMES: Mapping[Unit, str] = {
+    "search": "web searches",
+    "extract": "extracted pages",
+    "code_second": "seconds of code",
+    "gpu_hour": "hours of a GPU",
+}
+UNITS: tuple[Unit, ...] = tuple(UNIT_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,14 @@ class UnitPrice:
     usd: float
     date: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """usd: of what has a known price, None when nothing was used that has one. n_unpriced: kinds of what has none."""
+
+    usd: float | None = None
+    n_unpriced: int = 0
 
 
 class Prices:
@@ -80,6 +94,23 @@ class Prices:
     def unit(self, unit: Unit) -> UnitPrice | None:
         """The price of a search, an extracted page, a second of code, a GPU's hour; None: not known."""
         return self._units.get(unit)
+
+    def units(self) -> dict[Unit, UnitPrice | None]:
+        """The price of every kind of piece."""
+        return {unit: self.unit(unit) for unit in UNITS}
+
+    def charge(self, pieces: Mapping[Unit, float | None]) -> "Charge":
+        """What so many pieces cost. None: used, and nobody knows how many."""
+        charge = Charge()
+        for unit, quantity in pieces.items():
+            if quantity == 0:
+                continue
+            price = self.unit(unit)
+            if quantity is None or price is None:
+                charge = replace(charge, n_unpriced=charge.n_unpriced + 1)
+            else:
+                charge = replace(charge, usd=(charge.usd or 0.0) + quantity * price.usd)
+        return charge
 
     def describe(self) -> dict[str, Any]:
         """For run.json: every unit price that is known."""

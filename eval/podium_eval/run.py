@@ -438,6 +438,7 @@ class _Segment:
             grader=grader,
             prompts=self.planned.prompts,
             counter=counter,
+            prices=models.prices,
             settings=settings,
             clock=clock,
         )

@@ -10,6 +10,7 @@ from podium_contracts.records import Judgement, TaskRecord, Turn, task_key
 from podium_eval.checkpoint import Progress
 from podium_eval.context import Knowledge
 from podium_eval.ports import Question
+from podium_eval.pricing import Charge
 
 INFRASTRUCTURE: frozenset[ErrorType] = frozenset(
     {
@@ -105,6 +106,12 @@ class TaskState:
             self.progress.n_unpriced += 1
         else:
             self.progress.cost_usd = (self.progress.cost_usd or 0.0) + cost_usd
+
+    def charge(self, charge: Charge) -> None:
+        """Account for what a tool paid by the piece."""
+        self.progress.n_unpriced += charge.n_unpriced
+        if charge.usd is not None:
+            self.progress.cost_usd = (self.progress.cost_usd or 0.0) + charge.usd
 
 
 def event_ids(run_id: str, segment: int, state: TaskState) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from podium_eval.ports import (
     TokenCounter,
     Unavailable,
 )
+from podium_eval.pricing import Prices, Unit
 from podium_eval.prompts import Prompts
 from podium_eval.run_settings import RunSettings
 from podium_eval.task import TaskState
@@ -43,7 +44,7 @@ ANSWER_FORMS: Mapping[str, Form] = {
 
 @dataclass(slots=True)
 class Parts:
-    """The timed parts of one tool call, ms; None: the part was not reached."""
+    """The timed and counted parts of one tool call, ms; None: the part was not reached, or nobody said."""
 
     expert_ms: float | None = None
     judge_ms: float | None = None
@@ -51,12 +52,24 @@ class Parts:
     query_ms: float | None = None
     retrieval_ms: float | None = None
     web_ms: float | None = None
+    web_searches: int | None = None
+    web_pages: int | None = None
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None
     retrieval_batch_size: int | None = None
     n_documents: int | None = None
     n_new_documents: int | None = None
+    code_ms: float | None = None
+
+    def pieces(self) -> dict[Unit, float | None]:
+        """What is paid by the piece. A retrieval server that says nothing of the web is taken to have stayed off it."""
+        used: dict[Unit, float | None] = {}
+        if self.web_ms is not None:
+            used = {"search": self.web_searches, "extract": self.web_pages}
+        if self.code_ms is not None:
+            used["code_second"] = self.code_ms / 1000
+        return used
 
 
 class Toolbox:
@@ -71,6 +84,7 @@ class Toolbox:
         grader: Grader,
         prompts: Prompts,
         counter: TokenCounter,
+        prices: Prices,
         settings: RunSettings,
         clock: Clock,
     ) -> None:
@@ -80,6 +94,7 @@ class Toolbox:
         self._grader = grader
         self._prompts = prompts
         self._counter = counter
+        self._prices = prices
         self._settings = settings
         self._clock = clock
         self._answer_form = answer_instructions(settings.protocol, settings.prompts_dir)
@@ -112,6 +127,8 @@ class Toolbox:
                 down = failure
         total = self._since(began)
         turn.tool_ms = total
+        charge = self._prices.charge(parts.pieces())
+        state.charge(charge)
         own = parts.expert_ms if chosen.tool == "answer" and parts.expert_ms is not None else total
         ledger.sink.emit(
             ToolCall(
@@ -123,6 +140,8 @@ class Toolbox:
                 duration_ms=own,
                 duration_total_ms=total,
                 exec_status=turn.exec_status,
+                cost_usd=charge.usd,
+                n_unpriced=charge.n_unpriced,
                 status=turn.status,
                 error_type=turn.error_type,
                 error_message=turn.error_message,
@@ -182,6 +201,7 @@ class Toolbox:
             parts.retrieval_ms = self._since(began)
         timing = response.timing
         parts.web_ms, parts.retrieval_batch_size = timing.web_ms, timing.batch_size
+        parts.web_searches, parts.web_pages = timing.web_searches, timing.web_pages
         parts.retrieval_queue_ms = timing.queue_ms
         parts.retrieval_encode_ms = timing.encode_ms
         parts.retrieval_search_ms = timing.search_ms
@@ -212,6 +232,7 @@ class Toolbox:
             ran = await self._sandbox.run(turn.code, seconds)
         finally:
             parts.exec_ms = self._since(began)
+        parts.code_ms = ran.duration_ms
         turn.exec_status, turn.exit_code = ran.status, ran.exit_code
         turn.stdout, turn.stderr = ran.stdout, ran.stderr
 

@@ -6,8 +6,8 @@ import pytest
 from harness.chain import numbered, questions, server
 from harness.process import Eval
 from podium_eval.estimate import estimate
-from podium_eval.past_usage import TaskUsage, Use, finished_tasks, past_runs
-from podium_eval.pricing import TokenPrice
+from podium_eval.past_usage import Pieces, TaskUsage, Use, finished_tasks, past_runs
+from podium_eval.pricing import TokenPrice, UnitPrice
 
 
 def price(each: float) -> TokenPrice:
@@ -26,7 +26,7 @@ MODELS = {"orchestrator": "vllm/o", "judge": "openai/j", "answer-1": "openai/e"}
 
 
 def test_past_tasks_are_scaled_by_hand():
-    made = estimate(PAST, 10, 5, MODELS, {"orchestrator": None, "judge": price(1000.0), "answer-1": price(2000.0)})
+    made = estimate(PAST, 10, 5, MODELS, {"orchestrator": None, "judge": price(1000.0), "answer-1": price(2000.0)}, {})
     parts = {part.name: part for part in made.parts}
     assert parts["orchestrator"].use == Use(30, 20_000, 10_000, 2_000)
     assert parts["orchestrator"].usd is None
@@ -40,8 +40,25 @@ def test_past_tasks_are_scaled_by_hand():
     assert made.hours == pytest.approx(10 / 60 / 5)
 
 
+def test_pieces_are_scaled_and_unknown_ones_are_named():
+    past = [task("a"), task("b")]
+    past[0].pieces = {"search": Pieces(2.0), "extract": Pieces(5.0, n_unknown=1), "code_second": Pieces(30.0)}
+    past[1].pieces = {"search": Pieces(0.0)}
+    search = UnitPrice("search", 0.01, "2026-11-22", "test")
+    made = estimate(past, 20, 1, {}, {}, {"search": search, "extract": search, "code_second": None})
+    assert [(part.unit, part.n, part.usd) for part in made.pieces] == [
+        ("search", 20.0, pytest.approx(0.2)),
+        ("extract", None, None),
+        ("code_second", 300.0, None),
+    ]
+    assert (made.usd, made.usd_per_task) == (pytest.approx(0.2), pytest.approx(0.01))
+    assert made.unpriced == ("extracted pages", "seconds of code")
+    # Tasks cost 0.02 and 0: variance 0.0002; 1.96 * sqrt(0.0002 * (20 + 400 / 2)).
+    assert made.high == pytest.approx(0.2 + 1.96 * (0.0002 * 220) ** 0.5)
+
+
 def test_without_a_price_there_is_no_cost():
-    made = estimate(PAST, 10, 5, {}, {})
+    made = estimate(PAST, 10, 5, {}, {}, {})
     assert (made.usd, made.low, made.usd_per_task) == (None, None, None)
     assert made.unpriced == ("answer-1", "judge", "orchestrator")
     assert [part.model for part in made.parts] == [None] * 3
@@ -49,14 +66,14 @@ def test_without_a_price_there_is_no_cost():
 
 def test_calls_that_did_not_tell_their_tokens_make_a_part_unknown():
     past = [task("a", judge=Use(2, 200, 0, 50, n_unknown=1))]
-    made = estimate(past, 1, 1, {}, {"judge": price(1.0)})
+    made = estimate(past, 1, 1, {}, {"judge": price(1.0)}, {})
     assert made.usd is None
 
 
 def test_one_task_has_no_interval_and_none_no_estimate():
-    assert estimate(PAST[:1], 5, 1, MODELS, {"judge": price(1.0)}).low is None
+    assert estimate(PAST[:1], 5, 1, MODELS, {"judge": price(1.0)}, {}).low is None
     with pytest.raises(ValueError, match="no past task"):
-        estimate([], 5, 1, MODELS, {})
+        estimate([], 5, 1, MODELS, {}, {})
 
 
 def log(folder: Path, *events: dict[str, Any], tail: str = "") -> Path:
@@ -67,6 +84,7 @@ def log(folder: Path, *events: dict[str, Any], tail: str = "") -> Path:
 
 def test_only_finished_tasks_of_the_newest_runs_count(tmp_path: Path):
     call = {"type": "llm_call", "task_id": "a", "epoch": 1, "role": "judge", "prompt_tokens": 5, "completion_tokens": 2}
+    used = {"type": "tool_call", "task_id": "a", "epoch": 1, "status": "ok"}
     done = {"type": "task_complete", "task_id": "a", "epoch": 1, "status": "done", "duration_ms": 9.0}
     log(
         tmp_path / "r1",
@@ -76,6 +94,10 @@ def test_only_finished_tasks_of_the_newest_runs_count(tmp_path: Path):
         {**call, "role": "expert", "alias": "answer-1", "cached_tokens": 3},
         {**call, "task_id": "b"},
         {**call, "prompt_tokens": None},
+        {**used, "web_ms": 80.0, "web_searches": 1, "web_pages": 4},
+        {**used, "web_ms": 80.0, "web_searches": 0},
+        {**used, "exec_status": "ok", "code_ms": 1500.0},
+        {**used, "exec_ms": 9.0},
         done,
         {**done, "task_id": "b", "status": "error"},
         tail='{"type":"llm_call","torn',
@@ -84,6 +106,7 @@ def test_only_finished_tasks_of_the_newest_runs_count(tmp_path: Path):
     (found,) = finished_tasks(past_runs(tmp_path))
     assert (found.task_id, found.run_id, found.duration_ms) == ("a", "r1", 9.0)
     assert found.uses == {"judge": Use(2, 5, 0, 2, 1), "answer-1": Use(1, 5, 3, 2)}
+    assert found.pieces == {"search": Pieces(1.0), "extract": Pieces(4.0, 1), "code_second": Pieces(1.5)}
     assert [run.name for run in past_runs(tmp_path, newest=1)] in (["r1"], ["r2"])
     assert past_runs(tmp_path / "none") == []
 

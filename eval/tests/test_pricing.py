@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from podium_eval.config_error import ConfigError
-from podium_eval.pricing import Prices, describe_price
+from podium_eval.pricing import Charge, Prices, describe_price
 from podium_eval.providers import ProviderTable
 
 PRICES = Prices.load()
@@ -50,6 +50,14 @@ def test_units_that_nobody_told_are_unknown() -> None:
     search = PRICES.unit("search")
     assert search is not None
     assert search.usd == 0.008
+
+
+def test_pieces_are_charged_and_what_has_no_price_or_number_is_counted() -> None:
+    assert PRICES.charge({}) == Charge(None, 0)
+    assert PRICES.charge({"search": 0, "extract": 0, "code_second": 0}) == Charge(None, 0), "nothing is not a price"
+    assert PRICES.charge({"search": 2, "extract": 5}) == Charge(pytest.approx(0.024), 0)
+    assert PRICES.charge({"search": 1, "extract": None}) == Charge(0.008, 1)
+    assert PRICES.charge({"code_second": 3.0}) == Charge(None, 1)
 
 
 def test_a_users_rows_win_and_may_be_patterns(tmp_path: Path) -> None:
