@@ -3,8 +3,8 @@
 # in a process session of its own so that it outlives the call that started it. Results under RESULTS as they come.
 #
 #   bench/gpu/all.sh kit DIR       packages (../shared/gpu-kit's folders and wheels copied into DIR) unpacked to /tmp/site
-#   bench/gpu/all.sh retrieval     once FAISS is unpacked: embedder and index for GPU 1, the bench on 3 (of two GPUs: on 1)
-#   bench/gpu/all.sh vllm          once vLLM is too: stack on GPUs 0 and 1 and flags on 2; two GPUs take them in turn
+#   bench/gpu/all.sh retrieval     once FAISS is unpacked: embedder and index for GPU 1; of four GPUs, the bench on 3
+#   bench/gpu/all.sh vllm          once vLLM is too: stack on GPUs 0 and 1, then flags; of two GPUs the bench then, on 1
 #   bench/gpu/all.sh table         what has been measured so far
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd); RESULTS=${RESULTS:-/tmp/podium-gpu/results}; mkdir -p "$RESULTS"
@@ -32,8 +32,13 @@ lane_stack() {
   "$root/bench/gpu/stack.sh" gpu-512 512
   [ -n "${NO_KILL:-}" ] || "$root/bench/gpu/stack.sh" gpu-kill 256 kill
   unset SERVE_SCHEDULING SERVE_MAX_NUM_SEQS ORCHESTRATOR_PRIORITY
-  lane flags0 lane_flags 0 "${VARIANTS_0-podium_no_async,podium_seqs_48}"
-  lane flags1 lane_flags 1 "${VARIANTS_1-podium_api_servers,podium_seqs_192}"
+  if [ "$(nvidia-smi -L | wc -l)" -lt 4 ]; then
+    lane flags0 lane_flags 0 "${VARIANTS:-ladder,podium_fp8,podium_api_servers,podium_no_prefix_cache}"
+    lane retrieval lane_retrieval 1
+  else
+    lane flags0 lane_flags 0 "${VARIANTS_0-podium_no_async,podium_seqs_48}"
+    lane flags1 lane_flags 1 "${VARIANTS_1-podium_api_servers,podium_seqs_192}"
+  fi
 }
 
 lane_flags() {  # GPU VARIANTS
@@ -42,10 +47,8 @@ lane_flags() {  # GPU VARIANTS
 }
 
 lane_retrieval() {
-  until [ -e "$WORK/embedder.done" ]; do sleep 1; done   # with two GPUs it has this one first
   cd "$RESULTS" && CUDA_VISIBLE_DEVICES=$1 PYTHONPATH=$root/services/contracts:$root/services/retrieval:$PYTHONPATH \
     python3 "$root/bench/gpu/retrieval_bench.py" --soak "${SOAK:-600}" --seconds 10 ${RETRIEVAL_FLAGS:-}
-  touch "$WORK/retrieval.done"
   [ "$1" = 3 ] && [ -e "$WORK/vllm.ready" ] && lane flags3 lane_flags 3 "${VARIANTS_3-podium_batched_16384,podium_fp8_seqs_192}"
 }
 
@@ -60,15 +63,12 @@ case ${1:-} in
     use_kit
     [ -e "$WORK/orchestrator/config.json" ] || python3 "$root/bench/gpu/shapes.py" "$WORK/orchestrator"
     lane embedder lane_embedder
-    if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then lane retrieval lane_retrieval 3; else lane retrieval lane_retrieval 1; fi ;;
+    [ "$(nvidia-smi -L | wc -l)" -lt 4 ] || lane retrieval lane_retrieval 3 ;;
   vllm)
     touch "$WORK/vllm.ready"
-    if [ "$(nvidia-smi -L | wc -l)" -ge 4 ]; then lane stack lane_stack; lane flags2 lane_flags 2 "${VARIANTS:-ladder,podium_fp8,podium_no_prefix_cache,default,podium_kv_offload}"
-    else lane all lane_in_turn; fi ;;
-  lane_in_turn)  # two GPUs: flags beside the retrieval bench, then the stack on both, then flags on both
-    use_kit; lane_flags 0 "${VARIANTS:-ladder,podium_fp8,podium_no_async}"
-    until [ -e "$WORK/retrieval.done" ]; do sleep 1; done
-    lane_stack ;;
+    lane stack lane_stack
+    [ "$(nvidia-smi -L | wc -l)" -lt 4 ] ||
+      lane flags2 lane_flags 2 "${VARIANTS:-ladder,podium_fp8,podium_no_prefix_cache,default,podium_kv_offload}" ;;
   lane_*) use_kit; "$@" ;;
   table) tail -n 40 "$RESULTS"/*.out ;;
   *) sed -n '2,9p' "$0"; exit 2 ;;

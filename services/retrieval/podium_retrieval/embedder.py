@@ -104,8 +104,11 @@ class Embedder(Protocol):
         """
         ...
 
-    def warm_up(self, tokens: int) -> None:
-        """Do before serving what the first batches of up to `tokens` would otherwise wait for."""
+    def warm_up(self, tokens: int) -> int:
+        """Do before serving what the first batches of up to `tokens` would otherwise wait for.
+
+        Returns `tokens`, or a few more where those would cost the same.
+        """
         ...
 
     def close(self) -> None: ...

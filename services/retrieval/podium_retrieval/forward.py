@@ -23,8 +23,8 @@ class Forward(Protocol):
         """Unit vectors [n, dimension] on the model's device; sequences come sorted by length."""
         ...
 
-    def warm_up(self, tokens: int) -> None:
-        """Do now what the first batches of up to `tokens` would otherwise wait for."""
+    def warm_up(self, tokens: int) -> int:
+        """See Embedder.warm_up."""
         ...
 
 
@@ -52,8 +52,9 @@ class PaddedForward:
         self._left = getattr(model.tokenizer, "padding_side", "right") == "left"
         self._pad = int(getattr(model.tokenizer, "pad_token_id", None) or 0)
 
-    def warm_up(self, tokens: int) -> None:
-        """Nothing: kernels are chosen by shapes that are not known yet."""
+    def warm_up(self, tokens: int) -> int:
+        """Nothing to do: kernels are chosen by shapes that are not known yet."""
+        return tokens
 
     @torch.inference_mode()
     def __call__(self, sequences: Sequences) -> torch.Tensor:
@@ -115,10 +116,9 @@ class PackedForward:
         if transformer.config._attn_implementation == packing.ATTENTION:
             transformer.set_attn_implementation("sdpa")
 
-    def warm_up(self, tokens: int) -> None:
+    def warm_up(self, tokens: int) -> int:
         """Capture the graphs of batches up to `tokens`; nothing to do without graphs."""
-        if self._graphs is not None:
-            self._graphs.capture_all(tokens)
+        return tokens if self._graphs is None else self._graphs.capture_all(tokens)
 
     def _hidden(self, batch: packing.Packed) -> torch.Tensor:
         """Last hidden states [1, tokens, hidden]."""

@@ -1,6 +1,11 @@
-"""CUDA graphs for packed batches: below saturation a forward is bound by launches, and a graph is one launch."""
+"""CUDA graphs for packed batches: a forward of a thousand launches becomes one.
+
+Below saturation the launches are what a forward waits for. Above it they are hidden behind the work only while their
+thread has the interpreter to itself, which it has not while requests are read and answers written.
+"""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,8 +14,9 @@ import torch
 
 from podium_retrieval.packing import Packed
 
-LARGEST: Final = 2048
-"""Tokens beyond which launching is hidden behind the work and a graph no longer pays."""
+_LOG = logging.getLogger(__name__)
+LARGEST: Final = 8192
+"""Tokens beyond which the memory of the captured sizes is no longer small beside the encoder's."""
 _SHORT: Final = 128
 """Texts up to this length replay a graph with a small attention grid; longer ones share another."""
 
@@ -68,12 +74,21 @@ class GraphCache:
         return captured.hidden[:, :tokens]
 
     @torch.inference_mode()
-    def capture_all(self, tokens: int) -> None:
-        """Capture every size up to `tokens` for short texts, so that no query pays for a capture."""
+    def capture_all(self, tokens: int) -> int:
+        """Capture every size up to `tokens` for short texts, so that no query pays for a capture.
+
+        Returns the tokens of a batch that fills the largest of them, or `tokens` where that is beyond them all.
+        Where the GPU's memory ends, so do the sizes.
+        """
         size = 0
         while (size := bucket(size + 1)) <= min(self._largest, bucket(tokens)):
             if (size, _SHORT) not in self._graphs:
-                self._graphs[size, _SHORT] = self._capture(size, _SHORT)
+                try:
+                    self._graphs[size, _SHORT] = self._capture(size, _SHORT)
+                except torch.OutOfMemoryError as error:
+                    _LOG.warning("no memory for CUDA graphs of %d tokens and more: %s", size, error)
+                    self._largest = size - 1
+        return bucket(tokens) if bucket(tokens) <= self._largest else tokens
 
     def _fill(self, static: Packed, batch: Packed, tokens: int, size: int) -> None:
         n = len(batch.offsets)

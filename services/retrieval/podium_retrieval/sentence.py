@@ -134,9 +134,9 @@ class SentenceEmbedder:
         """Unit vectors [n, dimension] in the order of `batch`."""
         return self.begin(batch).wait().vectors
 
-    def warm_up(self, tokens: int) -> None:
-        """Before serving batches of up to `tokens`."""
-        self._forward.warm_up(tokens)
+    def warm_up(self, tokens: int) -> int:
+        """See Embedder.warm_up."""
+        return self._forward.warm_up(tokens)
 
     def close(self) -> None:
         """Nothing to give back but memory."""

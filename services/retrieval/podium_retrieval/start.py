@@ -108,13 +108,14 @@ def make_ready(settings: Settings) -> Ready:
         )
     else:
         engine.run(samples[:1])  # warm before /health says so
+    tokens = settings.retrieval_batch_tokens or (calibration.tokens if calibration else 1)
+    room = embedder.warm_up(tokens)
     budget = Budget(
         queries=settings.retrieval_batch_queries,
-        tokens=settings.retrieval_batch_tokens or (calibration.tokens if calibration else 1),
+        tokens=settings.retrieval_batch_tokens or room,
         packed=embedder.packed,
         max_age_s=settings.retrieval_max_age_ms / 1e3,
     )
-    embedder.warm_up(budget.tokens)
     return Ready(settings, corpus, embedder, index, engine, budget, calibration, allowed)
 
 

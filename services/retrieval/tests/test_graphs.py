@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,3 +64,28 @@ def test_real_tokens_come_first_and_offsets_cover_the_filling(lengths: list[int]
 def test_a_bucket_is_an_eighth_larger_at_most(tokens: int) -> None:
     assert tokens <= bucket(tokens) <= max(tokens * 1.125, tokens + 15)
     assert bucket(bucket(tokens)) == bucket(tokens)
+
+
+def test_a_batch_budget_is_filled_up_to_the_size_it_is_captured_in() -> None:
+    cache = Echo(uncaptured, largest=1000, longest_text=256, first_position=0, device=CPU)
+    assert cache.capture_all(270) == 288
+    assert max(size for size, _ in cache._graphs) == 288
+    assert cache.capture_all(1200) == 1200  # beyond the graphs
+
+
+class Small(Echo):
+    """A GPU with memory for graphs of 100 tokens and less."""
+
+    def _capture(self, size: int, longest: int) -> Any:
+        if size > 100:
+            raise torch.OutOfMemoryError("out of memory")
+        return super()._capture(size, longest)
+
+
+def test_memory_that_ends_ends_the_sizes_and_not_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    cache = Small(uncaptured, largest=1000, longest_text=256, first_position=0, device=CPU)
+    assert cache.capture_all(270) == 270
+    assert max(size for size, _ in cache._graphs) == 96
+    assert "112 tokens" in caplog.text
+    batch = packing.pack([np.arange(1, 201)], first_position=0, causal=False, device=CPU)
+    assert torch.equal(cache(batch), uncaptured(batch))
