@@ -53,7 +53,8 @@ bench: bench-retrieval bench-runner bench-analysis ## All benchmarks, one after 
 bench-retrieval: setup ## Lock against batch over HTTP at 1, 8, 64 and 512 clients
 	python bench/retrieval.py $(BENCH_ARGS)
 
-bench-runner: setup ## 512 tasks at once against a stub of fixed latency
+bench-runner: setup ## The event log's rate; 512 tasks at once against a stub of fixed latency, then 2,500
+	python bench/eventlog.py
 	python bench/runner.py $(BENCH_ARGS)
 
 bench-analysis: setup ## A log of 1,000,000 events: statistics, figures, report

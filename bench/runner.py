@@ -6,6 +6,8 @@ is a process of its own on the same machine.
 
     python bench/runner.py                   512 tasks at once, then 2,500 tasks; the goals of docs/reliability.md
     python bench/runner.py --soak 20000      memory over a long run, figure in docs/img/soak.svg
+
+The exit status is 1 when a goal was missed.
 """
 
 import argparse
@@ -29,6 +31,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 CALLS = 6
 ANSWER = "42"
+SETTLED = 2000
+"""Finished tasks after which memory stays where it is: the mean over the last so many is at most 5% above the mean over
+the first so many behind them."""
 
 
 def _call(tool: str, alias: str) -> dict[str, Any]:
@@ -51,12 +56,13 @@ SCRIPT: list[dict[str, Any]] = [
 
 @dataclass
 class Sampled:
-    """One look at the eval process and the stub. mono: this script's clock, seconds."""
+    """One look at the eval process and the stub. mono: this script's clock, seconds. calls: of models, so far."""
 
     mono: float
     rss_mb: float
     fds: int
     in_flight: int
+    calls: int
 
 
 @dataclass
@@ -152,8 +158,10 @@ def play(
     samples: list[Sampled] = []
     while process.poll() is None:
         try:
-            in_flight = _stats(address)["in_flight"] - 1
-            samples.append(Sampled(time.monotonic(), watched.memory_info().rss / 1e6, watched.num_fds(), in_flight))
+            now = _stats(address)
+            in_flight, calls = now["in_flight"] - 1, now["chat_requests"] - before
+            rss_mb = watched.memory_info().rss / 1e6
+            samples.append(Sampled(time.monotonic(), rss_mb, watched.num_fds(), in_flight, calls))
         except psutil.Error:
             break
         time.sleep(every_s)
@@ -223,21 +231,19 @@ def soak(folder: Path, tasks: int, concurrency: int, latency_s: float, figure: P
     with stub(folder, latency_s) as address:
         outcome = play(folder, address, tasks, concurrency, every_s=1.0, extra=patience)
     report(outcome, concurrency, latency_s, goals=False)
-    points = [
-        ((sample.mono - outcome.started) / outcome.wall_s * tasks, sample.rss_mb)
-        for sample in outcome.samples
-        if sample.mono >= outcome.started
-    ]
-    settled = [(x, y) for x, y in points if x >= 2000]
+    points = [(sample.calls / CALLS, sample.rss_mb) for sample in outcome.samples if sample.mono >= outcome.started]
+    settled = [(x, y) for x, y in points if x >= SETTLED]
     slope = statistics.linear_regression(*zip(*settled, strict=True)).slope * 1000
-    first = statistics.fmean(y for x, y in settled if x < 4000)
-    last = statistics.fmean(y for x, y in settled if x > tasks - 2000)
+    first = statistics.fmean(y for x, y in settled if x < 2 * SETTLED)
+    last = statistics.fmean(y for x, y in settled if x > tasks - SETTLED)
     print(
-        f"  memory: {first:.0f} MB over tasks 2,000-4,000, {last:.0f} MB over the last 2,000; "
+        f"  memory: {first:.1f} MB over tasks {SETTLED:,}-{2 * SETTLED:,}, {last:.1f} MB over the last {SETTLED:,}; "
         f"{slope:+.2f} MB a 1,000 tasks"
     )
+    flat = last <= 1.05 * first
+    print(f"  {'met   ' if flat else 'MISSED'} memory flat after {SETTLED:,} tasks (within 5%)")
     draw(points, tasks, figure)
-    return True
+    return flat
 
 
 def draw(points: Sequence[tuple[float, float]], tasks: int, path: Path) -> None:
@@ -250,8 +256,11 @@ def draw(points: Sequence[tuple[float, float]], tasks: int, path: Path) -> None:
     pyplot.rcParams["svg.hashsalt"] = "podium"
     figure, axes = pyplot.subplots(figsize=(7, 2.8), layout="constrained")
     axes.plot([x for x, _ in points], [y for _, y in points], linewidth=1.2)
-    axes.axvline(2000, color="0.6", linewidth=0.8, linestyle="--")
-    axes.set(xlabel=f"tasks (of {tasks:,}, by time)", ylabel="resident memory, MB", ylim=(0, None), xlim=(0, tasks))
+    axes.axvline(SETTLED, color="0.6", linewidth=0.8, linestyle="--")
+    top = 1.25 * max(y for _, y in points)
+    axes.text(SETTLED, top, f" {SETTLED:,}", va="top", fontsize="small", color="0.4")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set(xlabel=f"tasks finished, of {tasks:,}", ylabel="resident memory, MB", ylim=(0, top), xlim=(0, tasks))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
 
@@ -262,7 +271,9 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, nargs="*", default=[512, 2500])
     parser.add_argument("--concurrency", type=int, default=512)
     parser.add_argument("--latency", type=float, default=2.0, help="seconds of each model call")
-    parser.add_argument("--soak", type=int, metavar="N", help="instead: N tasks, memory over time")
+    parser.add_argument(
+        "--soak", type=int, metavar="N", help=f"instead: N tasks (over {2 * SETTLED:,}), memory over time"
+    )
     parser.add_argument("--figure", type=Path, default=ROOT / "docs/img/soak.svg")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as name:
