@@ -47,6 +47,12 @@ COMPOSE = (
     Setting("VLLM_IMAGE", "vllm/vllm-openai:v0.26.0", "Official image that the GPU's vLLM image is built from."),
     Setting("PODIUM_TAG", "latest", "Tag of the images that compose builds and starts."),
     Setting("TORCH_CPU_INDEX", "", "Where the CPU images take torch when pip's own configuration has no CPU build."),
+    Setting(
+        "SERVICES_ENV_FILE",
+        "services.env",
+        "File with further variables for vLLM's and retrieval's containers, such as VLLM_… or HF_HUB_OFFLINE: of .env "
+        "they see their own settings alone.",
+    ),
     Setting("DATASETS_DIR", "./datasets", "Folder that eval sees as datasets/."),
     Setting("RUNS_VOLUME", "runs", "Volume of the runs; a folder such as ./runs must be writable for uid 10001."),
     Setting("RESTARTS", "5", "How often a service that dies is started again."),

@@ -1,12 +1,17 @@
 """What docker compose makes of the two files, without starting anything."""
 
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
+from podium_retrieval.settings import Settings as RetrievalSettings
+from podium_vllm.settings import PREFIX, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.docker
@@ -97,13 +102,75 @@ def test_what_runs_experts_programs_reaches_nothing(files: tuple[str, ...]) -> N
     assert all(name.startswith("SANDBOX_") for name in sandbox["environment"])
 
 
-def test_keys_reach_eval_alone(tmp_path: Path) -> None:
-    env = tmp_path / "env"
-    env.write_text("OPENAI_API_KEY=sk-secret\nTAVILY_API_KEY=tvly-secret\n")
-    services = config(env_file=env)["services"]
-    for name in ("vllm", "retrieval", "sandbox", "analysis"):
-        keys = {k: v for k, v in services[name]["environment"].items() if k.endswith("_API_KEY") and v}
-        assert not keys, name
+SECRETS = {
+    "OPENAI_API_KEY": {"eval"},
+    "TOGETHER_API_KEY": {"eval"},
+    "EXPERT_API_KEY": {"eval"},
+    "ORCHESTRATOR_API_KEY": {"eval"},
+    "MY_HOST_API_KEY": {"eval"},  # of a provider that MODELS_FILE adds
+    "AWS_SECRET_ACCESS_KEY": {"eval"},  # nothing that Podium knows
+    "HF_TOKEN": {"eval", "vllm", "retrieval"},
+    "TAVILY_API_KEY": {"eval", "retrieval"},
+    "RETRIEVAL_EMBEDDER_API_KEY": {"eval", "retrieval"},
+}
+"""What stands in a user's .env, and the containers that may see it."""
+
+
+def clone(folder: Path, **variables: str) -> tuple[str, ...]:
+    """The compose files in a folder with a .env of their own."""
+    for name in ("docker-compose.yml", "docker-compose.cpu.yml", "services/vllm/embedded.env"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    return tuple(str(folder / name) for name in CPU)
+
+
+@pytest.mark.parametrize("n", [1, 2], ids=["gpu", "cpu"])
+def test_a_key_reaches_no_container_that_does_not_need_it(n: int, tmp_path: Path) -> None:
+    files = clone(tmp_path, **{name: f"secret-{name}" for name in SECRETS})
+    services = config(*files[:n], env_file=tmp_path / ".env")["services"]
+    seen = {
+        secret: {name for name, service in services.items() if f"secret-{secret}" in json.dumps(service)}
+        for secret in SECRETS
+    }
+    assert seen == SECRETS
+
+
+@pytest.mark.parametrize("n", [1, 2], ids=["gpu", "cpu"])
+def test_every_setting_of_a_service_reaches_it(n: int, tmp_path: Path) -> None:
+    wanted = {
+        "vllm": {PREFIX + field.name.upper() for field in dataclasses.fields(ServeSettings)},
+        "retrieval": {name.upper() for name in RetrievalSettings.model_fields},
+    }
+    ours = {
+        *("SERVE_NAME", "SERVE_HOST", "SERVE_PORT"),
+        *("RETRIEVAL_HOST", "RETRIEVAL_PORT", "INDEX_DIR", "RETRIEVAL_WEB_CACHE_DIR"),
+        *(("SERVE_MODEL",) if n == 2 else ()),
+    }
+    files = clone(tmp_path, **{name: "the-users" for names in wanted.values() for name in names - ours})
+    services = config(*files[:n], env_file=tmp_path / ".env")["services"]
+    for service, names in wanted.items():
+        got = services[service]["environment"]
+        assert not names - got.keys(), f"docker-compose.yml does not pass these to {service}"
+        assert {name for name in names - ours if got[name] != "the-users"} == set(), service
+
+
+def test_the_cpu_file_says_what_the_embedded_default_says(tmp_path: Path) -> None:
+    files = clone(tmp_path)
+    services = config(*files, env_file=tmp_path / ".env")["services"]
+    embedded = {k: v for k, v in dotenv_values(ROOT / "services/vllm/embedded.env").items() if v}
+    for service, prefix in (("vllm", "SERVE_"), ("retrieval", "EMBEDDING_")):
+        expected = {k: v for k, v in embedded.items() if k.startswith(prefix)}
+        assert expected
+        assert {k: services[service]["environment"][k] for k in expected} == expected
+
+
+def test_a_file_of_its_own_gives_the_services_more(tmp_path: Path) -> None:
+    files = clone(tmp_path, SERVICES_ENV_FILE="more.env")
+    (tmp_path / "more.env").write_text("VLLM_LOGGING_LEVEL=DEBUG\n")
+    services = config(files[0], env_file=tmp_path / ".env")["services"]
+    found = {name for name, service in services.items() if "VLLM_LOGGING_LEVEL" in service["environment"]}
+    assert found == {"vllm", "retrieval"}
 
 
 def test_every_container_ends_in_good_order_and_fills_no_disk() -> None:

@@ -29,10 +29,10 @@ def vllm(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec
 
 
 def retrieval(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec:
-    """Retrieval, with the web search's key as the only one."""
+    """Retrieval, with two keys: the web search's and that of a remote embeddings server."""
     host, port = _address(settings.retrieval_url, "RETRIEVAL_URL")
     own = {
-        **without_keys(environment, keep=("TAVILY_API_KEY",)),
+        **without_keys(environment, keep=("TAVILY_API_KEY", "RETRIEVAL_EMBEDDER_API_KEY")),
         **_gpu(settings.retrieval_gpu),
         "RETRIEVAL_HOST": host,
         "RETRIEVAL_PORT": port,

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 ENVIRONMENT = {
     "PATH": "/bin",
     "OPENAI_API_KEY": "sk-secret",
+    "MY_HOST_API_KEY": "of a provider that MODELS_FILE adds",
     "TAVILY_API_KEY": "tvly-secret",
+    "RETRIEVAL_EMBEDDER_API_KEY": "embed-secret",
     "SANDBOX_URL": "http://127.0.0.1:1502",
     "SANDBOX_MEMORY_MB": "512",
     "HF_HOME": "/cache",
@@ -26,9 +28,12 @@ def test_the_sandbox_gets_no_key_and_no_more_than_it_needs() -> None:
     }
 
 
-def test_retrieval_gets_the_web_searchs_key_alone() -> None:
+def test_retrieval_gets_its_own_two_keys_alone() -> None:
     spec = specs.retrieval(LocalSettings(), ENVIRONMENT)
-    assert {k for k in spec.environment if k.endswith("_API_KEY")} == {"TAVILY_API_KEY"}
+    assert {k for k in spec.environment if k.endswith("_API_KEY")} == {
+        "TAVILY_API_KEY",
+        "RETRIEVAL_EMBEDDER_API_KEY",
+    }
     assert spec.environment["HF_HOME"] == "/cache"
 
 
