@@ -97,7 +97,7 @@ def _status(error: openai.APIStatusError) -> Refusal:
         overload = wish is not None or status in (503, 529) or bool(_OVERLOAD.search(words))
         return Refusal("server_error", shown, wish, overload=overload, silent=gone and wish is None)
     if status in (409, 425):
-        return Refusal("server_error", shown, wish)
+        return Refusal("server_error", shown, wish, overload=wish is not None)
     if status < 400:
         return Refusal("bad_response", f"{shown} (an answer of another kind was expected)")
     return Refusal(_client_error(status, words), shown)
@@ -155,13 +155,20 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         pass
+    moment = _moment(value)
+    if moment is None:
+        return None
+    # A date is one of the server's clock, so it is held against that clock where the answer says what it shows.
+    now = _moment(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _short(text: str) -> str:

@@ -106,6 +106,17 @@ def test_retry_after_as_a_date() -> None:
     assert 25 <= wish <= 30
 
 
+def test_a_date_is_held_against_the_servers_own_clock() -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    moment = format_datetime(ahead + timedelta(seconds=7), usegmt=True)
+    assert retry_after_s({"retry-after": moment, "date": format_datetime(ahead, usegmt=True)}) == 7.0
+
+
+def test_a_conflict_that_names_a_time_is_asked_again_after_it() -> None:
+    assert status(409, b"", retry_after="2") == Refusal("server_error", "409", 2.0, overload=True)
+    assert status(409, b"") == Refusal("server_error", "409")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

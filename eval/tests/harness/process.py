@@ -34,17 +34,6 @@ COUNTING = (
 )
 """At SIGUSR1 the process says how many objects of Podium's own classes are alive in it."""
 
-STEPPED = (
-    "import itertools, runpy, sys, time\n"
-    "real, looks = time.time, itertools.count()\n"
-    "def stepping():\n"
-    "    n = next(looks)\n"
-    "    return real() + (0 if n < 40 else -3600 if n < 80 else 7200)\n"
-    "time.time = stepping\n"
-    "runpy.run_module('podium_eval', run_name='__main__', alter_sys=True)\n"
-)
-"""The machine's clock as the process sees it is set back an hour at its 40th look, and three on at its 80th."""
-
 QUICK = {
     "RETRY_FIRST_S": "0.01",
     "RETRY_LONGEST_S": "0.05",
