@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from podium_analysis.columns import IN_TIME
 from podium_analysis.load import RunData
 from podium_analysis.ranked import RankedArray
 from podium_analysis.statistics import summarise
@@ -61,55 +62,61 @@ class Accounts:
 
 
 def prepare(run: RunData) -> None:
-    """Make the views counted_turns and counted_tools: what counts of each, with a column for each part."""
+    """Make the table dropped, of the events that do not count, and sums of the parts in turns and in tools.
+
+    turn_sums and tool_sums have a row for each task and epoch, and by_step one for each step: n events and the sum of
+    each part.
+    """
     run.execute(
-        """
+        f"""
         CREATE OR REPLACE TABLE dropped AS
         WITH taken AS (  -- starts and ends of the tasks that were taken more than once
-            SELECT task_id, coalesce(epoch, 1) AS epoch, rowid AS place, type, resumed_at_step, active_before_ms
+            SELECT task_id, coalesce(epoch, 1) AS epoch, ({IN_TIME}) AS moment, type, resumed_at_step, active_before_ms
             FROM events WHERE type IN ('task_start', 'task_complete') AND task_id IS NOT NULL
             QUALIFY count(*) FILTER (type = 'task_start') OVER (PARTITION BY task_id, coalesce(epoch, 1)) > 1
         ), starts AS (
             SELECT *, coalesce(active_before_ms = 0, coalesce(resumed_at_step, 1) <= 1) AS afresh,
-                   lag(type) OVER same AS before, lag(place) OVER same AS before_place
-            FROM taken WINDOW same AS (PARTITION BY task_id, epoch ORDER BY place)
+                   lag(type) OVER same AS before, lag(moment) OVER same AS before_moment
+            FROM taken WINDOW same AS (PARTITION BY task_id, epoch ORDER BY moment)
             QUALIFY type = 'task_start'
         )
         SELECT DISTINCT e.rowid AS place FROM events e JOIN starts s
-          ON e.task_id = s.task_id AND coalesce(e.epoch, 1) = s.epoch AND e.rowid < s.place
+          ON e.task_id = s.task_id AND coalesce(e.epoch, 1) = s.epoch AND ({IN_TIME}) < s.moment
          AND (s.afresh  -- nothing of earlier attempts is in the duration
-              OR (s.before = 'task_start' AND e.rowid > s.before_place AND e.step >= s.resumed_at_step))
+              OR (s.before = 'task_start' AND ({IN_TIME}) > s.before_moment AND e.step >= s.resumed_at_step))
         """
     )
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
     tool_parts = " + ".join(f"coalesce({name}, 0)" for name in TOOL_PARTS)
-    for view, parts, condition, rest in (
-        ("counted_turns", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", ""),
-        ("counted_tools", TOOL_PARTS, "type = 'tool_call'", f", duration_total_ms - ({tool_parts}) AS tool_rest_ms"),
+    for table, parts, condition, rest in (
+        ("turn_sums", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", {}),
+        ("tool_sums", TOOL_PARTS, "type = 'tool_call'", {"tool_rest_ms": f"duration_total_ms - ({tool_parts})"}),
     ):
         columns = ", ".join(f"{sql} AS {name}" for name, (_, sql) in parts.items())
+        summed = {name: name for name in parts} | rest
+        sums = ", ".join(f"sum({sql}) AS {name}" for name, sql in summed.items())
         run.execute(
             f"""
-            CREATE OR REPLACE VIEW {view} AS
-            SELECT *{rest} FROM (
+            CREATE OR REPLACE TABLE {table} AS
+            SELECT task_id, epoch, step, grouping(task_id) = 1 AS by_step, count(*) AS n, {sums} FROM (
                 SELECT task_id, coalesce(epoch, 1) AS epoch, step, duration_total_ms, {columns}
                 FROM events WHERE {condition} AND task_id IS NOT NULL {keep})
+            GROUP BY GROUPING SETS ((task_id, epoch), (step))
             """
         )
 
 
 def accounts(run: RunData) -> Accounts:
     """The parts of every task that ended (skipped ones apart). Call prepare first."""
-    turns, tools = (_sums(view, "task_id, epoch") for view in ("counted_turns", "counted_tools"))
     columns = ", ".join(f"CASE WHEN known THEN {_or_zero(name)} END AS {name}" for name in PARTS)
     found = run.arrays(
         f"""
         SELECT f.task, f.duration_ms, f.rounds, turns.n IS NOT NULL OR tools.n IS NOT NULL AS known, {columns}
         FROM final f
-        LEFT JOIN ({turns}) turns ON turns.task_id = f.task_id AND turns.epoch = f.epoch
-        LEFT JOIN ({tools}) tools ON tools.task_id = f.task_id AND tools.epoch = f.epoch
+        LEFT JOIN turn_sums turns ON turns.task_id = f.task_id AND turns.epoch = f.epoch
+        LEFT JOIN tool_sums tools ON tools.task_id = f.task_id AND tools.epoch = f.epoch
         WHERE f.status <> 'skipped' ORDER BY f.task_id, f.epoch
         """
     )
@@ -138,12 +145,12 @@ def time_statistics(run: RunData, found: Accounts) -> dict[str, Any]:
     totals = dict(zip(PARTS, found.parts[counted].sum(axis=0).tolist(), strict=True))
     totals["unexplained_ms"] = float(found.unexplained_ms[counted].sum())
     whole = float(found.duration_ms[counted].sum())
-    turns, tools = (_sums(view, "step") for view in ("counted_turns", "counted_tools"))
     columns = ", ".join(_or_zero(name) for name in PARTS)
     steps = run.rows(
         f"""
         SELECT step, coalesce(turns.n, 0), {columns}
-        FROM ({turns}) turns FULL JOIN ({tools}) tools USING (step) WHERE step IS NOT NULL ORDER BY step
+        FROM (SELECT * FROM turn_sums WHERE by_step) turns FULL JOIN (SELECT * FROM tool_sums WHERE by_step) tools
+        USING (step) WHERE step IS NOT NULL ORDER BY step
         """
     )
     return {
@@ -154,13 +161,6 @@ def time_statistics(run: RunData, found: Accounts) -> dict[str, Any]:
             {"step": row[0], "n_turns": row[1], "parts_ms": dict(zip(PARTS, row[2:], strict=True))} for row in steps
         ],
     }
-
-
-def _sums(view: str, keys: str) -> str:
-    """SQL: n and the sum of each part that the view has, by keys."""
-    names = TURN_PARTS if view == "counted_turns" else [*TOOL_PARTS, "tool_rest_ms"]
-    sums = ", ".join(f"sum({name}) AS {name}" for name in names)
-    return f"SELECT {keys}, count(*) AS n, {sums} FROM {view} GROUP BY ALL"
 
 
 def _or_zero(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from podium_analysis.columns import IN_TIME
 from podium_analysis.load import RunData
 from podium_analysis.scores import wilson
 
@@ -13,10 +14,10 @@ def answer_models(run: RunData) -> list[dict[str, Any]]:
     how models were used, not how good they are. mean_cost_usd: of the n_priced tasks with a known cost.
     """
     rows = run.rows(
-        """
+        f"""
         WITH answers AS (
             SELECT task_id, coalesce(epoch, 1) AS epoch,
-                   arg_max(provider, rowid) AS provider, arg_max(model, rowid) AS model
+                   arg_max(provider, ({IN_TIME})) AS provider, arg_max(model, ({IN_TIME})) AS model
             FROM events WHERE type = 'tool_call' AND tool = 'answer' AND status = 'ok' GROUP BY ALL)
         SELECT provider, model, count(*) AS n, count(*) FILTER (correct), avg(cost_usd), count(cost_usd),
                quantile_cont(duration_ms, 0.5), avg(rounds)

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from podium_analysis.columns import IN_TIME
 from podium_analysis.load import RunData
 
 START: Final = "start"
@@ -57,8 +58,8 @@ def choice_statistics(run: RunData) -> dict[str, Any]:
             {"tools": [tool for tool in opening if tool is not None], "n": n}
             for opening, n in run.rows(
                 "SELECT opening, count(*) AS n FROM ("
-                f"SELECT list(tool ORDER BY nth) AS opening FROM tool_order WHERE nth <= {OPENING} "
-                "GROUP BY task_id, epoch"
+                f"SELECT list({_TOOL} ORDER BY nth) AS opening FROM tool_order JOIN cells USING (kind) "
+                f"WHERE nth <= {OPENING} GROUP BY task"
                 ") GROUP BY opening ORDER BY n DESC, opening LIMIT 20"
             )
         ],
@@ -69,17 +70,17 @@ _TOOL: Final = "CASE WHEN status = 'invalid' THEN 'invalid' ELSE tool END"
 
 
 def _order(run: RunData) -> None:
-    """tool_order: the tools of each task's counted attempt in their order, nth from 1."""
+    """tool_order: the kinds of each task's counted tool calls in their order, nth from 1; following: the next one's."""
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
     run.execute(
         f"""
         CREATE OR REPLACE TABLE tool_order AS
-        SELECT task_id, epoch, tool, row_number() OVER same AS nth, lead(tool) OVER same AS following FROM (
-            SELECT task_id, coalesce(epoch, 1) AS epoch, {_TOOL} AS tool, rowid AS place
+        SELECT task, kind, row_number() OVER same AS nth, lead(kind) OVER same AS following FROM (
+            SELECT hash(task_id, coalesce(epoch, 1)) AS task, kind, segment, mono_ms
             FROM events WHERE type = 'tool_call' AND task_id IS NOT NULL {keep})
-        WINDOW same AS (PARTITION BY task_id, epoch ORDER BY place)
+        WINDOW same AS (PARTITION BY task ORDER BY {IN_TIME})
         """
     )
 
@@ -87,10 +88,14 @@ def _order(run: RunData) -> None:
 def _transitions(run: RunData) -> list[dict[str, Any]]:
     rows = run.rows(
         f"""
-        SELECT before, after, count(*) AS n FROM (
-            SELECT tool AS before, coalesce(following, '{END}') AS after FROM tool_order
-            UNION ALL SELECT '{START}', tool FROM tool_order WHERE nth = 1)
-        GROUP BY ALL ORDER BY before, n DESC, after
+        WITH named AS (SELECT kind, {_TOOL} AS tool FROM cells),
+        pairs AS (
+            SELECT kind, following, count(*) AS n, count(*) FILTER (nth = 1) AS n_first FROM tool_order GROUP BY ALL)
+        SELECT before, after, sum(n)::BIGINT AS total FROM (
+            SELECT a.tool AS before, coalesce(b.tool, '{END}') AS after, n
+            FROM pairs JOIN named a USING (kind) LEFT JOIN named b ON b.kind = following
+            UNION ALL SELECT '{START}', tool, n_first FROM pairs JOIN named USING (kind) WHERE n_first > 0)
+        GROUP BY ALL ORDER BY before, total DESC, after
         """
     )
     totals: dict[str, int] = {}

@@ -14,7 +14,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from podium_analysis import page, pairing
-from podium_analysis.load import LoadError, load_run
+from podium_analysis.event_table import LoadError
+from podium_analysis.load import load_run
 from podium_analysis.paired_stats import (
     Interval,
     ScoreDifference,

@@ -27,8 +27,8 @@ _CHARGES: Final = """
     FROM (SELECT *, CASE WHEN web_ms IS NULL THEN 'sandbox' ELSE 'web' END AS payee FROM events)
     WHERE type = 'tool_call' AND (cost_usd IS NOT NULL OR n_unpriced > 0) GROUP BY payee, tool
 """
-"""Whatever costs: calls of models, and tool calls that used the web or the sandbox, which stand as `web` and `sandbox`
-where others have their role, model and alias."""
+"""Whatever costs, as the table `charges`: calls of models, and tool calls that used the web or the sandbox, which stand
+as `web` and `sandbox` where others have their role, model and alias."""
 
 _SUMS: Final = """
     sum(n)::BIGINT, sum(n_priced)::BIGINT, sum(n_unpriced)::BIGINT, sum(n_failed)::BIGINT, sum(usd),
@@ -104,6 +104,7 @@ class Costs:
 
 def costs(run: RunData) -> Costs:
     """The account of a run from its events, its manifest's unit prices and its final grades."""
+    run.execute(f"CREATE OR REPLACE TABLE charges AS {_CHARGES}")
     total = _lines(run, "'all calls'")
     units, uncharged = _units(run)
     correct = sum(task.correct is True for task in run.tasks())
@@ -128,7 +129,7 @@ def costs(run: RunData) -> Costs:
 
 
 def _lines(run: RunData, name: str) -> tuple[CostLine, ...]:
-    rows = run.rows(f"SELECT {name} AS name, {_SUMS} FROM ({_CHARGES}) GROUP BY 1 ORDER BY sum(usd) DESC NULLS LAST, 1")
+    rows = run.rows(f"SELECT {name} AS name, {_SUMS} FROM charges GROUP BY 1 ORDER BY sum(usd) DESC NULLS LAST, 1")
     return tuple(
         CostLine(
             name=str(row[0]),
@@ -194,7 +195,7 @@ def _unpriced(run: RunData, uncharged: tuple[UnitCost, ...]) -> bool:
     """Whether some answered call is in no sum. Models on one's own GPUs are, where an hour of GPU has a price."""
     hours_priced = any(unit.unit == "gpu_hour" and unit.quantity > 0 and unit.usd is not None for unit in uncharged)
     others = " AND provider IS DISTINCT FROM 'vllm'" if hours_priced else ""
-    return bool(run.rows(f"SELECT sum(n_unpriced)::BIGINT FROM ({_CHARGES}) WHERE true{others}")[0][0])
+    return bool(run.rows(f"SELECT sum(n_unpriced)::BIGINT FROM charges WHERE true{others}")[0][0])
 
 
 def _unit(name: str, quantity: float, prices: Mapping[str, Any]) -> UnitCost:

@@ -45,16 +45,22 @@ def read_events(db: duckdb.DuckDBPyConnection, log: Path) -> ReadLog:
         LoadError: a line is longer than LINE_BYTES.
         NewerSchema: the log, or a later segment of it, was written by a newer Podium.
     """
-    # A strict read refuses what a lenient one turns into NULL. Nearly every log passes; the others are read again.
+    # Nearly every log is whole: strictly read, in any order, which takes DuckDB a quarter less than keeping it. What is
+    # not whole is read again, in the log's order, so that rows tell lines.
+    db.execute("SET preserve_insertion_order = false")
     whole = _ends_a_line(log) and _create(db, log, lenient=False)
+    db.execute("SET preserve_insertion_order = true")
+    if whole:
+        _make_cells(db)
+        whole = not _any_bad(db)
+    bad: list[int] = []
+    lost: list[int] = []
     if not whole:
         _create(db, log, lenient=True)
-    _make_cells(db)
-    bad = _bad_rows(db)
-    if bad:
+        bad = [int(row[0]) for row in db.execute(f"SELECT rowid FROM events WHERE {_bad()} ORDER BY 1").fetchall()]
+        lost = sorted(set(_lost_rows(db, log)) - set(bad))
         db.execute(f"DELETE FROM events WHERE {_bad()}")
         _make_cells(db)
-    lost = [] if whole else sorted(set(_lost_rows(db, log)) - set(bad))
     versions = db.execute("SELECT max(schema_version) FROM events WHERE type = 'run_start'").fetchone()
     if versions and versions[0] is not None:
         check_schema(int(versions[0]))
@@ -107,7 +113,7 @@ def _make_cells(db: duckdb.DuckDBPyConnection) -> None:
     named = ", ".join(f"e.{name}" for name in KIND)
     db.execute(
         f"CREATE OR REPLACE TABLE cells AS SELECT {named}, s.* FROM cell_sums s "
-        f"JOIN (SELECT * FROM events WHERE rowid IN ({firsts or 'NULL'})) e USING (kind)"
+        f"JOIN (SELECT kind, {', '.join(KIND)} FROM events WHERE rowid IN ({firsts or 'NULL'})) e USING (kind)"
     )
     db.execute("DROP TABLE cell_sums")
 
@@ -125,22 +131,18 @@ def _bad() -> str:
     return f"(type IS NULL OR type NOT IN ({known}) OR {missing} OR coalesce({infinite}, false))"
 
 
-def _bad_rows(db: duckdb.DuckDBPyConnection) -> list[int]:
-    """Rows (lines that are not blank, from 0) to leave out. The cells tell at once that there is none."""
-    sums = ", ".join(f"sum_{name}" for name in NUMBERS)
-    counts = ", ".join(f"n_{name}" for name in COUNTED)
-    fields = (*KIND, "n", *(f"n_{name}" for name in NUMBERS), *(f"n_{name}" for name in COUNTED))
-    numbers = ", ".join(f"n_{name}" for name in NUMBERS)
-    for row in db.execute(f"SELECT {', '.join(KIND)}, n, {numbers}, {counts}, {sums} FROM cells").fetchall():
-        cell = dict(zip(fields, row, strict=False))
+def _any_bad(db: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a line is to be left out. The cells tell, without going through the lines."""
+    numbers = [f"sum_{name}" for name in NUMBERS]
+    names = [*KIND, "n", *(f"n_{name}" for name in (*NUMBERS, *COUNTED)), *numbers]
+    for row in db.execute(f"SELECT {', '.join(names)} FROM cells").fetchall():
+        cell = dict(zip(names, row, strict=True))
         required = REQUIRED.get(cell["type"])
-        if (
-            required is None
-            or any(cell[name] is None if name in KIND else cell[f"n_{name}"] < cell["n"] for name in required)
-            or not all(total is None or math.isfinite(total) for total in row[len(fields) :])
-        ):
-            return [int(one[0]) for one in db.execute(f"SELECT rowid FROM events WHERE {_bad()} ORDER BY 1").fetchall()]
-    return []
+        if required is None or any(cell[name] is not None and not math.isfinite(cell[name]) for name in numbers):
+            return True
+        if any(cell[name] is None if name in KIND else cell[f"n_{name}"] < cell["n"] for name in required):
+            return True
+    return False
 
 
 def _lost_rows(db: duckdb.DuckDBPyConnection, log: Path) -> list[int]:

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from podium_analysis.load import LoadError
+from podium_analysis.event_table import LoadError
 from podium_analysis.page import number
 from podium_analysis.run_choice import run_folder
 

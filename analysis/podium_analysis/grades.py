@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from podium_contracts.records import Judgement, TaskRecord
 
 from podium_analysis.agreement import Agreement, agreement
+from podium_analysis.columns import IN_TIME
 from podium_analysis.load import RunData
 from podium_analysis.scores import Repeats, Sample, Score, outcome_of, repeats, score
 
@@ -47,7 +48,9 @@ def run_samples(run: RunData) -> list[Sample]:
 
 def n_tasks(run: RunData) -> int | None:
     """Tasks of the whole run, by its newest run_start; None in a log without one."""
-    rows = run.rows("SELECT n_tasks FROM events WHERE type = 'run_start' AND n_tasks IS NOT NULL ORDER BY rowid DESC")
+    rows = run.rows(
+        f"SELECT n_tasks FROM events WHERE type = 'run_start' AND n_tasks IS NOT NULL ORDER BY ({IN_TIME}) DESC LIMIT 1"
+    )
     return int(rows[0][0]) if rows else None
 
 

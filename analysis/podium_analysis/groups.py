@@ -1,6 +1,6 @@
-"""Values in groups (by status, by tool and model, by step): sorted within each, and all groups summarised at once."""
+"""Values in groups (by status, by tool and model, by step), and all groups of a kind summarised at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from podium_analysis.ranked import Floats
 
 Ints = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int16] | npt.NDArray[np.int32]
+Codes = npt.NDArray[np.signedinteger[Any]]
 Key = tuple[Any, ...]
 
 
@@ -28,7 +28,10 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """The known values of each group, ascending: values[starts[i]:starts[i + 1]]; n_missing[i] were not known."""
+    """The known values of each group: values[starts[i]:starts[i + 1]]; n_missing[i] were not known.
+
+    Within a group those of the ranks that were asked for are at their place, all others on the right side of them.
+    """
 
     keys: Sequence[Key]
     values: Floats
@@ -64,23 +67,26 @@ def step_codes(steps: npt.NDArray[np.int32], known: npt.NDArray[np.bool_]) -> tu
     return codes, [(int(step),) for step in found]
 
 
-def grouped(column: Floats, by: Grouping) -> Grouped:
-    """The column's values in groups; NaN is missing. The column itself is not touched."""
+def grouped(column: Floats, by: Grouping, ranks: Callable[[int], Sequence[int]]) -> Grouped:
+    """The column's values in groups; NaN is missing. The column itself is not touched.
+
+    ranks: those to put at their place in a group of n values.
+    """
     values = column.copy() if by.order is None else column[by.order]
-    for first, last in zip(by.starts[:-1].tolist(), by.starts[1:].tolist(), strict=True):
-        values[first:last].sort()  # NaN goes last
-    if not by.keys:
-        return Grouped(by.keys, values, by.starts, np.zeros(0, dtype=np.int64))
+    starts, n_missing = by.starts, np.zeros(len(by.keys), dtype=np.int64)
     unknown = np.isnan(values)
-    if not unknown.any():
-        return Grouped(by.keys, values, by.starts, np.zeros(len(by.keys), dtype=np.int64))
-    n_missing = np.add.reduceat(unknown, by.starts[:-1], dtype=np.int64)
-    starts = np.concatenate(([0], np.cumsum(np.diff(by.starts) - n_missing)))
-    return Grouped(by.keys, values[~unknown], starts, n_missing)
+    if unknown.any():
+        n_missing = np.add.reduceat(unknown, starts[:-1], dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(np.diff(starts) - n_missing)))
+        values = values[~unknown]
+    for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        if first < last:
+            values[first:last].partition(ranks(last - first))
+    return Grouped(by.keys, values, starts, n_missing)
 
 
 def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]]:
-    """For each group what statistics.summarise says of it, without intervals."""
+    """For each group what statistics.summarise says of it, without intervals. The ranks of its figures are in place."""
     n = np.diff(of.starts)
     known = np.flatnonzero(n)
     first, size = of.starts[:-1][known], n[known]
@@ -104,7 +110,8 @@ def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]
     points = (below + (above - below) * (places - floors)).tolist()
     rows = zip(known.tolist(), mean.tolist(), sd.tolist(), low.tolist(), high.tolist(), points, strict=True)
     for at, one_mean, one_sd, one_low, one_high, values in rows:
-        entry = found[at]
-        entry |= {"mean": one_mean, "sd": one_sd if entry["n"] > 1 else None, "min": one_low, "max": one_high}
-        entry |= zip(percentiles, values, strict=True)
+        found[at].update(
+            mean=one_mean, sd=one_sd if found[at]["n"] > 1 else None, min=one_low, max=one_high,
+            **dict(zip(percentiles, values, strict=True)),
+        )  # fmt: skip
     return found

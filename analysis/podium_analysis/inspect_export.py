@@ -19,9 +19,10 @@ from urllib.parse import quote
 import orjson
 from podium_contracts.events import NewerSchema
 
+from podium_analysis.event_table import LoadError
 from podium_analysis.grades import run_score
 from podium_analysis.inspect_sample import SCORER, add_usage, sample, summary
-from podium_analysis.load import LoadError, RunData, load_run
+from podium_analysis.load import RunData, load_run
 from podium_analysis.run_choice import run_folder
 from podium_analysis.trajectories import BadRecord, read_records
 

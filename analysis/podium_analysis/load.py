@@ -25,7 +25,7 @@ import orjson
 from podium_contracts.events import check_schema
 from podium_contracts.records import TaskRecord, record_from_json
 
-from podium_analysis.columns import REQUIRED
+from podium_analysis.columns import IN_TIME, REQUIRED
 from podium_analysis.event_table import LoadError, ReadLog, read_events
 
 IN_MEMORY_BYTES: Final = 2_000_000_000
@@ -47,7 +47,7 @@ class Segment:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take twice as long to make
 class TaskRow:
     """A task by its last task_complete. superseded: earlier ones, of attempts that failed or were repeated."""
 
@@ -74,8 +74,8 @@ class RunData:
     """A loaded run. Close it (or use `with`): it holds a temporary folder. Threads may query it at the same time.
 
     `db` has the tables
-      events  a row per good line, in the log's order (rowid ascends): the columns of columns.COLUMNS, NULL where the
-              line has none; and kind, a number for what columns.KIND names together;
+      events  a row per good line, in any order (columns.IN_TIME sorts them): the columns of columns.COLUMNS, NULL
+              where the line has none; and kind, a number for what columns.KIND names together;
       cells   a row per kind: kind, what columns.KIND names, n (how many events), and of each number n_<name> and
               sum_<name> over them. What is counted or summed by these alone need not go through all events;
       tasks   a row per (task_id, epoch) that the log names: task, task_id, epoch;
@@ -280,23 +280,23 @@ def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         """
         CREATE TABLE tasks AS
-        SELECT (row_number() OVER (ORDER BY first) - 1)::INTEGER AS task, task_id, epoch FROM (
-            SELECT task_id, coalesce(epoch, 1) AS epoch, min(rowid) AS first
+        SELECT (row_number() OVER (ORDER BY eid NULLS LAST, task_id, epoch) - 1)::INTEGER AS task, task_id, epoch FROM (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, min(eid) AS eid
             FROM events WHERE task_id IS NOT NULL GROUP BY ALL)
         """
     )
     db.execute(
-        """
+        f"""
         CREATE TABLE final AS
         SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
                duration_ms, cost_usd, n_unpriced, error_type, coalesce(segment, 1) AS segment, superseded,
                hash(status) AS kind
         FROM (SELECT *, coalesce(epoch, 1) AS task_epoch,
                      (count(*) OVER same - 1)::INTEGER AS superseded,
-                     row_number() OVER (same ORDER BY rowid DESC) AS place
+                     row_number() OVER (same ORDER BY {IN_TIME}) AS place
               FROM events WHERE type = 'task_complete' WINDOW same AS (PARTITION BY task_id, coalesce(epoch, 1))) e
         JOIN tasks t ON t.task_id = e.task_id AND t.epoch = e.task_epoch
-        WHERE place = 1
+        WHERE place = superseded + 1
         """
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from podium_analysis.columns import IN_TIME
 from podium_analysis.load import RunData
 from podium_analysis.scores import Outcome, outcome_of
 from podium_analysis.trajectories import BadRecord, read_records
@@ -126,7 +127,8 @@ def _sums(data: RunData) -> dict[tuple[str, int], npt.NDArray[np.float64]]:
         SELECT task_id, epoch, {columns} FROM (
             SELECT * REPLACE (coalesce(epoch, 1) AS epoch) FROM events
             WHERE type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator')
-            QUALIFY row_number() OVER (PARTITION BY task_id, coalesce(epoch, 1), step, type ORDER BY rowid DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY task_id, coalesce(epoch, 1), step, type ORDER BY ({IN_TIME}) DESC) = 1
         ) GROUP BY task_id, epoch
         """
     )

@@ -1,18 +1,19 @@
 """`podium-analysis report`: a run's log into stats.json, figures, report.html and trace.json, by one process."""
 
 import argparse
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from podium_contracts.events import NewerSchema
 from pydantic import ValidationError
 
-from podium_analysis.load import LoadError, all_runs, find_run, load_run
+from podium_analysis.event_table import LoadError
+from podium_analysis.load import all_runs, find_run, load_run
 from podium_analysis.settings import AnalysisSettings
-from podium_analysis.stats import compute_stats, write_stats
 
 PROBLEMS_SHOWN = 10
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
             name = ".".join(str(part) for part in one["loc"]).upper()
             print(f"podium-analysis report: {name}: {one['msg']} (got {one.get('input')!r})", file=sys.stderr)
         return 2
-    except (LoadError, NewerSchema, BrokenProcessPool, OSError) as error:
+    except (LoadError, NewerSchema, BrokenExecutor, OSError) as error:
         print(f"podium-analysis report: {error}", file=sys.stderr)
         return 2
     return 0
@@ -69,9 +70,13 @@ def report(
     Raises:
         LoadError, NewerSchema: see load_run.
     """
-    with load_run(folder, memory_mb=settings.analysis_memory_mb, threads=settings.analysis_workers) as loaded:
-        stats = compute_stats(loaded, bins=settings.analysis_bins)
-        write_stats(stats, out / "stats.json")
+    with ThreadPoolExecutor(1) as beside:
+        # scipy and others take a while to load: while DuckDB reads, which needs no interpreter.
+        statistics = beside.submit(importlib.import_module, "podium_analysis.stats")
+        loaded = load_run(folder, memory_mb=settings.analysis_memory_mb, threads=settings.analysis_workers)
+    with loaded:
+        stats = statistics.result().compute_stats(loaded, bins=settings.analysis_bins)
+        statistics.result().write_stats(stats, out / "stats.json")
         for line in summary_lines(stats):
             print(line)
         print(f"wrote {out / 'stats.json'}", flush=True)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from podium_analysis.load import LoadError, find_run
+from podium_analysis.event_table import LoadError
+from podium_analysis.load import find_run
 from podium_analysis.settings import AnalysisSettings
 
 

@@ -4,7 +4,7 @@ All shares are percent, 0 to 100. A figure that cannot be had is None and says w
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -146,7 +146,7 @@ def score(samples: Sequence[Sample], n_total: int | None = None) -> Score:
         raise ValueError(f"{len(samples)} samples of {n} tasks")
     if len({(s.task_id, s.epoch) for s in samples}) != len(samples):
         raise ValueError("a task has two samples")
-    count = {name: sum(s.outcome == name for s in samples) for name in Outcome.__args__}
+    count = Counter(s.outcome for s in samples)
     right = count["right"]
     graded = right + count["wrong"] + count["unanswered"]
     rated = [s for s in samples if s.outcome in ("right", "wrong") and s.confidence is not None]

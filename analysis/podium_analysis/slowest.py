@@ -17,18 +17,24 @@ def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dic
         return []
     known = ~np.isnan(found.parts).any(axis=1)
     medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(PARTS))
-    usual_rounds = float(np.median(found.rounds))
-    usual_ms = float(np.median(found.duration_ms))
-    return [_entry(run, found, int(place), medians.tolist(), usual_rounds, usual_ms) for place in places]
+    wanted = ", ".join(str(found.task[place]) for place in places)
+    named = run.rows(f"SELECT task, task_id, epoch, status FROM final WHERE task IN ({wanted})")
+    tasks = {row[0]: row[1:] for row in named}
+    longest = _longest(run, sorted({row[1] for row in named}))
+    return [
+        _entry(found, int(place), task, longest.get(task[:2]), medians.tolist())
+        for place in places
+        for task in (tasks[found.task[place]],)
+    ]
 
 
 def _entry(
-    run: RunData, found: Accounts, place: int, medians: list[float], usual_rounds: float, usual_ms: float
+    found: Accounts, place: int, task: tuple[Any, ...], longest: dict[str, Any] | None, medians: list[float]
 ) -> dict[str, Any]:
-    task_id, epoch, status = run.rows(f"SELECT task_id, epoch, status FROM final WHERE task = {found.task[place]}")[0]
+    task_id, epoch, status = task
+    usual_rounds, usual_ms = float(np.median(found.rounds)), float(np.median(found.duration_ms))
     duration = float(found.duration_ms[place])
     parts = None if np.isnan(found.parts[place]).any() else found.parts[place].tolist()
-    longest = _longest(run, task_id, epoch)
     rounds = int(found.rounds[place])
     why = [f"{duration / 1000:.1f} s, the median task {usual_ms / 1000:.1f} s"]
     if parts is None:
@@ -60,29 +66,32 @@ def _entry(
     }
 
 
-def _longest(run: RunData, task_id: str, epoch: int) -> dict[str, Any] | None:
+def _longest(run: RunData, task_ids: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The longest counted call of each of the tasks and epochs that has one."""
     rows = run.rows(
-        """
-        SELECT CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
+        f"""
+        SELECT task_id, coalesce(epoch, 1),
+               CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
                step, model, alias, status, error_type,
                CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
-        FROM events
-        WHERE task_id = ? AND coalesce(epoch, 1) = ?
+        FROM events WHERE task_id IN ({", ".join("?" * len(task_ids))})
           AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))
           AND rowid NOT IN (SELECT place FROM dropped)
-        ORDER BY ms DESC, rowid LIMIT 1
+        ORDER BY ms DESC, step, type
         """,
-        [task_id, epoch],
+        task_ids,
     )
-    if not rows:
-        return None
-    what, step, model, alias, status, error_type, duration = rows[0]
-    return {
-        "what": what,
-        "step": step,
-        "model": model,
-        "alias": alias,
-        "status": status if status is not None else ("ok" if error_type is None else "error"),
-        "error_type": error_type,
-        "duration_ms": duration,
-    }
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for task_id, epoch, what, step, model, alias, status, error_type, duration in rows:
+        if (task_id, epoch) in found:
+            continue
+        found[task_id, epoch] = {
+            "what": what,
+            "step": step,
+            "model": model,
+            "alias": alias,
+            "status": status if status is not None else ("ok" if error_type is None else "error"),
+            "error_type": error_type,
+            "duration_ms": duration,
+        }
+    return found

@@ -2,19 +2,20 @@
 
 # DuckDB's results are untyped.
 # pyright: reportUnknownMemberType=false
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from podium_analysis.bootstrap import interval_ranks, mean_interval
-from podium_analysis.groups import Codes, Grouping, Key, grouped, grouping, step_codes, summaries
+from podium_analysis.groups import Codes, Grouped, Grouping, Key, grouped, grouping, step_codes, summaries
 from podium_analysis.histograms import linear_histogram, log_histogram
 from podium_analysis.load import RunData
 from podium_analysis.metrics import Family, Metric, Source
-from podium_analysis.ranked import Ranked, RankedArray, RankedTable
+from podium_analysis.ranked import Floats, Ints, Ranked, RankedArray, RankedTable
 
 PERCENTILES: Final[dict[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 IN_MEMORY: Final = 1_000_000
@@ -50,6 +51,7 @@ def summarise(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
     if n == 0:
         out |= dict.fromkeys(("min", "max", *PERCENTILES))
         return out | ({"intervals": {}} if with_intervals else {})
+    ranked.at(np.array(_ranks(n, with_intervals), dtype=np.int64))  # all at once
     shares = np.array(list(PERCENTILES.values()))
     places = shares * (n - 1)
     floors = np.floor(places).astype(np.int64)
@@ -62,22 +64,32 @@ def summarise(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
     if values[0] == values[1]:  # a constant is one, whatever rounding makes of its sums
         out |= {"mean": float(values[0]), "sd": None if ranked.sd is None else 0.0}
     if with_intervals:
-        out["intervals"] = intervals(ranked, out)
+        out["intervals"] = _intervals(out, ranked.at)
     return out
 
 
-def intervals(ranked: Ranked, summary: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Those of the percentiles and of the mean in a summary of the values, where n carries them."""
-    n = ranked.n
+def _intervals(summary: Mapping[str, Any], at: Callable[[Ints], Floats]) -> dict[str, tuple[float, float]]:
+    """Of the percentiles and the mean in a summary, where its n carries them. at: the values of given ranks."""
+    n = summary["n"]
     bounds = {name: ranks for name, p in PERCENTILES.items() if n and (ranks := interval_ranks(n, p))}
     if not bounds:
         return {}
-    ends = ranked.at(np.array(list(bounds.values()), dtype=np.int64)).tolist()
+    ends = at(np.array(list(bounds.values()), dtype=np.int64)).tolist()
     found: dict[str, tuple[float, float]] = {name: (low, high) for name, (low, high) in zip(bounds, ends, strict=True)}
     mean, sd = summary["mean"], summary["sd"]
     if mean is not None and sd is not None and (around := mean_interval(n, mean, sd)):
         found["mean"] = around
     return found
+
+
+@lru_cache(maxsize=10_000)
+def _ranks(n: int, with_intervals: bool) -> tuple[int, ...]:
+    """The ranks that a summary of n values takes, ascending."""
+    floors = [math.floor(p * (n - 1)) for p in PERCENTILES.values()]
+    found = {0, n - 1, *floors, *(min(floor + 1, n - 1) for floor in floors)}
+    if with_intervals:
+        found.update(rank for p in PERCENTILES.values() for rank in interval_ranks(n, p) or ())
+    return tuple(sorted(found))
 
 
 def metric_statistics(
@@ -175,16 +187,21 @@ def _give(codes: Codes, keys: list[Key], at: int, key: Key) -> None:
     codes[at] = keys.index(key)
 
 
-def _in_arrays(column: npt.NDArray[np.float64], groupings: Mapping[str, Grouping], ok: str) -> _Read:
-    of = {name: grouped(column, by) for name, by in groupings.items()}
+def _in_arrays(column: Floats, groupings: Mapping[str, Grouping], ok: str) -> _Read:
+    of = {"by_status": grouped(column, groupings["by_status"], partial(_ranks, with_intervals=True))}
     values, n_missing = of["by_status"].of((ok,))
+    models = groupings["by_tool_model"]
+    if len(models.keys) == 1 and models.starts[-1] == values.size + n_missing:  # all of one model: the same values
+        of["by_tool_model"] = Grouped(models.keys, values, np.array([0, values.size]), np.array([n_missing]))
+    else:
+        of["by_tool_model"] = grouped(column, models, partial(_ranks, with_intervals=True))
+    of["by_step"] = grouped(column, groupings["by_step"], partial(_ranks, with_intervals=False))
     found = {name: list(zip(one.keys, summaries(one, PERCENTILES), strict=True)) for name, one in of.items()}
-    models = of["by_tool_model"]
-    for at, (_, group) in enumerate(found["by_tool_model"]):
-        group["intervals"] = intervals(
-            RankedArray(models.values[models.starts[at] : models.starts[at + 1]], n_missing=0), group
-        )
-    return _Read(RankedArray(values, n_missing=n_missing), found)
+    by_model = of["by_tool_model"]
+    for first, (_, group) in zip(by_model.starts.tolist(), found["by_tool_model"], strict=False):
+        group["intervals"] = _intervals(group, lambda ranks, first=first: by_model.values[first + ranks])
+    in_place = _ranks(values.size, with_intervals=True) if values.size else ()
+    return _Read(RankedArray(values, n_missing=n_missing, in_place=in_place), found)
 
 
 def _on_disk(run: RunData, metric: Metric) -> _Read:

@@ -17,6 +17,7 @@ from podium_analysis import bootstrap
 from podium_analysis.accounting import accounting_statistics, accounts, prepare, time_statistics
 from podium_analysis.answer_models import answer_models
 from podium_analysis.choices import choice_statistics
+from podium_analysis.columns import IN_TIME
 from podium_analysis.context_latency import context_latency
 from podium_analysis.costs import costs
 from podium_analysis.grades import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
@@ -91,7 +92,7 @@ def write_stats(stats: Mapping[str, Any], path: Path) -> None:
 def _start(run: RunData) -> Mapping[str, Any]:
     rows = run.rows(
         "SELECT protocol, concurrency, max_rounds, n_tasks, schema_version FROM events WHERE type = 'run_start' "
-        "ORDER BY rowid DESC LIMIT 1"
+        f"ORDER BY ({IN_TIME}) DESC LIMIT 1"
     )
     names = ("protocol", "concurrency", "max_rounds", "n_tasks", "schema_version")
     return dict(zip(names, rows[0], strict=True)) if rows else dict.fromkeys(names)

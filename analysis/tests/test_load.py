@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from podium_analysis.columns import COLUMNS, REQUIRED
-from podium_analysis.load import LoadError, all_runs, find_run, load_run
+from podium_analysis.event_table import LoadError
+from podium_analysis.load import all_runs, find_run, load_run
 from podium_contracts.events import (
     EVENT_TYPES,
     SCHEMA_VERSION,
@@ -125,7 +126,7 @@ def test_bad_lines_are_named_by_number_and_the_rest_is_analysed(make_log: MakeLo
         ]
         assert "duration_ms" in run.problems[3].message
         assert "soon" in run.problems[4].message
-        assert run.rows("SELECT duration_ms FROM events WHERE type = 'llm_call' ORDER BY rowid") == [
+        assert run.rows("SELECT duration_ms FROM events WHERE type = 'llm_call' ORDER BY mono_ms") == [
             (10,),
             (10,),
             (30,),
