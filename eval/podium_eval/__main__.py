@@ -1,6 +1,7 @@
 """podium-eval: run, check, probe, data, estimate, rejudge. The one place that reads arguments and environment."""
 
 import argparse
+import os
 import sys
 import types
 import typing
@@ -33,13 +34,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         _overview().parse_args(args or ["--help"])
         return BAD_CONFIGURATION
     try:
-        return _dispatch(command, args[1:])
+        status = _dispatch(command, args[1:])
+        _say_the_rest()
+        return status
     except ConfigError as error:
         for problem in error.problems:
             print(f"podium-eval: {problem}", file=sys.stderr)
         return BAD_CONFIGURATION
     except KeyboardInterrupt:
         return 130
+
+
+def _say_the_rest() -> None:
+    """Flush what was printed; a reader who has gone (`| head`, a closed terminal) is no failure of the command."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(command: str, args: list[str]) -> int:

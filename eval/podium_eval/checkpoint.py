@@ -1,6 +1,7 @@
 """A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
 
 import errno
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from podium_eval.json_bytes import json_bytes
 from podium_eval.redact import Redactor
 
 VERSION: Final = 1
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -63,28 +65,40 @@ class Checkpoints:
         path = self._path(key)
         repair_tail(path)
         try:
-            lines = path.read_bytes().splitlines()
+            lines = path.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return None
         progress = Progress()
+        good = 0
         for raw in lines:
             try:
-                line: dict[str, Any] = orjson.loads(raw)
-            except ValueError:
+                progress = _read(raw, progress.turns)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                # What is appended from now on must be readable: nothing may stand behind this line.
+                os.truncate(path, good)
+                _log.warning("%s: a line is no checkpoint (%r): its task goes on before it", path, error)
                 break
-            if line.get("version") != VERSION:
-                break
-            known = {k: v for k, v in line["turn"].items() if k in Turn.__dataclass_fields__}
-            progress.turns.append(Turn(**known))
-            progress.active_ms = line["active_ms"]
-            progress.cost_usd = line["cost_usd"]
-            progress.n_unpriced = line["n_unpriced"]
-            progress.started_ts = line["started_ts"]
-            progress.attempts = line["attempts"]
+            good += len(raw)
         return progress if progress.turns else None
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.jsonl"
+
+
+def _read(raw: bytes, before: list[Turn]) -> Progress:
+    """A line and the turns before it."""
+    line: dict[str, Any] = orjson.loads(raw)
+    if line["version"] != VERSION:
+        raise ValueError(f"version {line['version']!r}, this Podium writes {VERSION}")
+    known = {k: v for k, v in line["turn"].items() if k in Turn.__dataclass_fields__}
+    return Progress(
+        turns=[*before, Turn(**known)],
+        active_ms=float(line["active_ms"]),
+        cost_usd=line["cost_usd"],
+        n_unpriced=int(line["n_unpriced"]),
+        started_ts=line["started_ts"],
+        attempts=int(line["attempts"]),
+    )
 
 
 def append_line(path: Path, data: bytes) -> None:

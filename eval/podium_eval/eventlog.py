@@ -300,6 +300,10 @@ class EventLog:
         """Stamp and queue; observers see every event, the file those that the level lets through."""
         for observe in self._observers:
             observe(event)
+        self.note(event)
+
+    def note(self, event: Event) -> None:
+        """emit without observers, for what is written now and was counted before."""
         if self._level <= event.LEVEL or event.ALWAYS:
             mono_ms = (self._clock.mono() - self._began) * 1000
             self._writer.emit(EventRecord(event, self._clock.wall(), mono_ms))

@@ -63,6 +63,8 @@ def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None
             raise PromptError(f"{path}: lacks {{{missing[0]}}}, where the question goes")
         texts[name] = text.strip()
         hashes[name] = hashlib.sha256(raw).hexdigest()
+    if tools_file is not None and not tools_file.is_file():
+        raise PromptError(f"TOOLS_FILE={tools_file}: no such file")
     tools_path = tools_file or _chosen(prompts_dir, "tools.json")
     tools = _read(tools_path)
     hashes["tools.json"] = hashlib.sha256(tools).hexdigest()

@@ -307,7 +307,6 @@ class _Segment:
             specs, seeing = tool_specs(self.planned.prompts, models, settings)
             self._refuse_images(every, seeing)
             manifest = self._manifest(models)
-            self._reconcile(sink, manifest.segment, saved)
             began = self.clock.mono()
             sink.emit(
                 RunStart(
@@ -322,6 +321,7 @@ class _Segment:
                     orchestrator_model=models.orchestrator.model,
                 )
             )
+            self._reconcile(sink, manifest.segment, saved)
             _log.info(
                 "run %s, segment %d: %d of %d tasks to run, %d at once, in %s",
                 *(self.run_id, manifest.segment, len(tasks), len(every), settings.concurrency, folder.path),
@@ -408,7 +408,7 @@ class _Segment:
         for one in saved.values():
             if (one.task_id, one.epoch) not in told:
                 record = self.folder.read_record(one.key)
-                sink.emit(task_complete(record, self.run_id, segment))
+                sink.note(task_complete(record, self.run_id, segment))
 
     def _runner(
         self,

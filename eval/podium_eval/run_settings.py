@@ -1,12 +1,30 @@
 """The settings of a run that are not about models: which questions, where to, how many at once, when to give up."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from podium_contracts.levels import LEVELS
 from podium_contracts.names import Protocol
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _address(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or not urlsplit(value).netloc:
+        raise ValueError(f"{value!r} is not an address such as http://host:port")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class RunSettings(BaseSettings):
@@ -121,11 +139,11 @@ class RunSettings(BaseSettings):
         default=None, description="Sampling temperature of experts; empty: each server's own default."
     )
 
-    retrieval_url: str = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
+    retrieval_url: Address = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
     retrieval_topk: PositiveInt = Field(default=10, description="Documents asked of a search.")
     retrieval_timeout_s: PositiveFloat = Field(default=120.0, description="Longest wait for one search.")
     retrieval_attempts: PositiveInt = Field(default=3, description="Attempts of one search before it fails.")
-    sandbox_url: str = Field(default="http://127.0.0.1:1402", description="Address of the sandbox.")
+    sandbox_url: Address = Field(default="http://127.0.0.1:1402", description="Address of the sandbox.")
     sandbox_timeout_s: PositiveFloat = Field(default=60.0, description="Seconds that a program may run.")
     sandbox_wait_s: PositiveFloat = Field(
         default=600.0,

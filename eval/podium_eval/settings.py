@@ -1,9 +1,11 @@
 """All settings of podium-eval in one frozen object, read once at the edge."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_settings import SettingsError
 
 from podium_eval.config_error import ConfigError
 from podium_eval.hub import HubSettings
@@ -32,9 +34,10 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         raise ConfigError(
             [f"{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
         ) from error
-    except ValueError as error:
-        # pydantic-settings' own error for JSON-valued variables
-        raise ConfigError([str(error)]) from error
+    except SettingsError as error:
+        # Of a variable that holds JSON; which one stands in the message alone.
+        name = re.search(r'"(\w+)"', str(error))
+        raise ConfigError([f"{name[1].upper()}: is no JSON" if name else str(error)]) from error
 
 
 def shown(settings: Settings) -> dict[str, Any]:

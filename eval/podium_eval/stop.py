@@ -51,7 +51,7 @@ class Stop:
 
 
 def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -> None:
-    """SIGINT or SIGTERM once: halt. A second one of either: now."""
+    """SIGINT, SIGTERM or SIGHUP (the terminal is gone) once: halt. A second one of any: now."""
 
     def caught(name: str) -> None:
         if stop.halting:
@@ -63,11 +63,17 @@ def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -
                 "halt",
             )
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _watched():
         loop.add_signal_handler(number, caught, number.name)
 
 
 def unwatch_signals(loop: asyncio.AbstractEventLoop) -> None:
     """Give the signals back to Python's defaults."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _watched():
         loop.remove_signal_handler(number)
+
+
+def _watched() -> list[signal.Signals]:
+    """nohup has SIGHUP ignored, and it stays ignored."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]

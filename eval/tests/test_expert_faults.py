@@ -41,6 +41,10 @@ async def test_an_expert_that_fails_now_and_then_costs_no_answer(name: str, tmp_
     failed = [event for event in run.events("llm_call") if event["error_type"]]
     retried = [event for event in run.events("llm_call") if event["attempts"] > 1]
     assert failed or retried, "the fault was never met"
+    if name in ("429", "503 with Retry-After"):
+        assert any(event["limit"] < event["previous"] for event in run.events("limit"))
+        assert "[LIMIT] vllm" in run.said
+        assert "[LIMIT] vllm" in run.folder.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -34,13 +34,37 @@ async def test_kill_9_at_20_random_moments_loses_nothing(tmp_path: Path) -> None
         assert_whole(run, ids)
     starts = [event for event in run.events("task_start") if event["resumed_at_step"]]
     assert starts, "no task went on behind its checkpoint"
+    # One that was killed before its first line was on the disk has none: no event is without its segment's first line.
     segments = [event["segment"] for event in run.events("run_start")]
-    assert segments == list(range(1, KILLS + 2))
+    assert segments == sorted({event["segment"] for event in run.events()})
+    assert segments[-1] == KILLS + 1
     # A turn that a checkpoint holds is not asked again: each (task, step) has one tool call, but for turns that were
     # in flight at a kill.
     calls = Counter((event["task_id"], event["step"]) for event in run.events("tool_call"))
     assert set(calls) == {(id_, step) for id_ in ids for step in (1, 2, 3)}
     assert sum(count - 1 for count in calls.values()) <= KILLS * 8
+
+
+async def test_kill_9_while_it_starts_loses_nothing(tmp_path: Path) -> None:
+    ids = numbered(24)
+    moments = random.Random(20261123)
+    async with server(latency_s=0.02) as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=4)
+        began = asyncio.get_running_loop().time()
+        await run.start()
+        await stub.arrived(30)
+        start_s = asyncio.get_running_loop().time() - began
+        await run.kill()
+        finished = set(run.records())
+        for _ in range(10):
+            await run.start()
+            # A process that dies in its imports proves little: the last half of the start is where files are opened.
+            await asyncio.sleep(start_s * moments.uniform(0.5, 1.0))
+            await run.kill()
+            assert finished <= set(run.records()), "a finished task is gone"
+            finished = set(run.records())
+        assert await run.run() == 0, run.said
+    assert_whole(run, ids)
 
 
 async def test_a_torn_last_line_is_cut_away_and_said(tmp_path: Path) -> None:
@@ -66,6 +90,7 @@ async def test_a_record_whose_event_was_lost_is_told_of_again(tmp_path: Path) ->
         assert await run.run() == 0, run.said
         assert_whole(run, ids)
         assert stub.stats.chat_requests == 4 * 6
+        assert [event["type"] for event in run.events()[-3:]] == ["run_start", "task_complete", "run_end"]
 
 
 async def test_a_second_runner_on_the_same_run_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,17 @@ async def test_missing_settings_are_named_all_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("CONCURRENCY", "0"), ("MAX_ROUNDS", "many"), ("LOG_LEVEL", "LOUD"), ("RUN_ID", "../up"), ("PROTOCOL", "own")],
+    [
+        ("CONCURRENCY", "0"),
+        ("MAX_ROUNDS", "many"),
+        ("LOG_LEVEL", "LOUD"),
+        ("RUN_ID", "../up"),
+        ("PROTOCOL", "own"),
+        ("RETRIEVAL_URL", "localhost:1401"),
+        ("SANDBOX_URL", "http://"),
+        ("TOOL_MODEL_ALIASES", "{"),
+        ("TOOLS_FILE", "none.json"),
+    ],
 )
 async def test_a_value_that_is_wrong_is_refused_by_its_name(tmp_path: Path, variable: str, value: str) -> None:
     async with whole() as stub:

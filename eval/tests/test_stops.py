@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from harness.chain import EXPERTS, call, numbered, questions, server
-from harness.process import Eval, assert_whole
+from harness.process import LIMIT_S, Eval, assert_whole
 from loopback.openai_server import Rule
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_one_signal_lets_the_turns_in_flight_end(number: signal.Signals, tmp_path: Path) -> None:
     ids = numbered(30)
     async with server(latency_s=0.2) as stub:
@@ -33,6 +33,36 @@ async def test_one_signal_lets_the_turns_in_flight_end(number: signal.Signals, t
         assert await run.run() == 0, run.said
         calls = [e for e in run.events("llm_call") if e["role"] == "orchestrator"]
         assert len(calls) == 3 * len(ids), "a finished turn was asked again"
+    assert_whole(run, ids)
+
+
+async def test_nohup_is_left_in_force(tmp_path: Path) -> None:
+    ids = numbered(6)
+    ignoring = (
+        "import runpy, signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "runpy.run_module('podium_eval', run_name='__main__', alter_sys=True)\n"
+    )
+    async with server(latency_s=0.05) as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=2)
+        await run.start(source=ignoring)
+        await stub.arrived(6)
+        run.signal(signal.SIGHUP)
+        assert await run.ended() == 0, run.said
+    assert_whole(run, ids)
+
+
+async def test_a_terminal_that_is_gone_is_no_reason_to_fail(tmp_path: Path) -> None:
+    ids = numbered(12)
+    async with server(latency_s=0.02) as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=2)
+        read, write = os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "podium_eval", "run"), stdout=write, stderr=write, env=run.environment, cwd=tmp_path
+        )
+        os.close(write)
+        await stub.arrived(6)
+        os.close(read)
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
     assert_whole(run, ids)
 
 
@@ -159,12 +189,14 @@ async def test_retrieval_and_sandbox_that_go_away_hold_their_tasks_until_they_ar
             retrieval_url=services.address,
             sandbox_url=services.address,
             concurrency=4,
+            heartbeat_s=0.2,
         )
         port = services.port
         await services.stop()
         await run.start()
         await stub.arrived(8)
         await run.says("[BREAKER] retrieval is open")
+        await run.says("; retrieval is down (")
         async with server(port=port):
             assert await run.ended() == 0
     assert_whole(run, ids)

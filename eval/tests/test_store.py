@@ -129,6 +129,20 @@ async def test_checkpoints_grow_by_turns_and_forget_a_torn_one(tmp_path: Path) -
         assert torn is not None
         assert [turn.step for turn in torn.turns] == [1, 2]
         assert json.loads(path.read_bytes().splitlines()[-1])["turn"]["step"] == 2
+    for bad in (
+        b"7",
+        b"{}",
+        b'{"version":1,"turn":7}',
+        b'{"version":2}',
+        b"\x00\xff",
+        b'{"version":1,"turn":{"stop":1}}',
+    ):
+        first = whole.splitlines(keepends=True)[0]
+        path.write_bytes(first + bad + b"\n" + whole)
+        kept = checkpoints.load("k")
+        assert kept is not None
+        assert [turn.step for turn in kept.turns] == [1]
+        assert path.read_bytes() == first, "what is appended next would stand behind a line that nobody reads"
     checkpoints.remove("k")
     await writer.flush_to_disk()
     assert checkpoints.load("k") is None
