@@ -107,11 +107,11 @@ def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]
     floors = np.floor(places).astype(np.int64)
     below = of.values[first[:, None] + floors]
     above = of.values[first[:, None] + np.minimum(floors + 1, (size - 1)[:, None])]
-    points = (below + (above - below) * (places - floors)).tolist()
-    rows = zip(known.tolist(), mean.tolist(), sd.tolist(), low.tolist(), high.tolist(), points, strict=True)
-    for at, one_mean, one_sd, one_low, one_high, values in rows:
-        found[at].update(
-            mean=one_mean, sd=one_sd if found[at]["n"] > 1 else None, min=one_low, max=one_high,
-            **dict(zip(percentiles, values, strict=True)),
-        )  # fmt: skip
+    points: list[list[float]] = (below + (above - below) * (places - floors)).tolist()
+    at: int
+    for k, at in enumerate(known.tolist()):  # pyright: ignore[reportUnknownVariableType]
+        entry = found[at]
+        entry["mean"], entry["sd"] = float(mean[k]), float(sd[k]) if entry["n"] > 1 else None
+        entry["min"], entry["max"] = float(low[k]), float(high[k])
+        entry.update(zip(percentiles, points[k], strict=True))
     return found

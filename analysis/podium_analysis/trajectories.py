@@ -5,13 +5,15 @@ opened from disk may load a script but may not fetch a file.
 """
 
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
-from podium_contracts.records import Judgement, TaskRecord, Turn, record_from_json, task_key
+from podium_contracts.records import RECORD_VERSION, Judgement, TaskRecord, Turn, record_from_json, task_key
 
 from podium_analysis.load import RunData, TaskRow
 from podium_analysis.scores import outcome_of
@@ -74,13 +76,21 @@ def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[
     Raises:
         ValueError: a record is unreadable and `bad` is None; the message names the file.
     """
-    for path in sorted((run_dir / "tasks").glob("*.json")):
+    for path in _record_files(run_dir):
         try:
             yield record_from_json(_loads(path.read_bytes()))
         except (ValueError, AttributeError, TypeError, OSError) as error:
             if bad is None:
                 raise ValueError(f"{path}: {error}") from error
             bad.append(BadRecord(path.name, str(error)))
+
+
+def _record_files(run_dir: Path) -> Iterator[Path]:
+    folder = run_dir / "tasks"
+    if folder.is_dir():
+        for name in sorted(entry.name for entry in os.scandir(folder)):
+            if name.endswith(".json"):
+                yield folder / name
 
 
 def write_trajectories(
@@ -118,11 +128,18 @@ def write_trajectories(
         size = 0
 
     seen: set[tuple[str, int]] = set()
-    for record in read_records(run.folder, result.bad):
-        seen.add((record.task_id, record.epoch))
-        chunk = len(result.inline) + len(result.files)
-        result.rows.append(_row(record, chunk, len(pending)))
-        encoded = _dumps(_trajectory(record))
+    for path in _record_files(run.folder):
+        try:
+            with path.open("rb") as file:
+                record = _trajectory(file.read())
+            chunk = len(result.inline) + len(result.files)
+            row = _row(record, chunk, len(pending))
+            encoded = _dumps(record)
+        except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
+            result.bad.append(BadRecord(path.name, str(error)))
+            continue
+        seen.add((record["task_id"], record.get("epoch", 1)))
+        result.rows.append(row)
         pending.append(encoded)
         size += len(encoded) + 1
         if size >= chunk_bytes:
@@ -145,29 +162,19 @@ def script_safe(json_text: bytes) -> bytes:
     )
 
 
-def _row(record: TaskRecord, chunk: int, at: int) -> list[Any]:
-    return [
-        record.key,
-        record.task_id,
-        record.epoch,
-        record.eid,
-        record.status,
-        record.ending,
-        outcome_of(record.status, record.ending, record.correct),
-        record.confidence,
-        record.rounds,
-        record.duration_ms,
-        record.cost_usd,
-        record.n_unpriced,
-        record.category,
-        [turn.tool or "none" for turn in record.turns],
-        record.error_type,
-        _cut(record.question, INDEX_TEXT),
-        _cut(record.answer, INDEX_TEXT),
-        _cut(record.gold_answer, INDEX_TEXT),
-        chunk,
-        at,
-    ]
+def _row(record: dict[str, Any], chunk: int, at: int) -> list[Any]:
+    status, ending = record["status"], record["ending"]
+    cells: dict[str, Any] = {
+        **{name: record.get(name) for name in COLUMNS},
+        "epoch": record.get("epoch", 1),
+        "outcome": outcome_of(status, ending, record.get("correct")),
+        "n_unpriced": record.get("n_unpriced", 0),
+        "tools": [turn.get("tool") or "none" for turn in record.get("turns", ())],
+        **{name: _cut(record.get(name), INDEX_TEXT) for name in ("question", "answer", "gold_answer")},
+        "chunk": chunk,
+        "at": at,
+    }
+    return [cells[name] for name in COLUMNS]
 
 
 def _bare_row(task: TaskRow) -> list[Any]:
@@ -180,32 +187,69 @@ def _bare_row(task: TaskRow) -> list[Any]:
     return [known.get(name) for name in COLUMNS]
 
 
-def _trajectory(record: TaskRecord) -> dict[str, Any]:
-    """The record without what is empty, long texts cut with a count of what is gone."""
-    return _trim(record)
+_KNOWN: Final = {kind: frozenset(one.name for one in fields(kind)) for kind in (TaskRecord, Turn, Judgement)}
+_NEEDED: Final = {
+    kind: frozenset(one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING)
+    for kind in (TaskRecord, Turn, Judgement)
+}
 
 
-_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in (TaskRecord, Turn, Judgement)}
-"""Read one by one: dataclasses.asdict copies every leaf, which took most of a large report's time."""
+def _trajectory(raw: bytes) -> dict[str, Any]:
+    """A record without what is empty, long texts cut with a count of what is gone.
+
+    Plain dicts all the way: making the record's own types first took most of a large report's time.
+
+    Raises:
+        ValueError: it is no record, a newer one, or lacks a field; as record_from_json says it.
+    """
+    record: Any = _loads(raw)
+    version = record.get("record_version")
+    shapes = {(Turn, *turn) for turn in record.get("turns", ())}
+    shapes |= {(Judgement, *judgement) for judgement in record.get("judgements", ())}
+    whole = type(version) is int and version <= RECORD_VERSION and _is_plain(TaskRecord, *record)
+    if not whole or not all(_is_plain(*shape) for shape in shapes):
+        record = record_from_json(record).to_json()
+    found = _filled(record)
+    for name in ("turns", "judgements"):
+        if name in found:
+            found[name] = [_filled(one) for one in found[name]]
+    if _may_be_long(raw):
+        _cut_texts(found)
+    return found
 
 
-def _trim(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= FIELD_TEXT else _cut(value, FIELD_TEXT)
-    if (names := _FIELDS.get(cast(type[Any], type(value)))) is not None:
-        found: dict[str, Any] = {}
-        for name in names:
-            item: Any = getattr(value, name)
-            if item is not None and item != "" and item != [] and item != {}:
-                found[name] = _trim(item) if isinstance(item, str | list | dict) else item
-        return found
-    if isinstance(value, dict):
-        pairs = cast(dict[str, Any], value)
-        return {k: _trim(v) for k, v in pairs.items() if v is not None and v != "" and v != [] and v != {}}
-    if isinstance(value, list):
-        items = cast(list[Any], value)
-        return [_trim(item) for item in items]
-    return value
+@lru_cache(maxsize=1000)
+def _is_plain(kind: type[Any], *names: str) -> bool:
+    """Whether an object with fields of these names has all that its kind must have, and no other than its kind's."""
+    return _NEEDED[kind] <= set(names) <= _KNOWN[kind]
+
+
+def _may_be_long(raw: bytes) -> bool:
+    """Whether JSON may hold a text of more than FIELD_TEXT characters: nowhere in so many bytes does one end and the
+    next begin. `":"` cannot stand inside a text, whose own quotation marks all come after a backslash.
+    """
+    place = 0
+    while len(raw) - place > FIELD_TEXT:
+        place = raw.rfind(b'":"', place + 1, place + FIELD_TEXT)
+        if place < 0:
+            return True
+    return False
+
+
+def _filled(value: dict[str, Any]) -> dict[str, Any]:
+    """Without nulls and empty texts, lists and objects; zero and false stay."""
+    return {name: one for name, one in value.items() if one or one == 0}
+
+
+def _cut_texts(value: Any) -> None:
+    """Cut every text in an object or list to FIELD_TEXT, in place."""
+    for at in list(cast(Any, value)) if isinstance(value, dict) else range(len(value)):
+        one: Any = value[at]
+        if isinstance(one, str):
+            if len(one) > FIELD_TEXT:
+                value[at] = _cut(one, FIELD_TEXT)
+        elif isinstance(one, dict | list):
+            _cut_texts(one)
 
 
 def _cut(text: str | None, limit: int) -> str | None:
