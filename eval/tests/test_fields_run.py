@@ -84,6 +84,15 @@ async def test_an_image_question_without_an_expert_that_sees(tmp_path: Path, ima
         assert pictures(one) == []
 
 
+async def test_an_image_nobody_can_see_is_refused_where_that_is_asked(tmp_path: Path) -> None:
+    async with stub(YES) as one:
+        run = Eval(tmp_path, one.address, FIELDS, protocol="hle", image_questions="refuse")
+        assert await run.run() == 2
+        assert "1 questions have an image and no configured answer expert can see" in run.said
+        assert await run.run("--text-only", "--limit", "2") == 0
+    assert len(run.records()) == 2
+
+
 async def test_epochs_ask_each_question_again(tmp_path: Path) -> None:
     async with stub(YES, NO) as one:
         run = Eval(tmp_path, one.address, FIELDS, protocol="hle", concurrency=1)

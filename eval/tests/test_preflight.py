@@ -37,6 +37,14 @@ async def test_a_stack_in_good_order_passes_every_item(tmp_path: Path) -> None:
     assert "failed" not in run.said
 
 
+async def test_an_orchestrator_without_per_request_metrics_is_a_warning(tmp_path: Path) -> None:
+    async with whole() as stub:
+        stub.rules = Rules(metrics=False)
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
+        assert await run.run(command="check", env={"COLUMNS": "200"}) == 0, run.said
+    assert "--enable-per-request-metrics" in "".join(run.said.replace("│", " ").split())
+
+
 async def test_everything_that_is_wrong_is_in_the_table_at_once(tmp_path: Path) -> None:
     async with whole() as stub, server(rules=Rules(api_key="right")) as locked:
         run = Eval(

@@ -411,6 +411,7 @@ class LoopbackServer:
         handler: called with the parsed body; its Reply (or Fault) is sent, None falls through to the script.
         faults: used up one by one by the next chat requests, before anything else.
         fault: what every chat request meets once `faults` is empty; `every` = n leaves n - 1 of n alone.
+        path_faults: path (such as /retrieve) -> what every `every`-th request to it meets.
         latency_s: between the request's arrival and the answer.
         record: keep every chat request in `requests`.
     """
@@ -425,6 +426,7 @@ class LoopbackServer:
         faults: Sequence[Fault] = (),
         fault: Fault | None = None,
         every: int = 1,
+        path_faults: "dict[str, Fault] | None" = None,
         latency_s: float = 0.0,
         record: bool = True,
         model: str = "loopback",
@@ -439,6 +441,7 @@ class LoopbackServer:
         self.faults = deque(faults)
         self.fault = fault
         self.every = every
+        self.path_faults = path_faults or {}
         self.latency_s = latency_s
         self.record = record
         self.model = model
@@ -537,6 +540,10 @@ class LoopbackServer:
             if self._waiters:
                 self._arrived()
             return self._chat(head, body)
+        if path in self.path_faults:
+            self._fault_count += 1
+            if self._fault_count % self.every == 0:
+                return 0.0, self.path_faults[path]
         return 0.0, self._other(path, head, body)
 
     def _chat(self, head: bytes, body: bytes) -> "tuple[float, bytes | Fault | _Stream]":
