@@ -37,6 +37,8 @@ from podium_contracts.events import (
 from podium_contracts.levels import LEVELS
 from podium_contracts.records import Judgement, TaskRecord, Turn, task_key
 
+INDENTED = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+"""As eval writes task records."""
 LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 EXPERTS: dict[str, tuple[str, str, float | None]] = {
     "search-1": ("openai", "gpt-5", 1.9),
@@ -346,7 +348,7 @@ class Simulation:
                 judgements=[judgement] if judgement else [], turns=turns, attempts=attempt, segment=self.segment,
                 started_ts=self.stamp(start_ms), finished_ts=self.stamp(now), **common,
             )  # fmt: skip
-            (self.folder / "tasks" / f"{key}.json").write_bytes(orjson.dumps(record.to_json()))
+            (self.folder / "tasks" / f"{key}.json").write_bytes(orjson.dumps(record.to_json(), option=INDENTED))
         yield now, TaskComplete(**ids, step=len(turns), **common)
 
     # the run

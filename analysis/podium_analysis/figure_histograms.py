@@ -1,35 +1,75 @@
-"""The two histograms of a metric. Bars carry count and percent of n; what a log scale cannot hold stands beside it."""
+"""The two histograms of a metric. Bars carry count and percent of n; what a log scale cannot hold stands beside it.
+
+Most of a run's figures are these, so they are drawn of lines, bars and texts alone: matplotlib's axes with their ticks
+would take twice the time.
+"""
 
 # pyright: reportUnknownMemberType=false
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from podium_analysis.figure_style import (
     BAR,
     EXTRA_BAR,
     GRID,
+    HEIGHT,
+    INK,
     MARK_LABELS,
     MARKS,
     MUTED,
+    WIDTH,
     amount,
     axis_unit,
     count,
     empty,
     new_figure,
     percent,
-    place,
     ticks,
 )
 
 Scale = Literal["linear", "log"]
 WHITE: Final = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.4}
+LEFT, RIGHT, BOTTOM, TOP = 0.62, WIDTH - 0.14, 0.5, HEIGHT - 0.82
+"""The frame in inches from the figure's lower left corner."""
+HEADROOM: Final = 1.16
+"""Height of the frame over that of the highest bar: room for its label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where values lie in the figure, in inches. low, high: the ends of the x axis; top: the highest bar."""
+
+    figure: Figure
+    low: float
+    high: float
+    top: int
+
+    def x(self, value: float) -> float:
+        return LEFT + (value - self.low) / (self.high - self.low) * (RIGHT - LEFT)
+
+    def y(self, value: float) -> float:
+        return BOTTOM + value / (self.top * HEADROOM) * (TOP - BOTTOM)
+
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        self.figure.text(x, y, text, transform=self.figure.dpi_scale_trans, **style)
+
+    def lines(self, ends: Sequence[tuple[float, float, float, float]], colour: str, width: float, order: float) -> None:
+        """Each from x0, y0 to x1, y1."""
+        self.figure.add_artist(
+            LineCollection(
+                [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in ends], colors=colour, linewidths=width, zorder=order,
+                transform=self.figure.dpi_scale_trans,
+            )
+        )  # fmt: skip
 
 
 def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
@@ -42,7 +82,6 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
         empty(figure, "no values")
         return figure
     extra = [(label, int(found[key])) for key, label in (("n_negative", "< 0"), ("n_zero", "= 0")) if found[key]]
-    axes = place(figure, left=0.62, bottom=0.5, right=0.14, top=0.82)
     edges: list[float] = list(found["edges"])
     constant = len(counts) == 1
     bins = len(counts)
@@ -65,15 +104,77 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
         }
     else:
         places, labels, right_end = [], [], 0.0
-    _bars(axes, bars, n, [at for at in marks.values() if at is not None])
     places += [left_end + at + 0.5 for at in range(len(extra))]
     labels += [text for text, _ in extra]
-    axes.set_xticks(places, labels)
-    axes.set_xlim(left_end - 0.15, max(right_end, left_end + len(extra)) + 0.15)
-    axes.set_xlabel(label if not constant and counts else "")
-    axes.text(-0.01, 1.02, "count", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
-    _marks(figure, axes, metric, marks)
+    end = max(right_end, left_end + len(extra)) + 0.15
+    frame = _Frame(figure, left_end - 0.15, end, max(height for _, height, _ in bars))
+    _axes(frame, dict(zip(places, labels, strict=True)), label if not constant and counts else "")
+    _bars(frame, bars, n, [at for at in marks.values() if at is not None])
+    _marks(frame, metric, marks)
     return figure
+
+
+def _axes(frame: _Frame, labels: Mapping[float, str], unit: str) -> None:
+    """The two axes, the grid, and what stands at them."""
+    steps = [v for v in MaxNLocator(5, integer=True).tick_values(0, frame.top * HEADROOM) if v <= frame.top * HEADROOM]
+    heights = [frame.y(value) for value in steps]
+    places = [frame.x(place) for place in labels]
+    frame.lines([(LEFT, y, RIGHT, y) for y in heights], GRID, 0.6, 0.5)
+    frame.lines([(LEFT, BOTTOM, RIGHT, BOTTOM), (LEFT, BOTTOM, LEFT, TOP)], MUTED, 0.8, 2.5)
+    marks = [(LEFT - 0.049, y, LEFT, y) for y in heights] + [(x, BOTTOM - 0.042, x, BOTTOM) for x in places]
+    frame.lines(marks, INK, 0.8, 2.5)
+    for value, y in zip(steps, heights, strict=True):
+        frame.text(LEFT - 0.1, y, count(int(value)), ha="right", va="center_baseline", fontsize=7.5)
+    for x, text in zip(places, labels.values(), strict=True):
+        frame.text(x, BOTTOM - 0.09, text, ha="center", va="top", fontsize=7.5)
+    if unit:
+        frame.text((LEFT + RIGHT) / 2, BOTTOM - 0.25, unit, ha="center", va="top", fontsize=8)
+    frame.text(LEFT - 0.045, TOP + 0.05, "count", ha="right", fontsize=7, color=MUTED)
+
+
+def _bars(frame: _Frame, bars: Sequence[tuple[float, int, str]], n: int, lines: Sequence[float]) -> None:
+    """lines: where vertical lines will be drawn; a label that one crosses is set on white."""
+    corners = [
+        [(frame.x(at + dx), frame.y(height * share)) for dx, share in ((0.03, 0), (0.03, 1), (0.97, 1), (0.97, 0))]
+        for at, height, _ in bars
+    ]
+    frame.figure.add_artist(
+        PolyCollection(
+            corners, facecolors=[colour for _, _, colour in bars], edgecolors="white", linewidths=0.5, zorder=1,
+            transform=frame.figure.dpi_scale_trans,
+        )
+    )  # fmt: skip
+    longest = max(len(count(height)) for _, height, _ in bars)
+    size = 7.0 if longest <= 6 or len(bars) < 8 else 6.2
+    if len(bars) > 13:
+        size *= 13 / len(bars)
+    for at, height, _ in bars:
+        if height:
+            frame.text(
+                frame.x(at + 0.5), frame.y(height) + 0.027, f"{count(height)}\n{percent(height / n)}",
+                ha="center", va="bottom", fontsize=size, linespacing=1.05, zorder=4,
+                bbox=WHITE if any(abs(at + 0.5 - line) < 0.6 for line in lines) else None,
+            )  # fmt: skip
+
+
+def _marks(frame: _Frame, metric: Mapping[str, Any], marks: Mapping[str, float | None]) -> None:
+    """Median, mean and p99 as lines where they lie, their values in a row above the frame."""
+    x, y = LEFT, HEIGHT - 0.6
+    for name, at in marks.items():
+        colour, style = MARKS[name]
+        text = f"{MARK_LABELS[name]} {amount(metric[name], str(metric['unit']))}"
+        frame.text(x + 0.28, y, text + (" (off scale)" if at is None else ""), va="center", fontsize=7.5)
+        ends = [((x, x + 0.22), (y, y))]
+        if at is not None:
+            ends.append(((frame.x(at), frame.x(at)), (BOTTOM, TOP)))
+        for xs, ys in ends:
+            frame.figure.add_artist(
+                Line2D(
+                    xs, ys, color=colour, linestyle=style, linewidth=1.4, solid_capstyle="butt", zorder=3,
+                    transform=frame.figure.dpi_scale_trans,
+                )
+            )  # fmt: skip
+        x += 1.6
 
 
 def _subtitle(metric: Mapping[str, Any]) -> str:
@@ -83,49 +184,6 @@ def _subtitle(metric: Mapping[str, Any]) -> str:
     if metric["n_other"]:
         parts.append(f"{count(int(metric['n_other']))} of other status not shown")
     return " · ".join(parts)
-
-
-def _bars(axes: Axes, bars: list[tuple[float, int, str]], n: int, lines: list[float]) -> None:
-    """lines: where vertical lines will be drawn; a label that one crosses is set on white."""
-    top = max(height for _, height, _ in bars)
-    axes.bar(
-        [at + 0.5 for at, _, _ in bars],
-        [height for _, height, _ in bars],
-        width=0.94,
-        color=[colour for _, _, colour in bars],
-        edgecolor="white",
-        linewidth=0.5,
-    )
-    longest = max(len(count(height)) for _, height, _ in bars)
-    size = 7.0 if longest <= 6 or len(bars) < 8 else 6.2
-    if len(bars) > 13:
-        size *= 13 / len(bars)
-    for at, height, _ in bars:
-        if height:
-            axes.text(
-                at + 0.5, height + 0.012 * top, f"{count(height)}\n{percent(height / n)}",
-                ha="center", va="bottom", fontsize=size, linespacing=1.05, zorder=4,
-                bbox=WHITE if any(abs(at + 0.5 - line) < 0.6 for line in lines) else None,
-            )  # fmt: skip
-    axes.set_ylim(0, top * 1.16)
-    axes.grid(axis="y", color=GRID, linewidth=0.6)
-    axes.tick_params(axis="x", length=3)
-    axes.locator_params(axis="y", nbins=5)
-    axes.yaxis.set_major_formatter(lambda value, _: count(int(value)) if value == int(value) else "")
-
-
-def _marks(figure: Figure, axes: Axes, metric: Mapping[str, Any], marks: Mapping[str, float | None]) -> None:
-    """Median, mean and p99 as lines where they lie, their values in a row above the axes."""
-    width, height = figure.get_size_inches()
-    x, y = 0.62, 1 - 0.6 / height
-    for name, at in marks.items():
-        colour, style = MARKS[name]
-        text = f"{MARK_LABELS[name]} {amount(metric[name], str(metric['unit']))}"
-        figure.text((x + 0.28) / width, y, text + (" (off scale)" if at is None else ""), va="center", fontsize=7.5)
-        figure.add_artist(Line2D([x / width, (x + 0.22) / width], [y, y], color=colour, linestyle=style, linewidth=1.4))
-        if at is not None:
-            axes.axvline(at, color=colour, linestyle=style, linewidth=1.4, zorder=3)
-        x += 1.6
 
 
 def _position(value: float | None, edges: list[float], scale: Scale, bins: int) -> float | None:

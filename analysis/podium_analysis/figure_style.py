@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
 Format = Literal["png", "svg"]
 
@@ -74,6 +77,7 @@ RC: Final[dict[str, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "podium",
     "path.simplify": True,
+    "text.hinting": "no_hinting",  # a third less time, and glyphs keep their shape at 160 dpi
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
@@ -104,12 +108,26 @@ def save(figure: Figure, folder: Path, name: str, formats: Sequence[Format]) -> 
     written: list[str] = []
     for kind in formats:
         path = folder / f"{name}.{kind}"
-        options: dict[str, Any] = (
-            {"metadata": {"Date": None}} if kind == "svg" else {"pil_kwargs": {"compress_level": 2}}
-        )
-        figure.savefig(path, format=kind, **options)
+        if kind == "svg":
+            figure.savefig(path, format=kind, metadata={"Date": None})
+        else:
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+            # Not savefig: without the channel of opacity, which nothing here has, it takes two thirds of the time.
+            image = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[:, :, :3]))
+            image.save(path, format="png", compress_level=2, dpi=(DPI, DPI))
         written.append(path.name)
     return written
+
+
+def stack(axes: Axes, at: Any, base: Any, above: Any, *, width: float, colour: str, label: str) -> None:
+    """One layer of stacked bars, from base to base + above, as a single artist."""
+    half = width / 2
+    corners = [
+        [(x - half, low), (x - half, low + up), (x + half, low + up), (x + half, low)]
+        for x, low, up in zip(at, base, above, strict=True)
+    ]
+    axes.add_collection(PolyCollection(corners, facecolors=colour, edgecolors="none", label=label), autolim=False)
 
 
 def empty(figure: Figure, message: str) -> None:

@@ -20,6 +20,7 @@ from podium_analysis.figure_style import (
     new_figure,
     percent,
     place,
+    stack,
 )
 
 STEPS: Final = 50
@@ -83,8 +84,10 @@ def time_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     base = np.zeros(len(at))
     for name in names:
         above = np.maximum(heights[name], 0.0) * factor
-        axes.bar(at, above, bottom=base, width=0.86, color=PART_COLOURS[name], label=stats["time"]["labels"][name])
+        label = stats["time"]["labels"][name]
+        stack(axes, at, base, above, width=0.86, colour=PART_COLOURS[name], label=label)
         base = base + above
+    axes.set_ylim(0, float(base.max()) * 1.05 or 1.0)
     axes.set_ylabel(unit)
     axes.grid(axis="y", color=GRID, linewidth=0.6)
     axes.tick_params(labelbottom=False)

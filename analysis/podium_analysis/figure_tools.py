@@ -20,6 +20,7 @@ from podium_analysis.figure_style import (
     new_figure,
     percent,
     place,
+    stack,
     ticks,
 )
 
@@ -100,7 +101,7 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     base = np.zeros(len(at))
     for i, name in enumerate(names):
         share = np.array([step["tools"].get(name, 0) for step in steps]) / totals
-        axes.bar(at, share, bottom=base, width=0.9, color=TOOL_COLOURS.get(name, CYCLE[i % 8]), label=name)
+        stack(axes, at, base, share, width=0.9, colour=TOOL_COLOURS.get(name, CYCLE[i % 8]), label=name)
         base += share
     axes.set_ylim(0, 1)
     axes.set_xlim(at.min() - 0.6, at.max() + 0.6)

@@ -18,7 +18,7 @@ from podium_contracts.records import RECORD_VERSION, Judgement, TaskRecord, Turn
 from podium_analysis.load import RunData, TaskRow
 from podium_analysis.scores import outcome_of
 
-CHUNK_BYTES: Final = 256_000
+CHUNK_BYTES: Final = 512_000
 INDEX_TEXT: Final = 1_200
 """Characters of a question, answer or error that the index carries for search; the trajectory has the rest."""
 FIELD_TEXT: Final = 20_000
@@ -131,10 +131,8 @@ def write_trajectories(
     for path in _record_files(run.folder):
         try:
             with path.open("rb") as file:
-                record = _trajectory(file.read())
-            chunk = len(result.inline) + len(result.files)
-            row = _row(record, chunk, len(pending))
-            encoded = _dumps(record)
+                record, encoded = _trajectory(file.read())
+            row = _row(record, len(result.inline) + len(result.files), len(pending))
         except (ValueError, LookupError, AttributeError, TypeError, OSError) as error:
             result.bad.append(BadRecord(path.name, str(error)))
             continue
@@ -194,10 +192,11 @@ _NEEDED: Final = {
 }
 
 
-def _trajectory(raw: bytes) -> dict[str, Any]:
-    """A record without what is empty, long texts cut with a count of what is gone.
+def _trajectory(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """A record, and its JSON for the page, where texts beyond FIELD_TEXT are cut with a count of what is gone.
 
-    Plain dicts all the way: making the record's own types first took most of a large report's time.
+    Plain dicts all the way: making the record's own types first took most of a large report's time. Nulls stay: the
+    page drops them from the one record that it shows.
 
     Raises:
         ValueError: it is no record, a newer one, or lacks a field; as record_from_json says it.
@@ -209,13 +208,11 @@ def _trajectory(raw: bytes) -> dict[str, Any]:
     whole = type(version) is int and version <= RECORD_VERSION and _is_plain(TaskRecord, *record)
     if not whole or not all(_is_plain(*shape) for shape in shapes):
         record = record_from_json(record).to_json()
-    found = _filled(record)
-    for name in ("turns", "judgements"):
-        if name in found:
-            found[name] = [_filled(one) for one in found[name]]
-    if _may_be_long(raw):
-        _cut_texts(found)
-    return found
+    encoded = _dumps(record)
+    if _may_be_long(encoded):
+        _cut_texts(record)
+        encoded = _dumps(record)
+    return record, encoded
 
 
 @lru_cache(maxsize=1000)
@@ -225,8 +222,8 @@ def _is_plain(kind: type[Any], *names: str) -> bool:
 
 
 def _may_be_long(raw: bytes) -> bool:
-    """Whether JSON may hold a text of more than FIELD_TEXT characters: nowhere in so many bytes does one end and the
-    next begin. `":"` cannot stand inside a text, whose own quotation marks all come after a backslash.
+    """Whether orjson's JSON may hold a text of more than FIELD_TEXT characters: in so many bytes no name ends and no
+    text begins. `":"` cannot stand inside a text, whose own quotation marks all come after a backslash.
     """
     place = 0
     while len(raw) - place > FIELD_TEXT:
@@ -236,15 +233,10 @@ def _may_be_long(raw: bytes) -> bool:
     return False
 
 
-def _filled(value: dict[str, Any]) -> dict[str, Any]:
-    """Without nulls and empty texts, lists and objects; zero and false stay."""
-    return {name: one for name, one in value.items() if one or one == 0}
-
-
 def _cut_texts(value: Any) -> None:
     """Cut every text in an object or list to FIELD_TEXT, in place."""
     for at in list(cast(Any, value)) if isinstance(value, dict) else range(len(value)):
-        one: Any = value[at]
+        one: Any = cast(Any, value)[at]
         if isinstance(one, str):
             if len(one) > FIELD_TEXT:
                 value[at] = _cut(one, FIELD_TEXT)

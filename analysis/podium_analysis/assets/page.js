@@ -269,15 +269,21 @@
   // ---- chunks of trajectories ----
   const chunks = new Map(); // number -> Promise of a list
   const waiting = new Map(); // number -> { resolve, reject }
+  const empty = (x) => x === null || x === "" || (typeof x === "object" && !Object.keys(x).length);
+  // Fields without a value are as if they were not there.
+  const parse = (text) =>
+    JSON.parse(text, function (name, value) {
+      return !Array.isArray(this) && empty(value) ? undefined : value;
+    });
   window.podiumChunk = (n, text) => {
     const wait = waiting.get(n);
-    if (wait) wait.resolve(JSON.parse(text));
+    if (wait) wait.resolve(parse(text));
   };
   const chunk = (n) => {
     if (chunks.has(n)) return chunks.get(n);
     const inline = $(`chunk-${n}`);
     const promise = inline
-      ? Promise.resolve(inline).then((node) => JSON.parse(node.textContent))
+      ? Promise.resolve(inline).then((node) => parse(node.textContent))
       : new Promise((resolve, reject) => {
           const name = `${index.folder}/${String(n).padStart(4, "0")}.js`;
           waiting.set(n, { resolve, reject });
