@@ -167,7 +167,7 @@ class Rule:
         self._absent = tuple(text.encode() for text in self.absent)
         self._key = re.compile(self.key.encode()) if self.key else None
         self._count: Counter[bytes] = Counter()
-        self._ready: dict[int, bytes] = {}
+        self._ready: dict[tuple[int, Rules], bytes] = {}
 
     def fits(self, body: bytes) -> bool:
         return all(text in body for text in self._contains) and not any(text in body for text in self._absent)
@@ -184,9 +184,10 @@ class Rule:
 
     def ready(self, at: int, rules: Rules) -> bytes:
         """The reply as bytes of a whole HTTP answer, made once."""
-        if at not in self._ready:
-            self._ready[at] = http(200, render(self.replies[at], {}, rules))
-        return self._ready[at]
+        ready = self._ready.get((at, rules))
+        if ready is None:
+            ready = self._ready[at, rules] = http(200, render(self.replies[at], {}, rules))
+        return ready
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "Rule":
