@@ -16,9 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 HERE = Path(__file__).resolve().parent
 RECORD = re.compile(r"^Package: (\S+)\n(?:.*\n)*?Description-en: (.*)\n((?: .*\n?)*)", re.MULTILINE)
@@ -133,6 +135,38 @@ def load(port: int, clients: int, queries: Path, seconds: float, warm: float) ->
     argv += ["--queries", str(queries), "--seconds", str(seconds), "--warm", str(warm)]
     done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, timeout=seconds + warm + 300)
     return json.loads(done.stdout)
+
+
+def answers(port: int, queries: Path, count: int, at_once: int) -> list[dict[str, float]]:
+    """Ids and scores of the first `count` queries' documents, asked `at_once` at a time."""
+
+    def ask(body: bytes) -> dict[str, float]:
+        request = Request(f"http://127.0.0.1:{port}/retrieve", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=120) as response:
+            [entries] = json.load(response)
+        return {entry["document"]["id"]: entry["score"] for entry in entries}
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(ask, queries.read_bytes().splitlines()[:count]))
+
+
+def show_equality(alone: list[dict[str, float]], batched: list[dict[str, float]]) -> dict[str, Any]:
+    """Whether batches find what one query at a time finds: documents, or others within the scores' own tolerance."""
+    worst = max(abs(a[one] - b[one]) for a, b in zip(alone, batched, strict=True) for one in a.keys() & b.keys())
+    same = sum(a.keys() == b.keys() for a, b in zip(alone, batched, strict=True))
+    within = sum(
+        all(
+            abs(mine[one] - min(other.values())) <= 2 * worst
+            for mine, other in ((a, b), (b, a))
+            for one in mine.keys() - other.keys()
+        )
+        for a, b in zip(alone, batched, strict=True)
+    )
+    print(
+        f"\nbatched against one at a time: the same documents for {same} of {len(alone)}, "
+        f"within {2 * worst:.1e} of a tie for {within}; largest difference of a score {worst:.1e}"
+    )
+    return {"queries": len(alone), "same": same, "within_tolerance": within, "largest_difference": worst}
 
 
 def ceiling(seconds: float) -> dict[str, Any]:
@@ -285,6 +319,7 @@ def main() -> int:
     )
     results["direct"] = json.loads(done.stdout.splitlines()[-1])
     best = show_direct(results["direct"])
+    found: dict[str, list[dict[str, float]]] = {}
     for mode in ("lock", "batch"):
         with server(options, index, mode) as start:
             results[f"{mode}_start"] = start
@@ -302,6 +337,8 @@ def main() -> int:
                 rows.append(load(start["port"], clients, queries, max(options.seconds, warm), warm))
                 show_load(mode, rows[-1])
             results[mode] = rows
+            found[mode] = answers(start["port"], queries, 256, 1 if mode == "lock" else 64)
+    results["equality"] = show_equality(found["lock"], found["batch"])
     results["load_average_after"] = os.getloadavg()
     met = show_goals(results, best)
     if options.json:
@@ -317,6 +354,12 @@ def show_goals(results: dict[str, Any], best: float) -> bool:
         ("batch / best direct batch, most clients", batch[-1]["queries_per_s"] / best, 0.85, True),
         ("p99 / p50, batch, most clients", batch[-1]["p99_s"] / batch[-1]["p50_s"], 1.5, False),
         ("p50 batch / p50 lock, fewest clients", batch[0]["p50_s"] / lock[0]["p50_s"], 1.1, False),
+        (
+            "queries that batches answer alike",
+            results["equality"]["within_tolerance"],
+            results["equality"]["queries"],
+            True,
+        ),
     ]
     print()
     for name, value, goal, at_least in goals:
