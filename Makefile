@@ -25,7 +25,13 @@ $(VENV)/.complete: $(LOCKS) $(MEMBERS:%=%/pyproject.toml)
 demo: setup ## The whole chain on the CPU: 20 questions, real models, a report; no GPU, Docker or key
 	podium-local run --embedded --run-id $(or $(DEMO_RUN_ID),demo-$(RUN_ID)) $(DEMO_ARGS)
 
-test: setup ## Every test; those that need Docker or Chromium say so when there is none
+# inspect_ai is no part of Podium: its reader and viewer test what export-inspect writes, in an environment of their own.
+.venv-inspect/.complete: analysis/tests/inspect.lock
+	$(PYTHON) -m venv --clear .venv-inspect
+	services/local/install-locked $(CURDIR)/.venv-inspect/bin/python $<
+	touch $@
+
+test: setup .venv-inspect/.complete ## Every test; those that need Docker or Chromium say so when there is none
 	python -m pytest -n 2 --dist loadscope $(PYTEST_ARGS)
 
 check: setup ## Lint, format, types
@@ -66,5 +72,5 @@ env-example: setup ## Write .env.example from the settings classes
 lock: setup ## Resolve all dependencies again and write the locks
 	.ci/lock $(LOCK_ARGS)
 
-clean: ## Remove .venv and what podium-local made; runs stay
-	rm -rf $(VENV) .podium
+clean: ## Remove the environments and what podium-local made; runs stay
+	rm -rf $(VENV) .venv-inspect .podium

@@ -2,7 +2,8 @@
 
 Parts do not overlap. A task's events count when its duration_ms counts their time: left out is what came before a start
 afresh, and a turn that a crash cut off and the resume repeated. An attempt that ended in an error counts when the next
-one went on behind it.
+one went on behind it. A judgement is part of the answer that it judges; one that a resume made again
+stands for itself.
 """
 
 from dataclasses import dataclass
@@ -89,23 +90,47 @@ def prepare(run: RunData) -> None:
     keep = ""
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
+    again = _judged_again(run, keep)
     tool_parts = " + ".join(f"coalesce({name}, 0)" for name in TOOL_PARTS)
-    for table, parts, condition, rest in (
-        ("turn_sums", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", {}),
-        ("tool_sums", TOOL_PARTS, "type = 'tool_call'", {"tool_rest_ms": f"duration_total_ms - ({tool_parts})"}),
+    rest = {"tool_rest_ms": f"duration_total_ms - ({tool_parts})"}
+    for table, parts, condition, more, others in (
+        ("turn_sums", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", "", {}),
+        ("tool_sums", TOOL_PARTS, "type = 'tool_call'", again, rest),
     ):
         columns = ", ".join(f"{sql} AS {name}" for name, (_, sql) in parts.items())
-        summed = {name: name for name in parts} | rest
+        summed = {name: name for name in parts} | others
         sums = ", ".join(f"sum({sql}) AS {name}" for name, sql in summed.items())
         run.execute(
             f"""
             CREATE OR REPLACE TABLE {table} AS
             SELECT task_id, epoch, step, grouping(task_id) = 1 AS by_step, count(*) AS n, {sums} FROM (
                 SELECT task_id, coalesce(epoch, 1) AS epoch, step, duration_total_ms, {columns}
-                FROM events WHERE {condition} AND task_id IS NOT NULL {keep})
+                FROM events WHERE {condition} AND task_id IS NOT NULL {keep} {more})
             GROUP BY GROUPING SETS ((task_id, epoch), (step))
             """
         )
+
+
+def _judged_again(run: RunData, keep: str) -> str:
+    """SQL that adds the judgements after a task's last answer to its tool calls; nothing where there is none."""
+    taken_again = "SELECT coalesce(sum(n), 0) > (SELECT count(*) FROM tasks) FROM cells WHERE type = 'task_start'"
+    if not run.rows(taken_again)[0][0]:
+        return ""
+    run.execute(
+        f"""
+        CREATE OR REPLACE TABLE judged_again AS
+        WITH answers AS (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, max(({IN_TIME})) AS moment FROM events
+            WHERE type = 'tool_call' AND tool = 'answer' AND judge_ms IS NOT NULL {keep} GROUP BY ALL)
+        SELECT e.task_id, coalesce(e.epoch, 1) AS epoch, e.step, e.duration_ms FROM events e JOIN answers a
+          ON e.task_id = a.task_id AND coalesce(e.epoch, 1) = a.epoch AND ({IN_TIME}) > a.moment
+        WHERE type = 'judge' AND NOT coalesce(rejudge, false) {keep}
+        """
+    )
+    return (
+        "UNION ALL BY NAME SELECT task_id, epoch, step, duration_ms AS duration_total_ms, "
+        "duration_ms AS answer_judge_ms FROM judged_again"
+    )
 
 
 def accounts(run: RunData) -> Accounts:

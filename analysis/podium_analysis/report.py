@@ -144,11 +144,14 @@ def summary_lines(stats: Mapping[str, Any]) -> list[str]:
 
 
 def _problem_lines(log: Mapping[str, Any]) -> Sequence[str]:
-    if not log["n_problems"]:
+    bad, lost = log["n_problems"], log["n_lost_values"]
+    if not bad + lost:
         return []
-    shown = [f"  line {one['line']}: {one['message']}" for one in log["problems"][:PROBLEMS_SHOWN]]
-    more = log["n_problems"] - len(shown)
-    return [f"{log['n_problems']} bad line(s) left out:", *shown, *([f"  … and {more} more"] if more else [])]
+    heads = [f"{bad} bad line(s) left out"] if bad else []
+    heads += [f"{lost} line(s) with a value of the wrong type, counted as missing"] if lost else []
+    shown = [f"  events.jsonl line {one['line']}: {one['message']}" for one in log["problems"][:PROBLEMS_SHOWN]]
+    more = bad + lost - len(shown)
+    return [f"{'; '.join(heads)}:", *shown, *([f"  … and {more} more"] if more else [])]
 
 
 def _settings(args: argparse.Namespace) -> AnalysisSettings:

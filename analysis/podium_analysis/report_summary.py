@@ -120,12 +120,14 @@ def _notes(stats: Mapping[str, Any], bad_records: Sequence[BadRecord]) -> list[s
         notes.append(
             f"{number(missing)} of {number(tasks['n_expected'])} tasks have not ended; the score counts them as wrong."
         )
-    if log["n_problems"]:
-        first = log["problems"][0]
-        notes.append(
-            f"{number(log['n_problems'])} lines of the log were left out, the first of them line {first['line']}: "
-            f"{first['message']}."
-        )
+    for key, is_lost, said in (
+        ("n_problems", False, "lines of the log were left out"),
+        ("n_lost_values", True, "lines of the log have a value of the wrong type, which counts as missing"),
+    ):
+        if log[key]:
+            listed = [one for one in log["problems"] if (one["kind"] == "lost_value") == is_lost]
+            first = f"; the first, line {listed[0]['line']}: {listed[0]['message']}" if listed else ""
+            notes.append(f"{number(log[key])} {said}{first}.")
     if bad_records:
         record = bad_records[0]
         notes.append(f"{number(len(bad_records))} task records could not be read; {record.file}: {record.reason}.")

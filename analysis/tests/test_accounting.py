@@ -9,7 +9,7 @@ import pytest
 from podium_analysis.accounting import PARTS, accounting_statistics, accounts, prepare, time_statistics
 from podium_analysis.load import load_run
 from podium_analysis.slowest import slowest_tasks
-from podium_contracts.events import Event, LlmCall, RunStart, TaskComplete, TaskStart, ToolCall
+from podium_contracts.events import Event, Judge, LlmCall, RunStart, TaskComplete, TaskStart, ToolCall
 
 MakeLog = Callable[[list[Event | bytes]], Path]
 START = RunStart(
@@ -121,6 +121,25 @@ def test_an_error_that_the_next_attempt_went_on_behind_counts(make_log: MakeLog)
     parts, unexplained = parts_of(folder)
     assert (parts["queue_ms"], parts["search_query_ms"], parts["answer_expert_ms"]) == (40, 120, 30)
     assert unexplained == 560 - 400 - 150
+
+
+def test_a_judgement_that_a_resume_made_again_is_accounted_for(make_log: MakeLog) -> None:
+    def judged(ms: float, **fields: Any) -> Judge:
+        return Judge(run_id="r", task_id="a", protocol="hle", duration_ms=ms, **({"correct": True} | fields))
+
+    folder = make_log(
+        [
+            START, begin(active_before_ms=0.0), turn(1), judged(40, step=1, correct=None, error_type="judge_error"),
+            tool(1, "answer", 70, expert_ms=30.0, judge_ms=40.0),
+            end(170, status="error", ending="error", correct=None),
+            # the answer is there: the next attempt asks the judge alone
+            begin(attempt=2, resumed_at_step=2, active_before_ms=170.0), judged(300), end(472),
+            judged(1000, rejudge=True),
+        ]
+    )  # fmt: skip
+    parts, unexplained = parts_of(folder)
+    assert (parts["answer_expert_ms"], parts["answer_judge_ms"]) == (30, 340)
+    assert unexplained == 472 - 100 - 70 - 300
 
 
 def test_epochs_of_a_task_are_apart(make_log: MakeLog) -> None:

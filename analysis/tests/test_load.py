@@ -133,6 +133,34 @@ def test_bad_lines_are_named_by_number_and_the_rest_is_analysed(make_log: MakeLo
         ]
 
 
+def test_an_optional_value_of_the_wrong_type_is_named_by_line_and_field_and_counts_as_missing(
+    make_log: MakeLog,
+) -> None:
+    def line(**fields: Any) -> bytes:
+        known = {"type": "llm_call", "role": "orchestrator", "mono_ms": 1.0, "duration_ms": 5.0}
+        return json.dumps(known | fields).encode() + b"\n"
+
+    folder = make_log(
+        [
+            start(), line(queue_ms="soon"), line(queue_ms=7.0), b"\n", line(prompt_tokens={"n": 1}, decode_ms=2.0),
+            line(step="third", rejudge="maybe"), line(duration_ms=[5]), line(step=10**12), line(queue_ms="9", step=2.0),
+        ]
+    )  # fmt: skip
+    with load_run(folder) as run:
+        assert (run.n_events, run.n_problems, run.n_lost_values) == (7, 1, 4)
+        assert [(one.line, one.kind, one.field) for one in run.problems] == [
+            (2, "lost_value", "queue_ms"),
+            (5, "lost_value", "prompt_tokens"),
+            (6, "lost_value", "step"),
+            (7, "bad_value", "duration_ms"),
+            (8, "lost_value", "step"),
+        ]
+        assert "queue_ms='soon', which is no number: counted as missing" in run.problems[0].message
+        assert "and 1 more" in run.problems[2].message
+        calls = "SELECT count(*), count(queue_ms), sum(queue_ms), count(decode_ms) FROM events WHERE type = 'llm_call'"
+        assert run.rows(calls) == [(6, 2, 16.0, 1)]
+
+
 def test_many_bad_lines_are_counted_and_the_first_hundred_listed(make_log: MakeLog) -> None:
     with load_run(make_log([start(), *[b"?\n"] * 250, complete()])) as run:
         assert (run.n_problems, len(run.problems), run.n_events) == (250, 100, 2)
