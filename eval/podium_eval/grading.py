@@ -76,6 +76,11 @@ def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = Non
     return instructions(GRADING[protocol].answer_prompt, prompts_dir)
 
 
-def extract_answer(text: str, protocol: names.Protocol, *, max_words: int = MAX_WORDS) -> Answer:
-    """The answer in an expert's text. extracted None: none that the protocol can read."""
-    return GRADING[protocol].extract(text, max_words)
+def extract_answer(
+    text: str, protocol: names.Protocol, *, max_words: int = MAX_WORDS, asked: names.Protocol | None = None
+) -> Answer:
+    """The answer in an expert's text. extracted None: none that the protocol can read.
+
+    asked: the protocol whose form the expert was asked for, where the answer is graded by another one.
+    """
+    return GRADING[protocol].extract(text, max_words, asked=asked)

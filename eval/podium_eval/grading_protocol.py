@@ -20,8 +20,8 @@ class GradingProtocol(Protocol):
     answer_prompt: str
     """File name of what an answering expert is asked."""
 
-    def extract(self, text: str, max_words: int) -> Answer:
-        """The answer in an expert's text."""
+    def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
+        """The answer in an expert's text. asked: whose form it was asked for, where that is another protocol."""
         ...
 
     def answered(self, answer: Answer) -> bool:

@@ -22,7 +22,7 @@ class HleProtocol:
     judge_prompt = "judge_hle.md"
     answer_prompt = "judge_hle_answer.md"
 
-    def extract(self, text: str, max_words: int) -> Answer:
+    def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
         """max_words plays no part: the official scoring knows no limit."""
         said = answer_text.after_thinking(text)
         return Answer(

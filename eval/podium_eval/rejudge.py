@@ -29,10 +29,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the records. changed: graded otherwise than by the run's own judge. failed: ids."""
+    """What became of the records. unanswered: no answer that the protocol can read. changed: graded otherwise than by
+    the run's own judge. failed: ids.
+    """
 
     right: int = 0
     wrong: int = 0
+    unanswered: int = 0
     already: int = 0
     no_answer: int = 0
     resume: int = 0
@@ -45,7 +48,7 @@ class Tally:
 
     @property
     def graded(self) -> int:
-        return self.right + self.wrong
+        return self.right + self.wrong + self.unanswered
 
 
 def due(record: TaskRecord, protocol: names.Protocol, judge: str, prompt_hash: str) -> Due:
@@ -134,7 +137,13 @@ class Rejudge:
         if state != "due":
             setattr(tally, state, getattr(tally, state) + 1)
             return
-        answer = extract_answer(record.answer_text or "", grader.protocol, max_words=self._max_words)
+        own = record.judgements[0] if record.judgements else None
+        answer = extract_answer(
+            record.answer_text or "",
+            grader.protocol,
+            max_words=self._max_words,
+            asked=own.protocol if own is not None else None,
+        )
         ids: dict[str, Any] = {
             "run_id": record.run_id,
             "task_id": record.task_id,
@@ -149,12 +158,14 @@ class Rejudge:
             tally.failed.append(record.task_id)
             _log.error("task %s stays ungraded: %s", record.task_id, judgement.error_message)
             return
-        own = record.judgements[0].correct if record.judgements else None
+        before = own.correct if own is not None else None
         record.judgements.append(judgement)
         await self._folder.save(record)
+        unanswered = judgement.method == "unanswered"
         tally.right += judgement.correct
-        tally.wrong += not judgement.correct
-        tally.changed += own is not None and own != judgement.correct
+        tally.wrong += not judgement.correct and not unanswered
+        tally.unanswered += unanswered
+        tally.changed += before is not None and before != judgement.correct
 
     def _account(self, judgement: Judgement) -> None:
         if judgement.cost_usd is not None:

@@ -144,8 +144,8 @@ def _said(tally: Tally, stop: Stop) -> int:
     if tally.n_unpriced:
         cost += f" ({tally.n_unpriced} calls without a price)"
     _log.info(
-        "[REJUDGE_END] right=%d wrong=%d changed=%d already=%d no_answer=%d ungraded=%d left=%d cost=%s",
-        *(tally.right, tally.wrong, tally.changed, tally.already, tally.no_answer),
+        "[REJUDGE_END] right=%d wrong=%d changed=%d unanswered=%d already=%d no_answer=%d ungraded=%d left=%d cost=%s",
+        *(tally.right, tally.wrong, tally.changed, tally.unanswered, tally.already, tally.no_answer),
         *(len(tally.failed), tally.left, cost),
     )
     if tally.resume:

@@ -23,9 +23,11 @@ class ToolOrchestraProtocol:
     judge_prompt = "judge_toolorchestra.md"
     answer_prompt = "judge_toolorchestra_answer.md"
 
-    def extract(self, text: str, max_words: int) -> Answer:
+    def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
         said = answer_text.after_thinking(text)
         found = answer_text.tagged_answer(said)
+        if found is None and asked == "hle":
+            found = answer_text.labelled_answer(said)
         if found is not None and len(found.split()) > max_words:
             found = None
         return Answer(text=said.strip(), extracted=found)

@@ -136,17 +136,29 @@ async def test_what_failed_is_asked_again_and_what_is_graded_is_not(tmp_path: Pa
     assert [start["segment"] for start in events(run, "run_start")] == [1, 2, 3]
 
 
-async def test_another_protocol_reads_the_same_answers_its_own_way(tmp_path: Path):
-    exact = record("a", answer_text="so <answer>4</answer>")
-    run = make_run(tmp_path, exact, record("b"))
+async def test_another_protocol_reads_the_same_answers_its_own_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    records = (
+        record("tagged", answer_text="so <answer>4</answer>"),
+        # The run asked for HLE's lines, so these are where the answer stands.
+        record("exact", answer_text="Explanation: e\nAnswer: 4\nConfidence: 9%"),
+        record("other", answer_text="Explanation: e\nAnswer: four\nConfidence: 9%"),
+        record("prose", answer_text="I cannot say."),
+    )
+    run = make_run(tmp_path, *records)
     async with LoopbackServer(reply=Reply(text='{"correct": true}')) as server:
         assert await rejudge(settings(tmp_path, server, protocol="toolorchestra")) == 0
-        assert judged(server) == 0, "one matches exactly, the other has no <answer>"
+        assert judged(server) == 1
+        assert "four" in server.requests[0].body["messages"][-1]["content"]
+        assert "right=3 wrong=0 changed=3 unanswered=1 already=0" in capsys.readouterr().out
         assert await rejudge(settings(tmp_path, server, protocol="toolorchestra")) == 0
-    assert [(j.protocol, j.method, j.correct) for j in stored(run, "a").judgements[1:]] == [
-        ("toolorchestra", "exact_match", True)
-    ]
-    assert [(j.method, j.correct) for j in stored(run, "b").judgements[1:]] == [("unanswered", False)]
+        assert judged(server) == 1
+    graded = {one.task_id: stored(run, one.task_id).judgements[1:] for one in records}
+    assert {name: [(j.protocol, j.method, j.correct) for j in found] for name, found in graded.items()} == {
+        "tagged": [("toolorchestra", "exact_match", True)],
+        "exact": [("toolorchestra", "exact_match", True)],
+        "other": [("toolorchestra", "model", True)],
+        "prose": [("toolorchestra", "unanswered", False)],
+    }
 
 
 async def test_what_the_runs_own_judge_left_ungraded_is_for_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

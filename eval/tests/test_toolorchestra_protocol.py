@@ -48,3 +48,10 @@ def test_true_and_false_are_read(reply: str, correct: bool):
 def test_anything_else_is_refused(reply: str):
     with pytest.raises(UnreadableVerdict):
         PROTOCOL.read(reply, Answer(text="", extracted="4"))
+
+
+def test_an_answer_asked_for_in_hles_lines_is_read_there_and_tags_win():
+    lines = "Explanation: e\nAnswer: 4\nConfidence: 90%"
+    assert PROTOCOL.extract(lines, 500).extracted is None, "a run of this protocol asks for tags"
+    assert PROTOCOL.extract(lines, 500, asked="hle").extracted == "4"
+    assert PROTOCOL.extract(f"{lines}\n<answer>5</answer>", 500, asked="hle").extracted == "5"
