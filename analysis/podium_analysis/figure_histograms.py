@@ -37,7 +37,7 @@ from podium_analysis.figure_style import (
 )
 
 Scale = Literal["linear", "log"]
-WHITE: Final = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.4}
+WHITE: Final = {"facecolor": "white", "alpha": 0.88, "edgecolor": "none", "pad": 0.4}
 LEFT, RIGHT, BOTTOM, TOP = 0.62, WIDTH - 0.14, 0.5, HEIGHT - 0.82
 """The frame in inches from the figure's lower left corner."""
 HEADROOM: Final = 1.16
@@ -163,7 +163,7 @@ def _marks(frame: _Frame, metric: Mapping[str, Any], marks: Mapping[str, float |
     for name, at in marks.items():
         colour, style = MARKS[name]
         text = f"{MARK_LABELS[name]} {amount(metric[name], str(metric['unit']))}"
-        frame.text(x + 0.28, y, text + (" (off scale)" if at is None else ""), va="center", fontsize=7.5)
+        frame.text(x + 0.28, y, text + (" (below)" if at is None else ""), va="center", fontsize=7.5)
         ends = [((x, x + 0.22), (y, y))]
         if at is not None:
             ends.append(((frame.x(at), frame.x(at)), (BOTTOM, TOP)))

@@ -205,7 +205,8 @@ class RunData:
 def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) -> RunData:
     """Read a run folder (or its events.jsonl).
 
-    memory_mb: the limit of the table's memory; what is beyond goes to a temporary folder. threads: None is all cores,
+    memory_mb: the limit of the table's memory, half of it for logs beyond IN_MEMORY_BYTES; what is beyond goes to a
+    temporary folder. threads: None is all cores,
     as far as the memory goes (THREAD_MB each).
 
     Raises:
@@ -221,10 +222,12 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
     _check_first_line(log)
     scratch = Path(tempfile.mkdtemp(prefix="podium-analysis-"))
     log_bytes = log.stat().st_size
+    on_disk = log_bytes > IN_MEMORY_BYTES
     db = duckdb.connect(
-        ":memory:" if log_bytes <= IN_MEMORY_BYTES else str(scratch / "events.duckdb"),
+        str(scratch / "events.duckdb") if on_disk else ":memory:",
         config={
-            "memory_limit": f"{memory_mb}MB",
+            # With the table on disk more memory buys little, and the arrays of a long log need some.
+            "memory_limit": f"{memory_mb // 2 if on_disk else memory_mb}MB",
             "temp_directory": str(scratch),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",

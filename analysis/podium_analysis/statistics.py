@@ -18,8 +18,10 @@ from podium_analysis.metrics import Family, Metric, Source
 from podium_analysis.ranked import Floats, Ints, Ranked, RankedArray, RankedTable
 
 PERCENTILES: Final[dict[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
-IN_MEMORY: Final = 1_000_000
-"""Sources with more rows than this are sorted by DuckDB, on disk beyond its memory limit, instead of in arrays."""
+IN_MEMORY: Final = 5_000_000
+"""Families with more rows than this are sorted by DuckDB, on disk beyond its memory limit. A column of so many is 40 MB,
+and with their groups some 300 MB are needed at most.
+"""
 
 CELLS: Final = 4_000_000
 """Values fetched at once."""
