@@ -206,8 +206,7 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
     """Read a run folder (or its events.jsonl).
 
     memory_mb: the limit of the table's memory, half of it for logs beyond IN_MEMORY_BYTES; what is beyond goes to a
-    temporary folder. threads: None is all cores,
-    as far as the memory goes (THREAD_MB each).
+    temporary folder. threads: None is all cores, as far as the memory goes (THREAD_MB each).
 
     Raises:
         LoadError: no such folder, no log in it, or a line longer than LINE_BYTES.

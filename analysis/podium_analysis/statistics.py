@@ -4,7 +4,7 @@
 # pyright: reportUnknownMemberType=false
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ from podium_analysis.ranked import Floats, Ints, Ranked, RankedArray, RankedTabl
 
 PERCENTILES: Final[dict[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 IN_MEMORY: Final = 5_000_000
-"""Families with more rows than this are sorted by DuckDB, on disk beyond its memory limit. A column of so many is 40 MB,
-and with their groups some 300 MB are needed at most.
-"""
+"""Families with more rows than this are sorted by DuckDB, on disk beyond its memory limit: a column is 40 MB then."""
+AT_ONCE: Final = 1_000_000
+"""Families with more rows than this are read source by source, which takes longer and less memory."""
 
 CELLS: Final = 4_000_000
 """Values fetched at once."""
@@ -144,6 +144,15 @@ def _read(run: RunData, family: Family, metrics: Sequence[Metric], in_memory: in
             for name in NAMES:
                 run.execute(f"DROP TABLE sorted_{metric.name}_{name}")
         return
+    if n <= AT_ONCE:
+        yield from _read_rows(run, family, metrics, n)
+        return
+    for source in dict.fromkeys(metric.source for metric in metrics):
+        only = replace(family, rows=f"{family.rows} AND ({source.condition})")
+        yield from _read_rows(run, only, [metric for metric in metrics if metric.source == source], n)
+
+
+def _read_rows(run: RunData, family: Family, metrics: Sequence[Metric], n: int) -> Iterator[tuple[Metric, _Read]]:
     groupings = _groupings(run, family, dict.fromkeys(metric.source for metric in metrics))
     at_once = max(1, CELLS // max(1, n))
     for first in range(0, len(metrics), at_once):
@@ -161,8 +170,8 @@ def _groupings(run: RunData, family: Family, sources: Iterable[Source]) -> dict[
         f"SELECT kind, ({family.step})::INTEGER AS step, ({family.step}) IS NOT NULL AS known FROM {family.rows}"
     )
     kinds = np.unique(rows["kind"])
-    place = np.searchsorted(kinds, rows["kind"]).astype(np.int32)
-    codes, steps = step_codes(rows["step"], rows["known"].astype(np.bool_))
+    place = np.searchsorted(kinds, rows.pop("kind")).astype(np.int32)
+    codes, steps = step_codes(rows.pop("step"), rows.pop("known").astype(np.bool_))
     at = {int(kind): i for i, kind in enumerate(kinds)}
     small = np.int16 if kinds.size < 2**15 else np.int32  # numpy sorts 16 bits in a row much faster
     found: dict[Source, dict[str, Grouping]] = {}
