@@ -42,7 +42,7 @@ class Opened:
 
     def __init__(self, context: Any, target: Path) -> None:
         self.page = context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
