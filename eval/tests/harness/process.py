@@ -107,6 +107,7 @@ class Eval:
             cwd=self._folder,
             env={**self.environment, **(env or {})},
             limit=1 << 24,
+            preexec_fn=_not_under_nohup,
         )
         self._reading = asyncio.create_task(self._read())
 
@@ -208,3 +209,8 @@ def assert_whole(run: Eval, ids: Sequence[str]) -> None:
     assert run.events()[0]["type"] == "run_start"
     last = run.events()[-1]
     assert (last["type"], last["n_done"], last["n_error"], last["n_left"]) == ("run_end", len(ids), 0, 0)
+
+
+def _not_under_nohup() -> None:
+    """Tests themselves may run under nohup, whose ignored SIGHUP a process hands on to its children."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
