@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from podium_contracts.names import ROLES
+
 _NUMBERS = (
     "mono_ms",
     "duration_ms",
@@ -84,6 +86,10 @@ REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "run_end": ("reason",),
 }
 """Event type -> fields without which a line is reported as bad and left out."""
+
+CLOSED: Final[dict[str, tuple[str, ...]]] = {"type": tuple(sorted(REQUIRED)), "role": tuple(sorted(ROLES))}
+"""Texts that take these values alone. Held as numbers that sort like their texts: nearly every query asks for them, and
+a text compared in every row is what it would wait for."""
 
 NUMBERS: Final = _NUMBERS
 

@@ -12,7 +12,7 @@ from typing import Final
 import duckdb
 from podium_contracts.events import check_schema
 
-from podium_analysis.columns import COLUMNS, KIND, NUMBERS, REQUIRED
+from podium_analysis.columns import CLOSED, COLUMNS, KIND, NUMBERS, REQUIRED
 from podium_analysis.problems import LISTED, LogProblem, locate
 
 LINE_BYTES: Final = 8 * 1024 * 1024
@@ -89,8 +89,12 @@ def _source(columns: dict[str, str], *, lenient: bool) -> str:
 def _create(db: duckdb.DuckDBPyConnection, log: Path, *, lenient: bool) -> bool:
     """Whether every line and value could be read; a lenient read leaves NULLs instead."""
     try:
+        closed = ", ".join(
+            f"TRY_CAST({name} AS ENUM ({', '.join(repr(value) for value in values)})) AS {name}"
+            for name, values in CLOSED.items()
+        )
         db.execute(
-            f"CREATE OR REPLACE TABLE events AS SELECT *, hash({', '.join(KIND)}) AS kind "
+            f"CREATE OR REPLACE TABLE events AS SELECT * REPLACE ({closed}), hash({', '.join(KIND)}) AS kind "
             f"FROM {_source(COLUMNS, lenient=lenient)}",
             [str(log)],
         )

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from podium_analysis.columns import COLUMNS, REQUIRED
+from podium_analysis.columns import CLOSED, COLUMNS, REQUIRED
 
 LISTED: Final = 100
 """How many problems are kept with their line; all are counted."""
@@ -63,6 +63,9 @@ def _explain(number: int, line: bytes) -> LogProblem:
     for name in REQUIRED[kind]:
         if event.get(name) is None:  # pyright: ignore[reportUnknownMemberType]
             return LogProblem(number, "missing_field", f"{kind} without {name}", name)
+        if name in CLOSED and event[name] not in CLOSED[name]:
+            said = f"{kind} with {name}={str(event[name])[:40]!r}, which is none of {', '.join(CLOSED[name])}"  # pyright: ignore[reportUnknownArgumentType]
+            return LogProblem(number, "bad_value", said, name)
     wrong = [(name, value) for name, value in event.items() if _is_wrong(name, value)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportUnknownMemberType]
     for name, value in sorted(wrong, key=lambda pair: pair[0] not in REQUIRED[kind]):  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType, reportUnknownArgumentType]
         said = f"{kind} with {name}={str(value)[:40]!r}, which is no {_NOUNS[COLUMNS[name]]}"  # pyright: ignore[reportUnknownArgumentType]

@@ -161,6 +161,21 @@ def test_an_optional_value_of_the_wrong_type_is_named_by_line_and_field_and_coun
         assert run.rows(calls) == [(6, 2, 16.0, 1)]
 
 
+def test_a_role_that_no_call_has_is_named_and_left_out(make_log: MakeLog) -> None:
+    critic = b'{"type": "llm_call", "role": "critic", "mono_ms": 1.0, "duration_ms": 5.0}\n'
+    with load_run(make_log([start(), turn(), critic, complete()])) as run:
+        assert (run.n_events, run.n_problems) == (3, 1)
+        [problem] = run.problems
+        assert (problem.line, problem.kind, problem.field) == (3, "bad_value", "role")
+        assert "role='critic', which is none of expert, judge, orchestrator" in problem.message
+
+
+def test_types_sort_as_their_names_do(make_log: MakeLog) -> None:
+    with load_run(make_log([start(), turn(), complete()])) as run:
+        types = [row[0] for row in run.rows("SELECT DISTINCT type FROM events ORDER BY type")]
+    assert types == sorted(types) and len(types) == 3
+
+
 def test_many_bad_lines_are_counted_and_the_first_hundred_listed(make_log: MakeLog) -> None:
     with load_run(make_log([start(), *[b"?\n"] * 250, complete()])) as run:
         assert (run.n_problems, len(run.problems), run.n_events) == (250, 100, 2)
