@@ -173,7 +173,8 @@ def test_a_role_that_no_call_has_is_named_and_left_out(make_log: MakeLog) -> Non
 def test_types_sort_as_their_names_do(make_log: MakeLog) -> None:
     with load_run(make_log([start(), turn(), complete()])) as run:
         types = [row[0] for row in run.rows("SELECT DISTINCT type FROM events ORDER BY type")]
-    assert types == sorted(types) and len(types) == 3
+    assert types == sorted(types)
+    assert len(types) == 3
 
 
 def test_many_bad_lines_are_counted_and_the_first_hundred_listed(make_log: MakeLog) -> None:
