@@ -18,9 +18,9 @@ def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dic
     known = ~np.isnan(found.parts).any(axis=1)
     medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(PARTS))
     wanted = ", ".join(str(found.task[place]) for place in places)
-    named = run.rows(f"SELECT task, task_id, epoch, status, eid FROM final WHERE task IN ({wanted})")
-    tasks = {row[0]: row[1:4] for row in named}
-    longest = _longest(run, sorted({row[1] for row in named}), sorted({row[4] for row in named if row[4] is not None}))
+    named = run.rows(f"SELECT task, task_id, epoch, status FROM final WHERE task IN ({wanted})")
+    tasks = {row[0]: row[1:] for row in named}
+    longest = _longest(run, sorted({row[1] for row in named}))
     return [
         _entry(found, int(place), task, longest.get(task[:2]), medians.tolist())
         for place in places
@@ -66,16 +66,15 @@ def _entry(
     }
 
 
-def _longest(run: RunData, task_ids: list[str], eids: list[int]) -> dict[tuple[str, int], dict[str, Any]]:
-    """The longest counted call of each of the tasks and epochs that has one. eids: the tasks', to find them faster."""
+def _longest(run: RunData, task_ids: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The longest counted call of each of the tasks and epochs that has one."""
     rows = run.rows(
         f"""
         SELECT task_id, coalesce(epoch, 1),
                CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
                step, model, alias, status, error_type,
                CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
-        FROM events WHERE (eid IS NULL OR eid IN ({", ".join(str(eid) for eid in eids) or "NULL"}))
-          AND task_id IN ({", ".join("?" * len(task_ids))})
+        FROM events WHERE task_id IN ({", ".join("?" * len(task_ids))})
           AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))
           AND rowid NOT IN (SELECT place FROM dropped)
         ORDER BY ms DESC, step, type
