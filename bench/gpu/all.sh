@@ -16,6 +16,8 @@ kit() {
   cd "$root" && env | grep -E '^(PYTHONPATH|PATH|HF_HUB_OFFLINE|VLLM_[A-Z_]*|LD_LIBRARY_PATH)=' > "$WORK/kit.env"
 }
 
+gpus() { nvidia-smi -L | wc -l; }
+
 use_kit() { [ -e "$WORK/kit.env" ] && set -a && . "$WORK/kit.env" && set +a; }
 
 # Orchestrator: tasks served in the order they were taken, and room in the KV cache for the prompts of the others.
@@ -32,7 +34,7 @@ lane_stack() {
   "$root/bench/gpu/stack.sh" gpu-512 512
   [ -n "${NO_KILL:-}" ] || "$root/bench/gpu/stack.sh" gpu-kill 256 kill
   unset SERVE_SCHEDULING SERVE_MAX_NUM_SEQS ORCHESTRATOR_PRIORITY
-  if [ "$(nvidia-smi -L | wc -l)" -lt 4 ]; then
+  if [ "$(gpus)" -lt 4 ]; then
     lane flags0 lane_flags 0 "${VARIANTS:-ladder,podium_fp8,podium_api_servers,podium_no_prefix_cache}"
     lane retrieval lane_retrieval 1
   else
@@ -63,11 +65,11 @@ case ${1:-} in
     use_kit
     [ -e "$WORK/orchestrator/config.json" ] || python3 "$root/bench/gpu/shapes.py" "$WORK/orchestrator"
     lane embedder lane_embedder
-    [ "$(nvidia-smi -L | wc -l)" -lt 4 ] || lane retrieval lane_retrieval 3 ;;
+    [ "$(gpus)" -lt 4 ] || lane retrieval lane_retrieval 3 ;;
   vllm)
     touch "$WORK/vllm.ready"
     lane stack lane_stack
-    [ "$(nvidia-smi -L | wc -l)" -lt 4 ] ||
+    [ "$(gpus)" -lt 4 ] ||
       lane flags2 lane_flags 2 "${VARIANTS:-ladder,podium_fp8,podium_no_prefix_cache,default,podium_kv_offload}" ;;
   lane_*) use_kit; "$@" ;;
   table) tail -n 40 "$RESULTS"/*.out ;;

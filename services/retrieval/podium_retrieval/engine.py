@@ -27,17 +27,6 @@ class BatchResult:
     search_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """A batch that the encoder works on."""
-
-    encoding: Encoding
-
-    def encoded(self) -> bool:
-        """Whether the encoder is through with it."""
-        return self.encoding.ready()
-
-
 class Engine:
     """Encodes and searches. Where the encoder is a device of its own, the next batch can be begun meanwhile."""
 
@@ -51,21 +40,21 @@ class Engine:
         """Whether it pays to begin a batch before the last one is finished."""
         return self.embedder.overlaps
 
-    def begin(self, batch: Sequence[Prepared]) -> UnderWay:
+    def begin(self, batch: Sequence[Prepared]) -> Encoding:
         """Hand a batch to the encoder.
 
         Raises:
             EmbedderFailed: see Embedder.begin. Anything else is a bug or a broken device.
         """
-        return UnderWay(self.embedder.begin(batch))
+        return self.embedder.begin(batch)
 
-    def finish(self, batch: UnderWay) -> BatchResult:
+    def finish(self, batch: Encoding) -> BatchResult:
         """Candidates of each query of the batch.
 
         Raises:
             EmbedderFailed: see Encoding.wait. Anything else is a bug or a broken device.
         """
-        encoded = batch.encoding.wait()
+        encoded = batch.wait()
         start = time.perf_counter()
         scores, rows = self.index.search(encoded.vectors, self._candidates)
         return BatchResult(scores, rows, encoded.ms, (time.perf_counter() - start) * 1e3)

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from podium_retrieval.batching import Budget, Waiting, choose
-from podium_retrieval.embedder import Prepared
-from podium_retrieval.engine import BatchResult, UnderWay
+from podium_retrieval.embedder import Encoding, Prepared
+from podium_retrieval.engine import BatchResult
 from podium_retrieval.errors import Refusal
 
 _LOG = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ class Runs(Protocol):
 
     @property
     def overlaps(self) -> bool: ...
-    def begin(self, batch: Sequence[Prepared]) -> UnderWay: ...
-    def finish(self, batch: UnderWay) -> BatchResult: ...
+    def begin(self, batch: Sequence[Prepared]) -> Encoding: ...
+    def finish(self, batch: Encoding) -> BatchResult: ...
     def run(self, batch: Sequence[Prepared]) -> BatchResult: ...
 
 
@@ -74,7 +74,7 @@ class _Begun:
     """A batch that the encoder has; `full` when it left others waiting."""
 
     jobs: list[Job]
-    engine_batch: UnderWay
+    encoding: Encoding
     full: bool
 
 
@@ -235,7 +235,7 @@ class Owner:
         if not (current.full and self._engine.overlaps):
             return []
         with self._changed:
-            while not (self._stopping or current.engine_batch.encoded()):
+            while not (self._stopping or current.encoding.ready()):
                 if self._overfull():
                     return self._take()
                 self._changed.wait(_POLL_S)
@@ -282,7 +282,7 @@ class Owner:
     def _complete(self, batch: _Begun) -> None:
         jobs = batch.jobs
         try:
-            result = self._engine.finish(batch.engine_batch)
+            result = self._engine.finish(batch.encoding)
             if len(result.scores) != len(jobs):
                 raise RuntimeError(f"{len(jobs)} queries gave {len(result.scores)} results")
         except BaseException as error:  # noqa: BLE001  as above

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from podium_retrieval.batching import Budget
-from podium_retrieval.embedder import Encoded, Prepared
-from podium_retrieval.engine import BatchResult, UnderWay
+from podium_retrieval.embedder import Encoded, Encoding, Prepared
+from podium_retrieval.engine import BatchResult
 from podium_retrieval.errors import Refusal
 from podium_retrieval.owner import Candidates, Job, Owner
 
@@ -32,7 +32,7 @@ class Gated:
         self.most_inside = 0
         self.error: BaseException = RuntimeError("broken device")
 
-    def begin(self, batch: Sequence[Prepared]) -> UnderWay:
+    def begin(self, batch: Sequence[Prepared]) -> Encoding:
         self.inside += 1
         self.most_inside = max(self.most_inside, self.inside)
         assert self.inside <= (2 if self.overlaps else 1), "entered too often at once"
@@ -43,12 +43,12 @@ class Gated:
         if "refused" in payloads:
             self.inside -= 1
             raise self.error
-        return UnderWay(Held(self, payloads))
+        return Held(self, payloads)
 
-    def finish(self, batch: UnderWay) -> BatchResult:
+    def finish(self, batch: Encoding) -> BatchResult:
         self.entered.set()
         try:
-            n = len(batch.encoding.wait().vectors)
+            n = len(batch.wait().vectors)
             return BatchResult(np.ones((n, 3), np.float32), np.zeros((n, 3), np.int64), 0.01, 0.02)
         finally:
             self.inside -= 1
@@ -133,7 +133,7 @@ def test_a_failed_batch_fails_its_own_and_the_next_runs(owner: Owner, engine: Ga
 
 
 def test_a_wrong_number_of_results_fails_the_batch(owner: Owner, engine: Gated) -> None:
-    def short(batch: UnderWay) -> BatchResult:
+    def short(batch: Encoding) -> BatchResult:
         return BatchResult(np.ones((0, 3), np.float32), np.zeros((0, 3), np.int64), 1.0, 2.0)
 
     engine.finish = short  # type: ignore[method-assign]
