@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from ties import agreement
+
 HERE = Path(__file__).resolve().parent
 RECORD = re.compile(r"^Package: (\S+)\n(?:.*\n)*?Description-en: (.*)\n((?: .*\n?)*)", re.MULTILINE)
 LONGEST_QUERY = 390
@@ -153,20 +155,17 @@ def answers(port: int, queries: Path, count: int, at_once: int) -> list[dict[str
 def show_equality(alone: list[dict[str, float]], batched: list[dict[str, float]]) -> dict[str, Any]:
     """Whether batches find what one query at a time finds: documents, or others within the scores' own tolerance."""
     worst = max(abs(a[one] - b[one]) for a, b in zip(alone, batched, strict=True) for one in a.keys() & b.keys())
-    same = sum(a.keys() == b.keys() for a, b in zip(alone, batched, strict=True))
-    within = sum(
-        all(
-            abs(mine[one] - min(other.values())) <= 2 * worst
-            for mine, other in ((a, b), (b, a))
-            for one in mine.keys() - other.keys()
-        )
-        for a, b in zip(alone, batched, strict=True)
-    )
+    found = agreement(alone, batched, 2 * worst)
     print(
-        f"\nbatched against one at a time: the same documents for {same} of {len(alone)}, "
-        f"within {2 * worst:.1e} of a tie for {within}; largest difference of a score {worst:.1e}"
+        f"\nbatched against one at a time: the same documents for {found.same} of {found.n}, "
+        f"within {2 * worst:.1e} of a tie for {found.within}; largest difference of a score {worst:.1e}"
     )
-    return {"queries": len(alone), "same": same, "within_tolerance": within, "largest_difference": worst}
+    return {
+        "queries": found.n,
+        "same": found.same,
+        "within_tolerance": found.within,
+        "largest_difference": worst,
+    }
 
 
 def ceiling(seconds: float) -> dict[str, Any]:

@@ -56,6 +56,10 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
 HERE = Path(__file__).resolve()
+sys.path.insert(0, str(HERE.parent.parent))  # bench/, for what its other scripts share
+
+from ties import agreement  # noqa: E402
+
 WORDS = 20_000
 QWEN3_8B = {
     "hidden_size": 4096,
@@ -359,25 +363,26 @@ def equality(bench: Bench, engine: Engine) -> dict[str, Any]:
     batches = [[engine.embedder.prepare(one) for one in bench.mixed(64)] for _ in range(2)]
     begun = [engine.begin(batch) for batch in batches]
     together = [engine.finish(one) for one in begun]
-    worst, same, within = 0.0, 0, 0
-    rows: list[tuple[dict[int, float], dict[int, float]]] = []
+    worst = 0.0
+    alone: list[dict[int, float]] = []
+    batched: list[dict[int, float]] = []
     for batch, result in zip(batches, together, strict=True):
         for at, one in enumerate(batch):
-            alone = engine.run([one])
-            worst = max(worst, float(np.abs(alone.scores[0, :10] - result.scores[at, :10]).max()))
-            rows.append((top10(alone, 0), top10(result, at)))
-    for alone, batched in rows:
-        same += alone.keys() == batched.keys()
-        within += all(
-            abs(mine[row] - min(other.values())) <= 2 * worst
-            for mine, other in ((alone, batched), (batched, alone))
-            for row in mine.keys() - other.keys()
-        )
+            single = engine.run([one])
+            worst = max(worst, float(np.abs(single.scores[0, :10] - result.scores[at, :10]).max()))
+            alone.append(top10(single, 0))
+            batched.append(top10(result, at))
+    found = agreement(alone, batched, 2 * worst)
     print(
-        f"   top 10 the same for {same} of {len(rows)}, within {2 * worst:.1e} of a tie for {within}; "
+        f"   top 10 the same for {found.same} of {found.n}, within {2 * worst:.1e} of a tie for {found.within}; "
         f"largest difference of a score {worst:.2e}"
     )
-    return {"queries": len(rows), "same_top10": same, "within_tolerance": within, "largest_difference": worst}
+    return {
+        "queries": found.n,
+        "same_top10": found.same,
+        "within_tolerance": found.within,
+        "largest_difference": worst,
+    }
 
 
 def top10(result: BatchResult, at: int) -> dict[int, float]:
