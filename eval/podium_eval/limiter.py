@@ -56,10 +56,10 @@ class AdaptiveLimit:
 
     async def acquire(self) -> Slot:
         """Wait for a slot; each must be given back by release()."""
-        if not self._waiters and self._free():
+        began = time.monotonic()
+        if not self._waiters and self._free(began):
             self.in_flight += 1
             return Slot(self._epoch, 0.0)
-        began = time.monotonic()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._wake()
@@ -68,7 +68,7 @@ class AdaptiveLimit:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self.in_flight -= 1
-            else:
+            elif waiter in self._waiters:  # not so when its turn came after it had been cancelled
                 self._waiters.remove(waiter)
             self._wake()
             raise
@@ -111,16 +111,19 @@ class AdaptiveLimit:
                 )
             )
 
-    def _free(self) -> bool:
-        return self.in_flight < self.limit and time.monotonic() >= self._resume_at
+    def _free(self, now: float) -> bool:
+        return self.in_flight < self.limit and now >= self._resume_at
 
     def _wake(self) -> None:
-        while self._waiters and self._free():
+        # The clock is read once: were it to pass _resume_at between two readings, nobody would be woken nor a timer
+        # set. uvloop's timers are up to a millisecond early, so that moment is met often.
+        now = time.monotonic()
+        while self._waiters and self._free(now):
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self.in_flight += 1
                 waiter.set_result(None)
-        pause = self.paused_s
+        pause = self._resume_at - now
         if self._waiters and pause > 0 and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
 

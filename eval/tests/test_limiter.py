@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 from loopback.recording import RecordingSink
+from podium_eval import limiter
 from podium_eval.limiter import AdaptiveLimit
 
 IDS = {"run_id": "r", "segment": 1}
@@ -78,6 +79,32 @@ async def test_retry_after_holds_everybody_back_and_then_lets_go() -> None:
     assert limit.in_flight == 3
 
 
+class TickingClock:
+    """Stands for the module `time`: every reading is a nanosecond later than the last."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        self.now += 1e-9
+        return self.now
+
+
+@pytest.mark.parametrize("readings", range(8))
+async def test_the_moment_of_letting_go_may_pass_between_any_two_readings_of_the_clock(
+    readings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TickingClock(0.0)
+    monkeypatch.setattr(limiter, "time", clock)
+    limit = limit_of(1)
+    limit.overloaded(await limit.acquire(), "429", 1.0)
+    limit.release()
+    clock.now += limit.paused_s - (readings - 0.5) * 1e-9
+    async with asyncio.timeout(5):
+        await limit.acquire()
+    assert limit.in_flight == 1
+
+
 async def test_a_cancelled_waiter_leaves_no_slot_behind() -> None:
     limit = limit_of(1)
     await limit.acquire()
@@ -88,6 +115,19 @@ async def test_a_cancelled_waiter_leaves_no_slot_behind() -> None:
     limit.release()
     assert limit.in_flight == 0
     assert (await limit.acquire()).waited_ms == 0
+
+
+async def test_a_waiter_whose_turn_comes_before_it_learns_that_it_was_cancelled_gives_it_on() -> None:
+    limit = limit_of(1)
+    await limit.acquire()
+    first, second = await waiting(limit, 2)
+    first.cancel()
+    limit.release()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(1):
+        await second
+    assert limit.in_flight == 1
 
 
 async def test_a_waiter_cancelled_in_the_moment_of_its_turn_gives_it_on() -> None:

@@ -135,7 +135,7 @@ class Eval:
         assert self._reading is not None
         try:
             async with asyncio.timeout(LIMIT_S):
-                await self._reading
+                await asyncio.shield(self._reading)  # what the run said is wanted most when it hangs
                 return await self.process.wait()
         except TimeoutError:
             self.process.kill()
