@@ -61,9 +61,9 @@ def step_codes(steps: npt.NDArray[np.int32], known: npt.NDArray[np.bool_]) -> tu
     """Codes and keys of the rows' steps, ascending; -1 where a step is not known."""
     if not known.any():
         return np.full(steps.size, -1, dtype=np.int16), []
-    found, inverse = np.unique(steps[known], return_inverse=True)
-    codes = np.full(steps.size, -1, dtype=np.int16 if found.size < 2**15 else np.int32)
-    codes[known] = inverse
+    found = np.unique(steps[known])
+    codes = np.searchsorted(found, steps).astype(np.int16 if found.size < 2**15 else np.int32)
+    codes[~known] = -1
     return codes, [(int(step),) for step in found]
 
 

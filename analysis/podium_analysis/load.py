@@ -149,7 +149,7 @@ class RunData:
     def events(self, *types: str) -> Iterator[dict[str, Any]]:
         """The log's own objects, line by line, of the given types (all by default); bad lines are passed over.
 
-        Whole objects with every field (ts, messages, …), straight from the file: 3 µs each, nothing is kept.
+        Whole objects as the file has them (ts, error_message, …): 3 µs each, nothing is kept.
         """
         wanted = set(types) if types else set(REQUIRED)
         with self.log.open("rb") as lines:

@@ -169,7 +169,7 @@ def _groupings(run: RunData, family: Family, sources: Iterable[Source]) -> dict[
     rows = run.arrays(
         f"SELECT kind, ({family.step})::INTEGER AS step, ({family.step}) IS NOT NULL AS known FROM {family.rows}"
     )
-    kinds = np.unique(rows["kind"])
+    kinds = run.arrays(f"SELECT kind FROM {family.kinds} ORDER BY kind")["kind"]
     place = np.searchsorted(kinds, rows.pop("kind")).astype(np.int32)
     codes, steps = step_codes(rows.pop("step"), rows.pop("known").astype(np.bool_))
     at = {int(kind): i for i, kind in enumerate(kinds)}

@@ -71,7 +71,7 @@ def test_what_was_generated_is_what_is_loaded(generated_run: Path) -> None:
         queue = run.arrays("SELECT queue_ms FROM events WHERE type = 'llm_call'")["queue_ms"]
         np.testing.assert_array_equal(
             queue,
-            [np.nan if line["queue_ms"] is None else line["queue_ms"] for line in lines if line["type"] == "llm_call"],
+            [line.get("queue_ms", np.nan) for line in lines if line["type"] == "llm_call"],
         )
         assert [event["mono_ms"] for event in run.events("llm_call", "judge")] == [
             line["mono_ms"] for line in lines if line["type"] in ("llm_call", "judge")

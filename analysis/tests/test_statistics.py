@@ -93,7 +93,7 @@ def test_metrics_equal_a_plain_computation_from_the_lines(generated_run: Path) -
     with load_run(generated_run) as run:
         events = list(run.events())
         found = metric_statistics(run, METRICS, bins=10)
-    turns = [e for e in events if e["type"] == "llm_call" and e["role"] == "orchestrator" and not e["error_type"]]
+    turns = [e for e in events if e["type"] == "llm_call" and e["role"] == "orchestrator" and "error_type" not in e]
     tools = [e for e in events if e["type"] == "tool_call"]
     ok = [e for e in tools if e["status"] == "ok"]
     expected = {

@@ -173,7 +173,7 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
     totals = Totals()
     gate = asyncio.Semaphore(args.concurrency)
     timeout = aiohttp.ClientTimeout(total=args.timeout)
-    # vLLM's HTTP server closes a connection that was idle for 5 s: one older than 4 s might be closed while it is taken.
+    # vLLM's HTTP server closes a connection after 5 s without use: it must not be taken just then.
     connector = aiohttp.TCPConnector(limit=args.concurrency + 8, keepalive_timeout=4)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 

@@ -38,7 +38,7 @@ async def test_an_expert_that_fails_now_and_then_costs_no_answer(name: str, tmp_
         )
         assert await run.run() == 0, run.said
     assert_whole(run, ids)
-    failed = [event for event in run.events("llm_call") if event["error_type"]]
+    failed = [event for event in run.events("llm_call") if event.get("error_type")]
     retried = [event for event in run.events("llm_call") if event["attempts"] > 1]
     assert failed or retried, "the fault was never met"
     if name in ("429", "503 with Retry-After"):

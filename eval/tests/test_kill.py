@@ -32,7 +32,7 @@ async def test_kill_9_at_20_random_moments_loses_nothing(tmp_path: Path) -> None
         assert interrupted > 0
         assert await run.run() == 0, run.said
         assert_whole(run, ids)
-    starts = [event for event in run.events("task_start") if event["resumed_at_step"]]
+    starts = [event for event in run.events("task_start") if event.get("resumed_at_step")]
     assert starts, "no task went on behind its checkpoint"
     # One that was killed before its first line was on the disk has none: no event is without its segment's first line.
     segments = [event["segment"] for event in run.events("run_start")]

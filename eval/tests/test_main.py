@@ -49,7 +49,7 @@ async def test_swapping_an_expert_is_one_variable_and_the_log_names_who_answered
         assert await run.run("--expert-answer-1", f"vllm/other@{second.address}/v1") == 0, run.said
         assert second.stats.chat_requests == 1
     assert_whole(run, ["a"])
-    answered = [event for event in run.events("llm_call") if event["tool"] == "answer"]
+    answered = [event for event in run.events("llm_call") if event.get("tool") == "answer"]
     assert [(event["alias"], event["model"], event["server"]) for event in answered] == [
         ("answer-1", "other-2026-01-01", f"{second.address}/v1")
     ]

@@ -3,6 +3,8 @@
 Durations are milliseconds of a monotonic clock, `ts` is UTC and may step; `mono_ms` counts from the start of the
 segment and never goes back. An event is written when the thing it tells of has ended, so it began at
 mono_ms - duration (llm_call: wait_ms before that; tool_call: duration_total_ms). None means not known: never zero.
+Each line tells whose it is (null where it is no task's); of the other fields those that are known, which makes the log
+a quarter shorter: what a line leaves out is null in jq, pandas and DuckDB.
 """
 
 from dataclasses import dataclass, fields
@@ -275,11 +277,17 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
 _FIELDS: dict[type[Event], tuple[str, ...]] = {
     cls: ("type", *(f.name for f in fields(cls) if f.name != "type")) for cls in EVENT_TYPES.values()
 }
+_WHOSE: Final = frozenset(f.name for f in fields(Event))
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    """The event's fields in a fixed order, `type` first. None stays None. ts, level and mono_ms are the writer's."""
-    return {name: getattr(event, name) for name in _FIELDS[type(event)]}
+    """What every event carries and what is known besides, in a fixed order, `type` first.
+
+    ts, level and mono_ms are the writer's.
+    """
+    return {
+        name: value for name in _FIELDS[type(event)] if (value := getattr(event, name)) is not None or name in _WHOSE
+    }
 
 
 class NewerSchema(ValueError):

@@ -1,6 +1,5 @@
 """Events keep their shape, their levels and their promise to stay through any filter."""
 
-import json
 import logging
 from dataclasses import FrozenInstanceError, fields
 from typing import get_args
@@ -29,15 +28,18 @@ def test_only_the_three_frame_events_pass_every_filter():
     assert {n for n, c in EVENT_TYPES.items() if c.ALWAYS} == {"run_start", "task_complete", "run_end"}
 
 
-def test_a_line_starts_with_its_type_and_keeps_missing_as_null():
+def test_a_line_starts_with_its_type_tells_whose_it_is_and_leaves_out_what_is_not_known():
     event = LlmCall(
         run_id="r", task_id="t", eid=3, step=2, role="orchestrator", provider="vllm", model="m", duration_ms=5.0
     )
     line = event_to_json(event)
     assert next(iter(line)) == "type"
-    assert json.loads(json.dumps(line))["prefill_ms"] is None
+    assert "prefill_ms" not in line
+    assert line["wait_ms"] == 0.0
     for common in ("run_id", "task_id", "eid", "epoch", "step", "segment"):
         assert common in line
+    of_no_task = LlmCall(run_id="r", role="judge", provider="vllm", model="m", duration_ms=5.0)
+    assert event_to_json(of_no_task)["task_id"] is None
     with pytest.raises(FrozenInstanceError):
         event.step = 4  # type: ignore[misc]
 
