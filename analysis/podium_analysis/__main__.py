@@ -36,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command() -> NoReturn:
-    """main as a process: its exit status, without taking the interpreter and its memory apart object by object."""
+    """main as a process. What went well ends without taking the interpreter and its memory apart object by object."""
     status = main()
+    if status:
+        sys.exit(status)  # drawing processes may still be there to be waited for
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    os._exit(0)
 
 
 if __name__ == "__main__":

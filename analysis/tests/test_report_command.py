@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,6 +111,18 @@ def test_mistakes_are_named_and_exit_with_2(
 ) -> None:
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_as_a_process_it_says_all_and_its_status_is_mains(runs: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "podium_analysis", "report", str(runs / "first"), "-o", str(tmp_path / "out")]
+    ended = subprocess.run([*command, "--stats-only"], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1] == f"wrote {tmp_path / 'out' / 'stats.json'}"
+    (tmp_path / "out" / "trajectories" / "0001.js").mkdir(parents=True)
+    # It fails while figures are drawn. A drawing process left behind would hold the pipe open beyond the time limit.
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "0001.js" in ended.stderr
 
 
 def test_a_newer_log_is_refused(make_log: MakeLog, capsys: pytest.CaptureFixture[str]) -> None:
