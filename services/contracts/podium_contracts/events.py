@@ -281,13 +281,18 @@ _WHOSE: Final = frozenset(f.name for f in fields(Event))
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
-    """What every event carries and what is known besides, in a fixed order, `type` first.
+    """What every event carries and what is known besides, in a fixed order, `type` first; durations to the microsecond.
 
     ts, level and mono_ms are the writer's.
     """
-    return {
-        name: value for name in _FIELDS[type(event)] if (value := getattr(event, name)) is not None or name in _WHOSE
-    }
+    line: dict[str, Any] = {}
+    for name in _FIELDS[type(event)]:
+        value = getattr(event, name)
+        if value is not None:
+            line[name] = round(value, 3) if name.endswith("_ms") else value
+        elif name in _WHOSE:
+            line[name] = None
+    return line
 
 
 class NewerSchema(ValueError):

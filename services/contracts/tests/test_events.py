@@ -1,7 +1,7 @@
 """Events keep their shape, their levels and their promise to stay through any filter."""
 
 import logging
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import get_args
 
 import pytest
@@ -36,6 +36,7 @@ def test_a_line_starts_with_its_type_tells_whose_it_is_and_leaves_out_what_is_no
     assert next(iter(line)) == "type"
     assert "prefill_ms" not in line
     assert line["wait_ms"] == 0.0
+    assert event_to_json(replace(event, duration_ms=6266.793855000287))["duration_ms"] == 6266.794
     for common in ("run_id", "task_id", "eid", "epoch", "step", "segment"):
         assert common in line
     of_no_task = LlmCall(run_id="r", role="judge", provider="vllm", model="m", duration_ms=5.0)
