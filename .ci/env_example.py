@@ -4,7 +4,9 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,6 +78,17 @@ def of_pydantic(cls: Any) -> Iterator[Setting]:
         yield Setting((prefix + name).upper(), shown(default), field.description or "")
 
 
+def of_analysis() -> Iterator[Setting]:
+    """The analysis' settings, which are a msgspec structure."""
+    from podium_analysis.settings import AnalysisSettings
+
+    described = get_type_hints(AnalysisSettings, include_extras=True)
+    for field in msgspec.structs.fields(AnalysisSettings):
+        description = described[field.name].__metadata__[0].description
+        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        yield Setting(field.name.upper(), shown(default), description)
+
+
 def of_serve() -> Iterator[Setting]:
     """The SERVE_ settings, which are a standard library dataclass."""
     from podium_vllm.settings import PREFIX, ServeSettings
@@ -97,7 +110,6 @@ def shown(value: Any) -> str:
 
 def sections() -> list[tuple[str, list[Setting]]]:
     """Every part's settings. One that several parts share stands where it comes first."""
-    from podium_analysis.settings import AnalysisSettings
     from podium_eval.hub import HubSettings
     from podium_eval.judge_settings import JudgeSettings
     from podium_eval.model_settings import ModelSettings
@@ -114,7 +126,7 @@ def sections() -> list[tuple[str, list[Setting]]]:
         ("vLLM", list(of_serve())),
         ("Retrieval", list(of_pydantic(RetrievalSettings))),
         ("Sandbox", list(of_pydantic(SandboxSettings))),
-        ("Analysis", list(of_pydantic(AnalysisSettings))),
+        ("Analysis", list(of_analysis())),
         ("podium-local", list(of_pydantic(LocalSettings))),
     ]
     seen: set[str] = set()

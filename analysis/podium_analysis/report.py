@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from podium_contracts.events import NewerSchema
-from pydantic import ValidationError
 
 from podium_analysis.event_table import LoadError
 from podium_analysis.load import all_runs, find_run, load_run
-from podium_analysis.settings import AnalysisSettings
+from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 PROBLEMS_SHOWN = 10
 
@@ -38,7 +37,9 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: written. 2: settings are wrong, or there is no log that can be read."""
     try:
-        settings = _settings(args)
+        settings = read_settings(
+            runs_dir=args.runs_dir, run_id=args.run_id, analysis_bins=args.bins, analysis_formats=args.formats
+        )
         folders = (
             all_runs(settings.runs_dir)
             if args.all_runs
@@ -51,12 +52,7 @@ def run(args: argparse.Namespace) -> int:
         for folder in folders:
             out = args.out or folder / "analysis"
             report(folder, out, settings, stats_only=args.stats_only, trace=not args.no_trace)
-    except ValidationError as error:
-        for one in error.errors():
-            name = ".".join(str(part) for part in one["loc"]).upper()
-            print(f"podium-analysis report: {name}: {one['msg']} (got {one.get('input')!r})", file=sys.stderr)
-        return 2
-    except (LoadError, NewerSchema, BrokenExecutor, OSError) as error:
+    except (SettingError, LoadError, NewerSchema, BrokenExecutor, OSError) as error:
         print(f"podium-analysis report: {error}", file=sys.stderr)
         return 2
     return 0
@@ -152,13 +148,3 @@ def _problem_lines(log: Mapping[str, Any]) -> Sequence[str]:
     shown = [f"  events.jsonl line {one['line']}: {one['message']}" for one in log["problems"][:PROBLEMS_SHOWN]]
     more = bad + lost - len(shown)
     return [f"{'; '.join(heads)}:", *shown, *([f"  … and {more} more"] if more else [])]
-
-
-def _settings(args: argparse.Namespace) -> AnalysisSettings:
-    given = {
-        "runs_dir": args.runs_dir,
-        "run_id": args.run_id,
-        "analysis_bins": args.bins,
-        "analysis_formats": args.formats,
-    }
-    return AnalysisSettings(**{name: value for name, value in given.items() if value is not None})

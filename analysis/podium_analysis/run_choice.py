@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from podium_analysis.event_table import LoadError
 from podium_analysis.load import find_run
-from podium_analysis.settings import AnalysisSettings
+from podium_analysis.settings import SettingError, read_settings
 
 
 def run_folder(name: str) -> Path:
@@ -16,9 +14,7 @@ def run_folder(name: str) -> Path:
         LoadError: there is no such run, or a setting cannot be read; the message says which.
     """
     try:
-        settings = AnalysisSettings()  # pyright: ignore[reportCallIssue]
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"]).upper()
-        raise LoadError(f"{setting}: {first['msg']} (got {first.get('input')!r})") from error
+        settings = read_settings()
+    except SettingError as error:
+        raise LoadError(str(error)) from error
     return find_run(settings.runs_dir, name)

@@ -30,7 +30,7 @@ START = RunStart(
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No .env and no setting of whoever runs the tests."""
     monkeypatch.chdir(tmp_path)
-    for name in AnalysisSettings.model_fields:
+    for name in AnalysisSettings.__struct_fields__:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
