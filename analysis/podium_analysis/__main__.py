@@ -1,6 +1,7 @@
 """The command podium-analysis: report, compare, gate, trace and whatever other module of COMMANDS registers."""
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -9,6 +10,9 @@ from typing import Final, NoReturn
 
 # No command multiplies matrices: numpy's and scipy's OpenBLAS would each start threads that spin while DuckDB reads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# numpy sorts with AVX-512 where it can, which takes AMD's Zen 4 several times as long as AVX2 (x86-simd-sort, issue 6);
+# other processors lose little. The second name is that of later versions; one that is unknown is ignored.
+os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", "AVX512F X86_V4")
 
 COMMANDS: Final = {
     "report": "podium_analysis.report",
@@ -37,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command() -> NoReturn:
     """main as a process. What went well ends without taking the interpreter and its memory apart object by object."""
+    gc.set_threshold(50_000)  # imports and results stay: looking for garbage among them every 700 objects finds none
     status = main()
     if status:
         sys.exit(status)  # drawing processes may still be there to be waited for

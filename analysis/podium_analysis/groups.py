@@ -1,6 +1,6 @@
 """Values in groups (by status, by tool and model, by step), and all groups of a kind summarised at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,7 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """The known values of each group: values[starts[i]:starts[i + 1]]; n_missing[i] were not known.
-
-    Within a group those of the ranks that were asked for are at their place, all others on the right side of them.
-    """
+    """The known values of each group, ascending: values[starts[i]:starts[i + 1]]; n_missing[i] were not known."""
 
     keys: Sequence[Key]
     values: Floats
@@ -67,11 +64,8 @@ def step_codes(steps: npt.NDArray[np.int32], known: npt.NDArray[np.bool_]) -> tu
     return codes, [(int(step),) for step in found]
 
 
-def grouped(column: Floats, by: Grouping, ranks: Callable[[int], Sequence[int]]) -> Grouped:
-    """The column's values in groups; NaN is missing. The column itself is not touched.
-
-    ranks: those to put at their place in a group of n values.
-    """
+def grouped(column: Floats, by: Grouping) -> Grouped:
+    """The column's values in groups; NaN is missing. The column itself is not touched."""
     values = column.copy() if by.order is None else column[by.order]
     starts, n_missing = by.starts, np.zeros(len(by.keys), dtype=np.int64)
     unknown = np.isnan(values)
@@ -80,13 +74,12 @@ def grouped(column: Floats, by: Grouping, ranks: Callable[[int], Sequence[int]])
         starts = np.concatenate(([0], np.cumsum(np.diff(starts) - n_missing)))
         values = values[~unknown]
     for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        if first < last:
-            values[first:last].partition(ranks(last - first))
+        values[first:last].sort()
     return Grouped(by.keys, values, starts, n_missing)
 
 
 def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]]:
-    """For each group what statistics.summarise says of it, without intervals. The ranks of its figures are in place."""
+    """For each group what statistics.summarise says of it, without intervals."""
     n = np.diff(of.starts)
     known = np.flatnonzero(n)
     first, size = of.starts[:-1][known], n[known]

@@ -1,6 +1,5 @@
 """Values to take ranks and counts from: in memory, or sorted on disk when there are too many."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -33,21 +32,21 @@ class Ranked(Protocol):
 
 
 class RankedArray:
-    """Values in memory. They are not sorted: the few ranks that are asked for are selected, in a third of the time."""
+    """Values in memory, sorted: numpy sorts them with vector instructions faster than it selects two dozen ranks."""
 
-    def __init__(self, values: Floats, *, n_missing: int | None = None, in_place: Sequence[int] = ()) -> None:
-        """values: in any order, NaN is missing; rearranged. n_missing: given when values hold no NaN.
+    def __init__(self, values: Floats) -> None:
+        """values: in any order, NaN is missing."""
+        ordered = np.sort(values)  # NaN last
+        self.n = int(np.searchsorted(ordered, np.nan))
+        self.n_missing = int(values.size) - self.n
+        self._values = ordered[: self.n]
 
-        in_place: ranks whose values are at their place already.
-        """
-        if n_missing is None:
-            known = values[~np.isnan(values)]
-            n_missing = values.size - known.size
-            values = known
-        self._values = values
-        self._selected: dict[int, float] = {rank: float(values[rank]) for rank in in_place}
-        self.n = int(values.size)
-        self.n_missing = int(n_missing)
+    @classmethod
+    def of_sorted(cls, values: Floats, n_missing: int) -> "RankedArray":
+        """Of known values in ascending order, which are not copied."""
+        self = cls.__new__(cls)
+        self._values, self.n, self.n_missing = values, int(values.size), n_missing
+        return self
 
     @property
     def mean(self) -> float | None:
@@ -58,15 +57,10 @@ class RankedArray:
         return float(self._values.std(ddof=1)) if self.n > 1 else None
 
     def at(self, ranks: Ints) -> Floats:
-        wanted = [int(rank) for rank in ranks.ravel()]
-        new = sorted(set(wanted) - self._selected.keys())
-        if new:
-            self._values.partition(new)
-            self._selected |= zip(new, self._values[new].tolist(), strict=True)
-        return np.array([self._selected[rank] for rank in wanted], dtype=np.float64).reshape(ranks.shape)
+        return self._values[ranks]
 
     def below(self, edges: Floats) -> Ints:
-        return np.array([np.count_nonzero(self._values < edge) for edge in edges], dtype=np.int64)
+        return np.searchsorted(self._values, edges)
 
 
 class RankedTable:

@@ -2,10 +2,8 @@
 
 # DuckDB's results are untyped.
 # pyright: reportUnknownMemberType=false
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -53,7 +51,6 @@ def summarise(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
     if n == 0:
         out |= dict.fromkeys(("min", "max", *PERCENTILES))
         return out | ({"intervals": {}} if with_intervals else {})
-    ranked.at(np.array(_ranks(n, with_intervals), dtype=np.int64))  # all at once
     shares = np.array(list(PERCENTILES.values()))
     places = shares * (n - 1)
     floors = np.floor(places).astype(np.int64)
@@ -82,16 +79,6 @@ def _intervals(summary: Mapping[str, Any], at: Callable[[Ints], Floats]) -> dict
     if mean is not None and sd is not None and (around := mean_interval(n, mean, sd)):
         found["mean"] = around
     return found
-
-
-@lru_cache(maxsize=10_000)
-def _ranks(n: int, with_intervals: bool) -> tuple[int, ...]:
-    """The ranks that a summary of n values takes, ascending."""
-    floors = [math.floor(p * (n - 1)) for p in PERCENTILES.values()]
-    found = {0, n - 1, *floors, *(min(floor + 1, n - 1) for floor in floors)}
-    if with_intervals:
-        found.update(rank for p in PERCENTILES.values() for rank in interval_ranks(n, p) or ())
-    return tuple(sorted(found))
 
 
 def metric_statistics(
@@ -199,20 +186,19 @@ def _give(codes: Codes, keys: list[Key], at: int, key: Key) -> None:
 
 
 def _in_arrays(column: Floats, groupings: Mapping[str, Grouping], ok: str) -> _Read:
-    of = {"by_status": grouped(column, groupings["by_status"], partial(_ranks, with_intervals=True))}
+    of = {"by_status": grouped(column, groupings["by_status"])}
     values, n_missing = of["by_status"].of((ok,))
     models = groupings["by_tool_model"]
     if len(models.keys) == 1 and models.starts[-1] == values.size + n_missing:  # all of one model: the same values
         of["by_tool_model"] = Grouped(models.keys, values, np.array([0, values.size]), np.array([n_missing]))
     else:
-        of["by_tool_model"] = grouped(column, models, partial(_ranks, with_intervals=True))
-    of["by_step"] = grouped(column, groupings["by_step"], partial(_ranks, with_intervals=False))
+        of["by_tool_model"] = grouped(column, models)
+    of["by_step"] = grouped(column, groupings["by_step"])
     found = {name: list(zip(one.keys, summaries(one, PERCENTILES), strict=True)) for name, one in of.items()}
     by_model = of["by_tool_model"]
     for first, (_, group) in zip(by_model.starts.tolist(), found["by_tool_model"], strict=False):
         group["intervals"] = _intervals(group, lambda ranks, first=first: by_model.values[first + ranks])
-    in_place = _ranks(values.size, with_intervals=True) if values.size else ()
-    return _Read(RankedArray(values, n_missing=n_missing, in_place=in_place), found)
+    return _Read(RankedArray.of_sorted(values, n_missing), found)
 
 
 def _on_disk(run: RunData, metric: Metric) -> _Read:
