@@ -18,7 +18,7 @@ from aiohttp import web
 from harness.chain import TURNS, numbered, questions, server
 from harness.process import Eval, assert_whole
 from loopback.openai_server import Reply, Rule
-from podium_analysis.costs import costs
+from podium_analysis.costs import costs, task_costs
 from podium_analysis.load import load_run
 
 PAGES = 4
@@ -175,12 +175,12 @@ async def test_searches_pages_and_seconds_are_paid_for_once_wherever_costs_are_t
     assert f"cost: about {whole:,.4f} USD" in run.said
 
     with load_run(run.folder.path) as loaded:
-        got = costs(loaded)
+        got, tasks = costs(loaded), task_costs(loaded)
     assert (got.total_usd, got.at_least) == (pytest.approx(whole), False)
     assert got.per_correct_usd == pytest.approx(whole / 3)
     for cut in (got.by_role, got.by_tool, got.by_model, got.by_alias):
         assert sum(line.usd or 0.0 for line in cut) == pytest.approx(whole)
-    assert {task.task_id: task.usd for task in got.tasks} == pytest.approx(completed)
+    assert {task.task_id: task.usd for task in tasks} == pytest.approx(completed)
     units = {unit.unit: (unit.quantity, unit.usd) for unit in got.units}
     assert units["search"] == (2.0, pytest.approx(2 * SEARCH))
     assert units["extract"] == (2.0 * PAGES, pytest.approx(2 * PAGES * PAGE))
@@ -214,5 +214,5 @@ async def test_without_a_price_what_tools_use_is_unknown_and_not_free(tmp_path: 
     (program,) = [event for event in run.events("tool_call") if event["tool"] == "enhance_reasoning"]
     assert (program.get("cost_usd"), program["n_unpriced"]) == (None, 1)
     with load_run(run.folder.path) as loaded:
-        got: Any = costs(loaded)
-    assert (got.total_usd, got.at_least, got.tasks[0].n_unpriced) == (None, True, 7)
+        got, tasks = costs(loaded), task_costs(loaded)
+    assert (got.total_usd, got.at_least, tasks[0].n_unpriced) == (None, True, 7)

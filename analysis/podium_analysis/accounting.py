@@ -91,15 +91,14 @@ def prepare(run: RunData) -> None:
     if run.rows("SELECT count(*) FROM dropped")[0][0]:
         keep = "AND rowid NOT IN (SELECT place FROM dropped)"
     again = _judged_again(run, keep)
-    tool_parts = " + ".join(f"coalesce({name}, 0)" for name in TOOL_PARTS)
-    rest = {"tool_rest_ms": f"duration_total_ms - ({tool_parts})"}
+    tool_parts = " + ".join(f"coalesce(sum({name}), 0)" for name in TOOL_PARTS)
+    rest = f", sum(duration_total_ms) - ({tool_parts}) AS tool_rest_ms"
     for table, parts, condition, more, others in (
-        ("turn_sums", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", "", {}),
+        ("turn_sums", TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", "", ""),
         ("tool_sums", TOOL_PARTS, "type = 'tool_call'", again, rest),
     ):
         columns = ", ".join(f"{sql} AS {name}" for name, (_, sql) in parts.items())
-        summed = {name: name for name in parts} | others
-        sums = ", ".join(f"sum({sql}) AS {name}" for name, sql in summed.items())
+        sums = ", ".join(f"sum({name}) AS {name}" for name in parts) + others
         run.execute(
             f"""
             CREATE OR REPLACE TABLE {table} AS

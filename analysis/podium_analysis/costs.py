@@ -94,7 +94,6 @@ class Costs:
     by_alias: tuple[CostLine, ...]
     rejudges: CostLine
     units: tuple[UnitCost, ...]
-    tasks: tuple[TaskCost, ...]
     total_usd: float | None
     at_least: bool
     n_correct: int
@@ -120,12 +119,33 @@ def costs(run: RunData) -> Costs:
         by_alias=_lines(run, "alias"),
         rejudges=_rejudges(run.folder / REJUDGE_LOG),
         units=units,
-        tasks=_tasks(run),
         total_usd=total_usd,
         at_least=_unpriced(run, uncharged) or any(unit.quantity > 0 and unit.usd is None for unit in uncharged),
         n_correct=correct,
         per_correct_usd=total_usd / correct if correct and total_usd is not None else None,
     )
+
+
+def task_costs(run: RunData, *, dearest: int | None = None) -> tuple[TaskCost, ...]:
+    """Of every task that the log names, in the order of the table tasks.
+
+    dearest: only so many, of those with a known cost, the dearest first.
+    """
+    chosen = "" if dearest is None else "WHERE c.usd IS NOT NULL"
+    order = "t.task" if dearest is None else f"c.usd DESC, t.task LIMIT {dearest}"
+    rows = run.rows(
+        f"""
+        SELECT t.task_id, t.epoch, c.usd, coalesce(c.n_unpriced, 0)
+        FROM tasks t LEFT JOIN (
+            SELECT task_id, coalesce(epoch, 1) AS epoch, sum(cost_usd) AS usd, count(*) FILTER (
+                CASE WHEN type = 'llm_call' THEN cost_usd IS NULL AND error_type IS NULL ELSE n_unpriced > 0 END
+            ) AS n_unpriced
+            FROM events WHERE type IN ('llm_call', 'tool_call') GROUP BY ALL
+        ) c ON c.task_id = t.task_id AND c.epoch = t.epoch
+        {chosen} ORDER BY {order}
+        """
+    )
+    return tuple(TaskCost(str(row[0]), int(row[1]), row[2], int(row[3])) for row in rows)
 
 
 def _lines(run: RunData, name: str) -> tuple[CostLine, ...]:
@@ -144,22 +164,6 @@ def _lines(run: RunData, name: str) -> tuple[CostLine, ...]:
         )
         for row in rows
     )
-
-
-def _tasks(run: RunData) -> tuple[TaskCost, ...]:
-    rows = run.rows(
-        """
-        SELECT t.task_id, t.epoch, c.usd, coalesce(c.n_unpriced, 0)
-        FROM tasks t LEFT JOIN (
-            SELECT task_id, coalesce(epoch, 1) AS epoch, sum(cost_usd) AS usd, count(*) FILTER (
-                CASE WHEN type = 'llm_call' THEN cost_usd IS NULL AND error_type IS NULL ELSE n_unpriced > 0 END
-            ) AS n_unpriced
-            FROM events WHERE type IN ('llm_call', 'tool_call') GROUP BY ALL
-        ) c ON c.task_id = t.task_id AND c.epoch = t.epoch
-        ORDER BY t.task
-        """
-    )
-    return tuple(TaskCost(str(row[0]), int(row[1]), row[2], int(row[3])) for row in rows)
 
 
 def _units(run: RunData) -> tuple[tuple[UnitCost, ...], tuple[UnitCost, ...]]:

@@ -1,6 +1,6 @@
 """Which grades a run has: its own, and those of later rejudges, with how far two judges agree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from podium_contracts.records import Judgement, TaskRecord
@@ -61,10 +61,10 @@ def run_score(run: RunData) -> Score:
     return score(samples, None if total is None else max(total, len(samples)))
 
 
-def run_repeats(run: RunData) -> Repeats | None:
-    """Mean, spread and pass@k of a run with epochs; None for a run of one."""
+def run_repeats(run: RunData, samples: Sequence[Sample] | None = None) -> Repeats | None:
+    """Mean, spread and pass@k of a run with epochs; None for a run of one. samples: run_samples', where at hand."""
     epochs = run.manifest.get("epochs")
-    samples = run_samples(run)
+    samples = run_samples(run) if samples is None else samples
     if not isinstance(epochs, int):
         epochs = max((s.epoch for s in samples), default=1)
     if epochs < 2 or not samples:

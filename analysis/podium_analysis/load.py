@@ -16,17 +16,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 import orjson
 from podium_contracts.events import check_schema
 from podium_contracts.records import TaskRecord, record_from_json
 
 from podium_analysis.columns import IN_TIME, REQUIRED
 from podium_analysis.event_table import LoadError, ReadLog, read_events
+
+if TYPE_CHECKING:  # numpy is imported beside the reading of the log, which does not need it
+    import numpy as np
+    import numpy.typing as npt
 
 IN_MEMORY_BYTES: Final = 2_000_000_000
 """The table of a larger log is a compressed file from the start, which is read faster than spilled blocks."""
@@ -133,7 +135,7 @@ class RunData:
         """Run a statement that has no result. Tables that it makes are seen by every thread; temporary ones are not."""
         self.db.cursor().execute(sql)
 
-    def arrays(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, sql: str, parameters: Sequence[object] = ()) -> "dict[str, npt.NDArray[Any]]":
         """The result of a query as arrays by column name; a NULL is NaN in a DOUBLE column. Cast what may be NULL."""
         raw = self.db.cursor().execute(sql, list(parameters)).fetchnumpy()
         return {name: _plain(column) for name, column in raw.items()}
@@ -331,7 +333,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return cast(dict[str, Any], manifest)
 
 
-def _plain(column: Any) -> npt.NDArray[Any]:
+def _plain(column: Any) -> "npt.NDArray[Any]":
+    import numpy as np
+
     if isinstance(column, np.ma.MaskedArray):
         masked = cast("np.ma.MaskedArray[Any, np.dtype[Any]]", column)
         if masked.dtype.kind == "f":

@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,7 @@ from podium_analysis.answer_models import answer_models
 from podium_analysis.choices import choice_statistics
 from podium_analysis.columns import IN_TIME
 from podium_analysis.context_latency import context_latency
-from podium_analysis.costs import costs
+from podium_analysis.costs import costs, task_costs
 from podium_analysis.grades import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
 from podium_analysis.load import RunData, TaskRow
 from podium_analysis.metrics import METRICS
@@ -40,44 +40,58 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
     bins: of each histogram. in_memory: sources with more rows are sorted by DuckDB instead of in arrays; the results
     are the same.
     """
-    with ThreadPoolExecutor(1, "metrics") as beside:
-        # DuckDB and numpy let go of the interpreter's lock, so the two halves share the cores.
-        metrics = beside.submit(metric_statistics, run, METRICS, bins=bins, in_memory=in_memory)
-        found = _all_but_metrics(run)
-        return found | {"metrics": metrics.result()}
-
-
-def _all_but_metrics(run: RunData) -> dict[str, Any]:
-    tasks = run.tasks()
     start = _start(run)
-    prepare(run)
-    found = accounts(run)
-    return {
+    # DuckDB and numpy let go of the interpreter's lock, so two threads share the cores: the longest parts first, then
+    # whoever is free takes the next.
+    with ThreadPoolExecutor(2, "statistics") as pool:
+        metrics = pool.submit(metric_statistics, run, METRICS, bins=bins, in_memory=in_memory)
+        parts = [
+            pool.submit(_accounted, run),
+            pool.submit(_ended, run, start),
+            pool.submit(lambda: {"tokens": token_statistics(run), "errors": error_statistics(run)}),
+            pool.submit(lambda: {"server_check": server_check(run, run.samples())}),
+            pool.submit(lambda: {"timeline": timeline(run, run.samples())}),
+            pool.submit(lambda: {"context_latency": context_latency(run)}),
+            pool.submit(lambda: {"answer_models": answer_models(run)}),
+        ]
+    found: dict[str, Any] = {
         "stats_version": STATS_VERSION,
         "run_id": run.run_id,
         "generated_ts": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "podium_version": _version(),
         "log": _log(run),
-        "run": _run(run, start, tasks),
-        "tasks": _tasks(run, start, tasks),
-        "scores": _scores(run, start, tasks),
-        "costs": _costs(run),
         "method": {
             "percentiles": "linear interpolation between order statistics",
             "intervals": bootstrap.METHOD,
             "interval_of_mean": "95%, normal theory, from 30 values on",
             "sd": "sample standard deviation (n - 1)",
         },
+    }
+    for part in parts:
+        found |= part.result()
+    return found | {"metrics": metrics.result()}
+
+
+def _accounted(run: RunData) -> dict[str, Any]:
+    """What stands on the events that count."""
+    prepare(run)
+    found = accounts(run)
+    return {
         "time": time_statistics(run, found),
         "accounting": accounting_statistics(found),
         "slowest_tasks": slowest_tasks(run, found),
         "choices": choice_statistics(run),
-        "tokens": token_statistics(run),
-        "errors": error_statistics(run),
-        "server_check": server_check(run, run.samples()),
-        "timeline": timeline(run, run.samples()),
-        "context_latency": context_latency(run),
-        "answer_models": answer_models(run),
+    }
+
+
+def _ended(run: RunData, start: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands on the tasks that have ended."""
+    tasks = run.tasks()
+    return {
+        "run": _run(run, start, tasks),
+        "tasks": _tasks(run, start, tasks),
+        "scores": _scores(run, start, tasks),
+        "costs": _costs(run),
     }
 
 
@@ -156,7 +170,7 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
     """By the log; where the run was rejudged by the grades that the records hold now, with every judge's own beside."""
     if not tasks:
         return None
-    samples = run_samples(run)
+    samples = own = run_samples(run)
     total = n_tasks(run)
     n_total = None if total is None else max(total, len(samples))
     rejudged = (run.folder / REJUDGE_LOG).exists()
@@ -174,7 +188,7 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
             for record in records
         }
         samples = [now.get((sample.task_id, sample.epoch), sample) for sample in samples]
-    repeated = run_repeats(run)
+    repeated = run_repeats(run, own)
     return {
         "protocol": start["protocol"] or run.manifest.get("protocol"),
         "rejudged": rejudged,
@@ -186,12 +200,8 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
 
 
 def _costs(run: RunData) -> dict[str, Any]:
-    """Without the list of tasks: task_cost_usd has their distribution, the records each one's."""
-    found = costs(run)
-    dear = sorted((task for task in found.tasks if task.usd is not None), key=lambda task: -(task.usd or 0.0))
-    whole = asdict(replace(found, tasks=()))
-    del whole["tasks"]
-    return whole | {"dearest_tasks": [asdict(task) for task in dear[:10]]}
+    """Of the tasks the ten dearest: task_cost_usd has the distribution of all, the records each one's."""
+    return asdict(costs(run)) | {"dearest_tasks": [asdict(task) for task in task_costs(run, dearest=10)]}
 
 
 def _version() -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from podium_analysis.costs import CostLine, costs
+from podium_analysis.costs import CostLine, costs, task_costs
 from podium_analysis.load import load_run
 from podium_contracts.events import Event, LlmCall, TaskComplete, ToolCall, event_to_json
 
@@ -68,7 +68,8 @@ def test_every_way_of_cutting_sums_to_the_same_dollars(tmp_path: Path):
     again.append(call("b", "judge", "answer", "gpt-5", None, rejudge=True, error_type="timeout", prompt=None))
     (folder / "rejudge.jsonl").write_text("".join(json.dumps(event_to_json(e)) + "\n" for e in again) + '{"type":"llm')
     with load_run(folder) as run:
-        got = costs(run)
+        got, tasks = costs(run), task_costs(run)
+        assert [(t.task_id, round(t.usd or 0, 6)) for t in task_costs(run, dearest=1)] == [("a", 0.052)]
     assert got.total.usd == pytest.approx(0.104)
     assert (got.total.calls, got.total.n_priced, got.total.n_unpriced, got.total.n_failed) == (9, 5, 3, 1)
     assert (got.total.prompt_tokens, got.total.cached_tokens, got.total.completion_tokens) == (800, 50, 90)
@@ -76,7 +77,7 @@ def test_every_way_of_cutting_sums_to_the_same_dollars(tmp_path: Path):
     assert named(got.by_tool) == {"answer": 0.094, "search": 0.01, "orchestrator": None}
     assert named(got.by_model) == {"openai/gpt-5": 0.1, "openai/gpt-5-mini": 0.004, "vllm/orchestrator": None}
     assert named(got.by_alias) == {"answer-1": 0.09, "search-1": 0.01, "judge": 0.004, "orchestrator": None}
-    assert [(t.task_id, t.usd if t.usd is None else round(t.usd, 6), t.n_unpriced) for t in got.tasks] == [
+    assert [(t.task_id, t.usd if t.usd is None else round(t.usd, 6), t.n_unpriced) for t in tasks] == [
         ("a", 0.052, 1),
         ("b", 0.052, 1),
         ("c", None, 1),
@@ -100,13 +101,13 @@ def test_what_tools_paid_by_the_piece_is_in_every_cut(tmp_path: Path):
         done("b", False),
     ]
     with load_run(write(tmp_path / "r", events, prices=prices, gpus=[])) as run:
-        got = costs(run)
+        got, tasks = costs(run), task_costs(run)
     assert named(got.by_role) == {"judge": 0.1, "web": 0.024, "sandbox": None}
     assert named(got.by_model) == {"openai/gpt-5": 0.1, "web": 0.024, "sandbox": None}
     assert named(got.by_alias) == {"judge": 0.1, "web": 0.024, "sandbox": None}
     assert named(got.by_tool) == {"answer": 0.1, "search": 0.024, "enhance_reasoning": None}
     assert (got.total.calls, got.total.n_priced, got.total.n_unpriced, got.total.n_failed) == (4, 3, 2, 0)
-    assert [(t.task_id, t.usd and round(t.usd, 6), t.n_unpriced) for t in got.tasks] == [
+    assert [(t.task_id, t.usd and round(t.usd, 6), t.n_unpriced) for t in tasks] == [
         ("a", 0.116, 0),
         ("b", 0.008, 2),
     ]
@@ -163,6 +164,7 @@ def test_free_is_not_unknown(tmp_path: Path):
 
 def test_a_log_without_calls(tmp_path: Path):
     with load_run(write(tmp_path / "r", [done("a", False)])) as run:
-        got = costs(run)
+        got, tasks = costs(run), task_costs(run)
+        assert task_costs(run, dearest=10) == ()
     assert (got.total.calls, got.total.usd, got.total_usd, got.by_role) == (0, None, None, ())
-    assert got.tasks[0].usd is None
+    assert tasks[0].usd is None
