@@ -31,6 +31,7 @@ VARIANTS: dict[str, tuple[dict[str, str], list[tuple[str, list[str]]]]] = {
         {},
         [("original layout", ["--layout", "original"]), ("podium layout", ["--layout", "podium"])],
     ),
+    "default_podium_layout": ({}, [("podium layout", ["--layout", "podium"])]),
     "api_servers": ({"SERVE_API_SERVERS": "4"}, [("podium layout", [])]),
     "priority": ({"SERVE_SCHEDULING": "priority"}, [("podium layout", ["--priority"])]),
     "batched_tokens": ({"SERVE_MAX_BATCHED_TOKENS": "16384"}, [("podium layout", [])]),
