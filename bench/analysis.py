@@ -20,7 +20,6 @@ import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 GOALS = {"stats": 3.0, "all": 10.0}
@@ -165,9 +164,7 @@ def bench(options: argparse.Namespace, work: Path) -> int:
     best("reading the log's lines, nothing else", [sys.executable, "-c", READ_ONLY, log])
     small = best("stats.json", analyse(folder, out, "--stats-only"), GOALS["stats"])
     best("stats.json, all figures, report.html", analyse(folder, out, "--no-trace"), GOALS["all"])
-    if find_spec("pandas") is None:
-        print("no baseline: pandas is not installed (it is needed for nothing else); pip install pandas==3.1.1")
-    elif not options.no_pandas:
+    if not options.no_pandas:
         options.repeat = min(options.repeat, 1)
         best("pandas.read_json and percentiles of 6 columns", [sys.executable, "-c", PANDAS, log])
     if options.large:
