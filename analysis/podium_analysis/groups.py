@@ -91,8 +91,7 @@ def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]
     if not known.size:
         return found
     mean = np.add.reduceat(of.values, first) / size
-    squares = np.add.reduceat((of.values - np.repeat(mean, size)) ** 2, first)
-    sd = np.sqrt(squares / np.maximum(size - 1, 1))
+    sd = np.array([_sd(of.values[at : at + n], m) for at, n, m in zip(first, size, mean, strict=True)])
     low, high = of.values[first], of.values[first + size - 1]
     constant = low == high
     mean[constant], sd[constant] = low[constant], 0.0
@@ -108,3 +107,9 @@ def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]
         entry["min"], entry["max"] = float(low[k]), float(high[k])
         entry.update(zip(percentiles, points[k], strict=True))
     return found
+
+
+def _sd(values: Floats, mean: float) -> float:
+    """The sample standard deviation; 0 for one value. Group by group, so that what it takes is one group's size."""
+    gaps = values - mean
+    return float(np.sqrt(np.dot(gaps, gaps) / max(values.size - 1, 1)))

@@ -336,9 +336,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _plain(column: Any) -> "npt.NDArray[Any]":
     import numpy as np
 
-    if isinstance(column, np.ma.MaskedArray):
-        masked = cast("np.ma.MaskedArray[Any, np.dtype[Any]]", column)
-        if masked.dtype.kind == "f":
-            return np.asarray(masked.filled(np.nan))
-        return np.asarray(masked.filled(-1) if masked.dtype.kind in "iu" else masked.filled(None))
-    return np.asarray(column)
+    if not isinstance(column, np.ma.MaskedArray):
+        return np.asarray(column)
+    masked = cast("np.ma.MaskedArray[Any, np.dtype[Any]]", column)
+    plain = np.asarray(masked.data)  # no copy: a column of a long log is tens of MB
+    unknown = np.ma.getmaskarray(masked)
+    if unknown.any():
+        plain[unknown] = {"f": np.nan, "i": -1}.get(plain.dtype.kind)
+    return plain

@@ -259,7 +259,9 @@ def test_nothing_that_a_model_or_a_dataset_wrote_runs(
     opened = open_page(report(run, inline_bytes=inline_bytes))
     page = opened.page
     for n in range(6):
-        page.locator("#rows .toggle").nth(n).click()
+        # Chromium under load now and then gives mousedown and mouseup on the button and no click, of unknown cause:
+        # what is tested here is what an open task holds, so the page's own click opens it.
+        page.locator("#rows .toggle").nth(n).evaluate("button => button.click()")
         page.wait_for_selector(f".task.open >> nth={n} >> :is(.turn, .body .bad) >> nth=0")
     for fold in page.locator(".task.open summary").all():
         fold.click()
