@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from podium_contracts.events import LlmCall
-from podium_eval.eventlog import EventLog, LogWriter
-from podium_eval.redact import Redactor
+from podium_eval.log.event_log import EventLog, LogWriter
+from podium_eval.log.redact import Redactor
 
 EVENTS = 300_000
 SECRETS = [f"sk-{n}-0123456789abcdef" for n in range(4)]

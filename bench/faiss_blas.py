@@ -7,7 +7,7 @@ import time
 
 import faiss
 import numpy as np
-from podium_retrieval.faiss_index import FaissIndex, set_threads
+from podium_retrieval.index.faiss_index import FaissIndex, set_threads
 
 VECTORS, DIMENSION, K = 67_000, 384, 100
 

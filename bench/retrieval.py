@@ -178,7 +178,7 @@ def ceiling(seconds: float) -> dict[str, Any]:
 def direct(options: argparse.Namespace) -> None:
     """In a process of its own: batches without HTTP, in order of arrival, tokenising included. Prints JSON."""
     import torch
-    from podium_retrieval.sentence import SentenceEmbedder
+    from podium_retrieval.encoder.sentence import SentenceEmbedder
     from podium_retrieval.settings import Settings
     from podium_retrieval.start import make_ready
 

@@ -17,8 +17,8 @@ from aiohttp import web
 from harness.chain import TURNS, numbered, questions, server
 from harness.process import Eval, assert_whole
 from loopback.openai_server import Reply, Rule
-from podium_analysis.costs import costs, task_costs
-from podium_analysis.load import load_run
+from podium_analysis.load.run_data import load_run
+from podium_analysis.stats.costs import costs, task_costs
 
 PAGES = 4
 SEARCH, PAGE, SECOND, TOKEN = 0.008, 0.0016, 0.5, 1e-6

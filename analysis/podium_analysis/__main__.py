@@ -15,11 +15,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NPY_DISABLE_CPU_FEATURES", "AVX512F X86_V4")
 
 COMMANDS: Final = {
-    "report": "podium_analysis.report",
-    "compare": "podium_analysis.compare",
-    "gate": "podium_analysis.gate",
-    "trace": "podium_analysis.trace",
-    "export-inspect": "podium_analysis.inspect_export",
+    "report": "podium_analysis.pipeline",
+    "compare": "podium_analysis.compare.compare",
+    "gate": "podium_analysis.compare.gate",
+    "trace": "podium_analysis.export.trace",
+    "export-inspect": "podium_analysis.export.inspect_log",
 }
 """Command -> module with register(subparsers), which sets `handler`: namespace -> exit status."""
 

@@ -34,19 +34,19 @@ import orjson
 import torch
 import uvicorn
 import uvloop
-from podium_retrieval.app import HttpOptions, create_app
-from podium_retrieval.batching import Budget
-from podium_retrieval.calibration import calibrate
-from podium_retrieval.candidates import Filter
-from podium_retrieval.corpus import Corpus
-from podium_retrieval.embedder import Prepared
-from podium_retrieval.engine import BatchResult, Engine
-from podium_retrieval.faiss_index import FaissIndex, IndexOptions, set_threads
-from podium_retrieval.lock import Lock
+from podium_retrieval.api.app import HttpOptions, create_app
+from podium_retrieval.api.request import RequestLimits
+from podium_retrieval.batching.batch_worker import Owner
+from podium_retrieval.batching.calibration import calibrate
+from podium_retrieval.batching.engine import BatchResult, Engine
+from podium_retrieval.batching.lock_worker import Lock
+from podium_retrieval.batching.policy import Budget
+from podium_retrieval.encoder.embedder import Prepared
+from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
+from podium_retrieval.index.candidates import Filter
+from podium_retrieval.index.corpus import Corpus
+from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, set_threads
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.owner import Owner
-from podium_retrieval.request_body import RequestLimits
-from podium_retrieval.sentence import EncoderOptions, SentenceEmbedder
 from podium_retrieval.service import SearchService
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
@@ -432,7 +432,7 @@ def served(bench: Bench, engine: Engine, corpus: Path, mode: str, budget: Budget
         await serving
 
     def serve() -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as podium_retrieval.server has it
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as podium_retrieval.api.server has it
             runner.run(run())
 
     thread = threading.Thread(target=serve, daemon=True)

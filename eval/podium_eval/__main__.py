@@ -12,8 +12,8 @@ import uvloop
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from podium_eval.config_error import ConfigError
-from podium_eval.settings import Settings, read_settings
+from podium_eval.errors import ConfigError
+from podium_eval.settings.read import Settings, read_settings
 
 BAD_CONFIGURATION: Final = 2
 _COMMANDS: Final = {
@@ -58,25 +58,25 @@ def _dispatch(command: str, args: list[str]) -> int:
         rejudge = command == "run" and "--rejudge" in args
         given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
         settings = read_settings(given, env_file)
-        from podium_eval import run
+        from podium_eval.run import segment as run
 
         if command == "check":
             return 0 if uvloop.run(run.checked(settings, run.plain_console())) else BAD_CONFIGURATION
         if command == "estimate":
-            from podium_eval import estimate_run
+            from podium_eval.commands import estimate as estimate_run
 
             return estimate_run.print_estimate(settings, run.plan(settings).dataset, Console())
         if command == "rejudge" or rejudge:
-            from podium_eval import rejudge_run
+            from podium_eval.commands import rejudge as rejudge_run
 
             return uvloop.run(rejudge_run.rejudge(settings))
         return uvloop.run(run.run(settings))
     settings = read_settings({}, None)
     if command == "data":
-        from podium_eval import data_cli
+        from podium_eval.commands import data as data_cli
 
         return data_cli.main(args, dataset=settings.dataset, hub=settings)
-    from podium_eval import probe
+    from podium_eval.commands import probe
 
     return uvloop.run(probe.probe(args, settings, Console()))
 

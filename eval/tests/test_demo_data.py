@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from podium_eval.dataset import load_questions
+from podium_eval.dataset.load import load_questions
 
 FIELDS = (
     "id",

@@ -9,9 +9,9 @@ import pytest
 from loopback.openai_server import LoopbackServer, Rules
 from loopback.recording import QUICK, RecordingSink
 from podium_contracts.names import ALIASES
-from podium_eval.model_settings import ModelSettings, expert_variable
-from podium_eval.models import build_models
+from podium_eval.models.build import build_models
 from podium_eval.ports import ChatRequest, Form
+from podium_eval.settings.models import ModelSettings, expert_variable
 
 PAGE = Path(__file__).parents[2] / "docs" / "experts.md"
 FILES = re.findall(r"### (.+?)\n.*?```dotenv\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)

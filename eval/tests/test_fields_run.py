@@ -8,7 +8,7 @@ import pytest
 from harness.chain import EXPERTS, TURNS, server
 from harness.process import Eval
 from loopback.openai_server import LoopbackServer, Reply, Rule
-from podium_eval.dataset import load_questions
+from podium_eval.dataset.load import load_questions
 
 FIELDS = Path(__file__).parents[1] / "podium_eval" / "data" / "fields" / "questions.jsonl"
 YES = {"extracted_final_answer": "42", "reasoning": "same", "correct": "yes", "confidence": 80, "strict": True}

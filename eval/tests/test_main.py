@@ -7,7 +7,7 @@ from harness.chain import EXPERTS, GOLD, TURNS, call, questions, server
 from harness.process import Eval, assert_whole
 from loopback.openai_server import Reply, Rule
 from podium_eval.__main__ import main
-from podium_eval.settings import Settings
+from podium_eval.settings.read import Settings
 
 
 def test_every_setting_is_an_option_with_its_description(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply
 from podium_contracts.records import Judgement, TaskRecord, record_from_json, task_key
-from podium_eval.config_error import ConfigError
-from podium_eval.grading import judge_template
-from podium_eval.rejudge import due
-from podium_eval.rejudge_run import rejudge
-from podium_eval.settings import Settings
-from podium_eval.store import RunFolder
+from podium_eval.commands.rejudge import rejudge
+from podium_eval.errors import ConfigError
+from podium_eval.grading.grader import judge_template
+from podium_eval.run.folder import RunFolder
+from podium_eval.run.rejudge import due
+from podium_eval.settings.read import Settings
 
 VERDICT = {"extracted_final_answer": "4", "reasoning": "same", "correct": "yes", "confidence": 80, "strict": True}
 HASH = judge_template("hle").sha256

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from podium_contracts.records import TaskRecord, record_from_json
-from podium_eval.store import RunFolder
+from podium_eval.run.folder import RunFolder
 
 from harness.chain import GOLD
 

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == "serve":
             _serve(settings)
         else:
-            from podium_retrieval.build import build_index
+            from podium_retrieval.index.build import build_index
 
             build_index(settings, restart=restart)
     except ValidationError as error:
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> None:
-    from podium_retrieval.server import serve
+    from podium_retrieval.api.server import serve
 
     def announce(line: dict[str, Any]) -> None:
         print(orjson.dumps(line).decode(), flush=True)

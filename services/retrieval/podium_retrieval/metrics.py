@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from podium_retrieval.engine import BatchResult
+from podium_retrieval.batching.engine import BatchResult
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)

@@ -12,12 +12,12 @@ import orjson
 from podium_contracts.search import SearchRequest, SearchTiming
 
 from podium_retrieval.answer_cache import AnswerCache
-from podium_retrieval.candidates import Filter
-from podium_retrieval.corpus import BadDocument, Corpus
-from podium_retrieval.embedder import Embedder, Prepared
+from podium_retrieval.batching.batch_worker import Candidates, Job, Worker
+from podium_retrieval.encoder.embedder import Embedder, Prepared
 from podium_retrieval.errors import Refusal
+from podium_retrieval.index.candidates import Filter
+from podium_retrieval.index.corpus import BadDocument, Corpus
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.owner import Candidates, Job, Worker
 from podium_retrieval.web import Bill, Page, WebFailed, WebSearch
 
 _LOG = logging.getLogger(__name__)

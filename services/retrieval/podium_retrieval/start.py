@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from podium_retrieval import devices
-from podium_retrieval.batching import Budget
-from podium_retrieval.calibration import Calibration, blas_crossover, calibrate
-from podium_retrieval.candidates import Filter, load_allowed_ids
-from podium_retrieval.corpus import BadDocument, Corpus, text_of
-from podium_retrieval.embedder import Embedder, Prepared
-from podium_retrieval.engine import Engine
+from podium_retrieval.batching.batch_worker import Owner, Worker
+from podium_retrieval.batching.calibration import Calibration, blas_crossover, calibrate
+from podium_retrieval.batching.engine import Engine
+from podium_retrieval.batching.lock_worker import Lock
+from podium_retrieval.batching.policy import Budget
+from podium_retrieval.encoder import devices
+from podium_retrieval.encoder.embedder import Embedder, Prepared
+from podium_retrieval.encoder.remote import RemoteEmbedder
 from podium_retrieval.errors import StartError
-from podium_retrieval.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
-from podium_retrieval.lock import Lock
+from podium_retrieval.index.candidates import Filter, load_allowed_ids
+from podium_retrieval.index.corpus import BadDocument, Corpus, text_of
+from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.owner import Owner, Worker
-from podium_retrieval.remote import RemoteEmbedder
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
 from podium_retrieval.web import WebLimits, WebSearch
@@ -196,7 +196,7 @@ def load_embedder(settings: Settings) -> Embedder:
     # The import takes seconds and a remote embedder needs none of it.
     import torch
 
-    from podium_retrieval.sentence import EncoderOptions, SentenceEmbedder
+    from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
 
     torch.set_num_threads(settings.retrieval_threads or devices.cores())
     device = devices.resolve_device(settings.retrieval_device, "RETRIEVAL_DEVICE", gpus=devices.torch_gpus())

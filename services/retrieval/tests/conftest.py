@@ -14,17 +14,17 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from podium_retrieval.app import HttpOptions, create_app
-from podium_retrieval.batching import Budget
-from podium_retrieval.candidates import Filter
-from podium_retrieval.corpus import Corpus, text_of
-from podium_retrieval.embedder import Done, Encoded, Prepared
-from podium_retrieval.engine import Engine
-from podium_retrieval.faiss_index import FaissIndex
-from podium_retrieval.lock import Lock
+from podium_retrieval.api.app import HttpOptions, create_app
+from podium_retrieval.api.request import RequestLimits
+from podium_retrieval.batching.batch_worker import Owner
+from podium_retrieval.batching.engine import Engine
+from podium_retrieval.batching.lock_worker import Lock
+from podium_retrieval.batching.policy import Budget
+from podium_retrieval.encoder.embedder import Done, Encoded, Prepared
+from podium_retrieval.index.candidates import Filter
+from podium_retrieval.index.corpus import Corpus, text_of
+from podium_retrieval.index.faiss_index import FaissIndex
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.owner import Owner
-from podium_retrieval.request_body import RequestLimits
 from podium_retrieval.service import SearchService
 from podium_retrieval.web import WebSearch
 

@@ -89,7 +89,7 @@ def test_a_built_index_holds_each_document(built: Path) -> None:
     ],
 )
 def test_a_bad_line_stops_the_build_before_any_work(tmp_path: Path, lines: list[str], said: str) -> None:
-    from podium_retrieval.build import build_index
+    from podium_retrieval.index.build import build_index
 
     (tmp_path / "corpus.jsonl").write_text("".join(line + "\n" for line in lines))
     settings = Settings(corpus=tmp_path / "corpus.jsonl", index_dir=tmp_path / "index", embedding_model="/nowhere")

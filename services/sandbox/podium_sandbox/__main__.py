@@ -10,11 +10,11 @@ import uvicorn
 from pydantic import ValidationError
 from pythonjsonlogger.json import JsonFormatter
 
-from podium_sandbox import libc
-from podium_sandbox.app import create_app
+from podium_sandbox.api.app import create_app
+from podium_sandbox.isolation import libc
+from podium_sandbox.process.supervisor import Supervisor, TooFewWalls
+from podium_sandbox.process.zygote_client import SandboxBroken
 from podium_sandbox.settings import SandboxSettings
-from podium_sandbox.supervisor import Supervisor, TooFewWalls
-from podium_sandbox.zygote_process import SandboxBroken
 
 NOT_STARTED = 1
 BAD_SETTINGS = 2

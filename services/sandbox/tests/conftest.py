@@ -81,7 +81,7 @@ class Sandbox:
                     command = (entry / "cmdline").read_bytes()
                 except OSError:
                     continue
-                if b"podium_sandbox.zygote" in command and mark in command:
+                if b"podium_sandbox.process.zygote" in command and mark in command:
                     found.append(int(entry.name))
         return sorted(found)
 
@@ -204,7 +204,7 @@ class Container(Sandbox):
 
     def zygotes(self) -> list[int]:
         lines = self._docker("top", self._id, "-eo", "pid,args").splitlines()
-        return [int(line.split()[0]) for line in lines if "podium_sandbox.zygote" in line]
+        return [int(line.split()[0]) for line in lines if "podium_sandbox.process.zygote" in line]
 
     def files(self) -> list[str]:
         found = self._docker("exec", self._id, "find", str(self.scratch), "-mindepth", "1", "-printf", "%P\n")

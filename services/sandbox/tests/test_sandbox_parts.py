@@ -5,11 +5,11 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from podium_sandbox import wire
-from podium_sandbox.outcome import Limit, judge
-from podium_sandbox.output import HeadTail
-from podium_sandbox.rlimits import Limits
-from podium_sandbox.walls import Walls
+from podium_sandbox.isolation.layers import Walls
+from podium_sandbox.isolation.rlimits import Limits
+from podium_sandbox.process import protocol as wire
+from podium_sandbox.run.outcome import Limit, judge
+from podium_sandbox.run.output import HeadTail
 
 LIMIT = Limit(timeout_s=60, cpu_s=30, memory_bytes=1 << 30, output_bytes=1 << 20, scratch_bytes=1 << 20, processes=16)
 

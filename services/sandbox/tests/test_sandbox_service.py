@@ -186,7 +186,7 @@ def test_debug_logs_the_program(start_sandbox: Start):
 
 def without_walls() -> None:
     """A kernel that allows neither namespaces nor Landlock nor filters, made by a filter."""
-    from podium_sandbox.seccomp import _Filter
+    from podium_sandbox.isolation.seccomp import _Filter
 
     ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     rules = _Filter()

@@ -1,0 +1,155 @@
+"""Two runs side by side: whether they may be compared, which tasks they share, and each task's numbers in both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from podium_analysis.load.run_data import RunData
+from podium_analysis.load.schema import IN_TIME
+from podium_analysis.report.trajectories import BadRecord, read_records
+from podium_analysis.scoring.scores import Outcome, outcome_of
+
+GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})
+"""Outcomes that a paired test can use: an unanswered question is not right, a failed or unjudged one says nothing."""
+
+QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
+    # name, unit, SQL over the last try at each step of a task
+    ("task.duration", "ms", ""),
+    ("task.rounds", "turns", ""),
+    ("task.cost", "usd", ""),
+    ("orchestrator.wall", "ms", "sum(duration_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.queue", "ms", "sum(queue_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.prefill", "ms", "sum(prefill_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.decode", "ms", "sum(decode_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.overhead", "ms", "sum(overhead_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.wait", "ms", "sum(wait_ms) FILTER (role = 'orchestrator')"),
+    ("orchestrator.prompt_tokens", "tokens", "sum(prompt_tokens) FILTER (role = 'orchestrator')"),
+    ("orchestrator.completion_tokens", "tokens", "sum(completion_tokens) FILTER (role = 'orchestrator')"),
+    ("search.wall", "ms", "sum(duration_total_ms) FILTER (type = 'tool_call' AND tool = 'search')"),
+    (
+        "enhance_reasoning.wall",
+        "ms",
+        "sum(duration_total_ms) FILTER (type = 'tool_call' AND tool = 'enhance_reasoning')",
+    ),
+    ("answer.expert", "ms", "sum(duration_ms) FILTER (type = 'tool_call' AND tool = 'answer')"),
+    ("answer.judge", "ms", "sum(judge_ms) FILTER (type = 'tool_call' AND tool = 'answer')"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Something that differs between the runs. refuses: their scores do not measure the same thing."""
+
+    what: str
+    a: str
+    b: str
+    refuses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run's tasks by (task_id, epoch): outcome, question, answer, and QUANTITIES (NaN: not known or not used)."""
+
+    run_id: str
+    outcome: Mapping[tuple[str, int], Outcome]
+    question: Mapping[tuple[str, int], str]
+    answer: Mapping[tuple[str, int], str | None]
+    numbers: Mapping[tuple[str, int], npt.NDArray[np.float64]]
+    unpriced: Mapping[tuple[str, int], int]
+    """Calls of a task whose price is not known; a task without any is not in it."""
+
+
+def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
+    """What differs between two run.json that bears on the comparison, the gravest first."""
+    found: list[Mismatch] = []
+
+    def check(what: str, left: Any, right: Any, refuses: bool = False) -> None:
+        if left != right:
+            found.append(Mismatch(what, _short(left), _short(right), refuses))
+
+    check("protocol", a.get("protocol"), b.get("protocol"), refuses=True)
+    dataset_a, dataset_b = _mapping(a.get("dataset")), _mapping(b.get("dataset"))
+    check("dataset sha256", dataset_a.get("sha256"), dataset_b.get("sha256"), refuses=True)
+    check("judge", _model(a.get("judge")), _model(b.get("judge")))
+    prompts_a, prompts_b = _mapping(a.get("prompts")), _mapping(b.get("prompts"))
+    for name in sorted({*prompts_a, *prompts_b}):
+        check(f"prompt {name}", prompts_a.get(name), prompts_b.get(name))
+    check("orchestrator", _model(a.get("orchestrator")), _model(b.get("orchestrator")))
+    experts_a, experts_b = _mapping(a.get("experts")), _mapping(b.get("experts"))
+    for alias in sorted({*experts_a, *experts_b}):
+        check(f"expert {alias}", _model(experts_a.get(alias)), _model(experts_b.get(alias)))
+    settings_a, settings_b = _mapping(a.get("settings")), _mapping(b.get("settings"))
+    for name in ("max_rounds", "concurrency"):
+        check(name, settings_a.get(name), settings_b.get(name))
+    check("epochs", a.get("epochs"), b.get("epochs"))
+    check("tasks selected", dataset_a.get("n_selected"), dataset_b.get("n_selected"))
+    return found
+
+
+def side(data: RunData, bad: list[BadRecord]) -> Side:
+    """Every finished task of a run. A record that was rejudged counts by its record, the rest by the log."""
+    outcome: dict[tuple[str, int], Outcome] = {}
+    numbers: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
+    question: dict[tuple[str, int], str] = {}
+    answer: dict[tuple[str, int], str | None] = {}
+    unpriced: dict[tuple[str, int], int] = {}
+    sums = _sums(data)
+    nothing = np.full(len(QUANTITIES) - 3, np.nan)
+    for task in data.tasks():
+        key = (task.task_id, task.epoch)
+        outcome[key] = outcome_of(task.status, task.ending, task.correct)
+        own = (task.duration_ms, task.rounds, np.nan if task.cost_usd is None else task.cost_usd)
+        if task.n_unpriced:
+            unpriced[key] = task.n_unpriced
+        numbers[key] = np.concatenate((np.asarray(own, dtype=float), sums.get(key, nothing)))
+    for record in read_records(data.folder, bad):
+        key = (record.task_id, record.epoch)
+        if key in outcome:
+            outcome[key] = outcome_of(record.status, record.ending, record.correct)
+            question[key] = record.question
+            answer[key] = record.answer
+    return Side(data.run_id, outcome, question, answer, numbers, unpriced)
+
+
+def shared(a: Side, b: Side) -> list[tuple[str, int]]:
+    """Tasks that both runs finished, sorted."""
+    return sorted(a.outcome.keys() & b.outcome.keys())
+
+
+def _sums(data: RunData) -> dict[tuple[str, int], npt.NDArray[np.float64]]:
+    """A task's sums. A step that was tried again (resume, retry of an error) counts once, by its last try."""
+    columns = ", ".join(f"({sql})::DOUBLE" for _, _, sql in QUANTITIES if sql)
+    rows = data.rows(
+        f"""
+        SELECT task_id, epoch, {columns} FROM (
+            SELECT * REPLACE (coalesce(epoch, 1) AS epoch) FROM events
+            WHERE type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator')
+            QUALIFY row_number() OVER (
+                PARTITION BY task_id, coalesce(epoch, 1), step, type ORDER BY ({IN_TIME}) DESC) = 1
+        ) GROUP BY task_id, epoch
+        """
+    )
+    return {
+        (row[0], row[1]): np.asarray([np.nan if value is None else value for value in row[2:]], dtype=float)
+        for row in rows
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _model(value: Any) -> Any:
+    """Provider and model of an entry of run.json; addresses do not change what a model says."""
+    entry = _mapping(value)
+    if not entry:
+        return value
+    return "/".join(str(entry[name]) for name in ("provider", "model") if entry.get(name))
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 48 else f"{text[:16]}…"

@@ -1,0 +1,1 @@
+"""Figures, drawn from statistics in processes of their own."""

@@ -1,0 +1,166 @@
+"""All figures of a run, drawn from stats.json alone by a few processes, and their list in figures.json.
+
+figures.json: [{"name", "title", "group", "files": {"png": …, "svg": …}}], in the order a reader wants them; the files
+lie beside it. Groups: overview, tools, orchestrator, retrieval, task.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from matplotlib.figure import Figure
+
+from podium_analysis.figures.context import context_latency_figure
+from podium_analysis.figures.histograms import histogram_figure
+from podium_analysis.figures.score import score_figure
+from podium_analysis.figures.style import Format, save
+from podium_analysis.figures.time_breakdown import time_by_step_figure, time_figure
+from podium_analysis.figures.timeline import timeline_figure
+from podium_analysis.figures.tools import (
+    tool_latency_figure,
+    tool_mix_figure,
+    tools_by_step_figure,
+    transitions_figure,
+)
+
+INDEX: Final = "figures.json"
+
+OVERVIEWS: Final[dict[str, tuple[str, str, Callable[[Mapping[str, Any]], Figure]]]] = {
+    # name: (title, group, how it is drawn)
+    "time": ("Where the time goes", "overview", time_figure),
+    "time_by_step": ("Where a turn's time goes, by step", "overview", time_by_step_figure),
+    "timeline": ("Load over the run", "overview", timeline_figure),
+    "score_cost_latency": ("Accuracy, cost and latency by answering model", "overview", score_figure),
+    "tool_mix": ("Tools and models chosen", "tools", tool_mix_figure),
+    "tools_by_step": ("Tools by step", "tools", tools_by_step_figure),
+    "transitions": ("What follows what", "tools", transitions_figure),
+    "tool_latency": ("Latency by tool and model", "tools", tool_latency_figure),
+    "context_latency": ("Latency against context length", "orchestrator", context_latency_figure),
+}
+FAMILIES: Final = ("orchestrator", "retrieval", "task")
+"""A metric whose name begins so is of that group; all others are of group tools."""
+MAXIMUM_WORKERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FigureFiles:
+    """One figure on disk: format -> file name beside figures.json."""
+
+    name: str
+    title: str
+    group: str
+    files: dict[str, str]
+
+
+class Drawing:
+    """Figures being drawn by processes of their own, so that the caller can do other work until `finish`.
+
+    The processes are forked where there is fork, so start before making threads that hold locks.
+    """
+
+    def __init__(
+        self,
+        stats: Mapping[str, Any],
+        out_dir: Path,
+        *,
+        formats: Sequence[Format] = ("png", "svg"),
+        workers: int | None = None,
+    ) -> None:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        self._out_dir = out_dir
+        jobs = _jobs(stats)
+        n = max(1, min(workers or os.cpu_count() or 1, MAXIMUM_WORKERS, len(jobs)))
+        self._pool = ProcessPoolExecutor(n, mp_context=_context(), initializer=_step_back)
+        self._made = [self._pool.submit(_draw, job, out_dir, tuple(formats)) for job in jobs]
+
+    def finish(self) -> list[FigureFiles]:
+        """Wait for all figures and list them in figures.json.
+
+        Raises:
+            BrokenProcessPool: a drawing process was killed.
+        """
+        try:
+            made = [future.result() for future in self._made]
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+        _drop_stale(self._out_dir, made)
+        index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
+        (self._out_dir / INDEX).write_bytes(index)
+        return made
+
+
+def draw_figures(
+    stats: Mapping[str, Any], out_dir: Path, *, formats: Sequence[Format] = ("png", "svg"), workers: int | None = None
+) -> list[FigureFiles]:
+    """Draw every figure into out_dir and list them in figures.json there.
+
+    stats: what compute_stats returned (or stats.json holds). workers: None is one a core, at most MAXIMUM_WORKERS.
+    """
+    return Drawing(stats, out_dir, formats=formats, workers=workers).finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """metric: of a histogram, by scale; None: an overview, drawn from `data`."""
+
+    name: str
+    title: str
+    group: str
+    scale: str | None
+    data: Mapping[str, Any]
+
+
+def _jobs(stats: Mapping[str, Any]) -> list[_Job]:
+    slim = {key: value for key, value in stats.items() if key not in ("metrics", "slowest_tasks", "tokens", "errors")}
+    latencies = {name: stats["metrics"][name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
+    jobs = [
+        _Job(name, title, group, None, {**slim, "metrics": latencies})
+        for name, (title, group, _) in OVERVIEWS.items()
+    ]  # fmt: skip
+    for name, metric in stats["metrics"].items():
+        family = name.split("_")[0]
+        group = family if family in FAMILIES else "tools"
+        small = {key: value for key, value in metric.items() if not key.startswith("by_")}
+        jobs += [
+            _Job(f"{name}_{scale}", f"{metric['title']} ({scale} bins)", group, scale, small)
+            for scale in ("linear", "log")
+        ]
+    return jobs
+
+
+def _draw(job: _Job, folder: Path, formats: tuple[Format, ...]) -> FigureFiles:
+    if job.scale is None:
+        figure = OVERVIEWS[job.name][2](job.data)
+    else:
+        figure = histogram_figure(job.data, "log" if job.scale == "log" else "linear")
+    files = save(figure, folder, job.name, formats)
+    return FigureFiles(job.name, job.title, job.group, dict(zip(formats, files, strict=True)))
+
+
+def _drop_stale(out_dir: Path, made: Sequence[FigureFiles]) -> None:
+    """Figures of an earlier analysis with other metrics or formats would be taken for this one's."""
+    try:
+        before = orjson.loads((out_dir / INDEX).read_bytes())
+        files = {file for figure in before for file in figure["files"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    for name in files - {file for figure in made for file in figure.files.values()}:
+        (out_dir / Path(name).name).unlink(missing_ok=True)
+
+
+def _step_back() -> None:
+    """The caller goes first: what it does meanwhile runs in one process, and the page waits for it."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+def _context() -> BaseContext:
+    """Fork where there is fork: matplotlib is loaded already, a new interpreter would load it again."""
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("fork" if "fork" in methods else methods[0])

@@ -1,0 +1,103 @@
+"""Load over the run: tasks in flight, vLLM's queue and KV cache beside it, and retrieval's."""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from podium_analysis.figures.style import CYCLE, GRID, MUTED, axis_unit, count, empty, new_figure, place
+
+
+def timeline_figure(stats: Mapping[str, Any]) -> Figure:
+    """Panels over one time axis; a panel without samples says so."""
+    found: Mapping[str, Any] = stats["timeline"]
+    title = "Load over the run"
+    times = np.array(found["t_ms"], dtype=float)
+    if not times.size:
+        figure = new_figure(title)
+        empty(figure, "the log spans no time")
+        return figure
+    segments: list[Mapping[str, Any]] = stats["log"]["segments"]
+    concurrency = stats["run"]["concurrency"]
+    parts = [f"CONCURRENCY {count(concurrency)}"] if concurrency else []
+    if len(segments) > 1:
+        parts.append(f"{len(segments)} segments end to end, pauses left out (vertical lines)")
+    figure = new_figure(title, " · ".join(parts), height=5.0)
+    factor, unit = axis_unit(0.0, float(times[-1]), "ms")
+    x = times * factor
+    panels = [
+        place(figure, left=0.62, bottom=0.45 + 1.04 * k, right=0.12, top=5.0 - 0.45 - 1.04 * k - 0.82)
+        for k in (3, 2, 1, 0)
+    ]
+    _lines(panels[0], x, found, {"in_flight": ("tasks in flight", CYCLE[0], "-")})
+    _lines(
+        panels[1],
+        x,
+        found,
+        {"vllm_running": ("vLLM running", CYCLE[0], "-"), "vllm_waiting": ("vLLM waiting", CYCLE[5], "--")},
+    )
+    _lines(panels[2], x, found, {"vllm_kv_use": ("KV cache in use", CYCLE[2], "-")})
+    _lines(
+        panels[3],
+        x,
+        found,
+        {
+            "retrieval_queue": ("retrieval queue", CYCLE[5], "--"),
+            "retrieval_batch_size": ("retrieval batch size", CYCLE[0], "-"),
+        },
+    )
+    panels[2].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes in panels:
+        axes.set_xlim(0.0, float(x[-1]))
+        for segment in segments[1:]:
+            axes.axvline(segment["offset_ms"] * factor, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.tick_params(labelbottom=axes is panels[-1])
+    panels[-1].set_xlabel(unit)
+    return figure
+
+
+def _lines(
+    axes: Axes, x: np.ndarray[Any, Any], found: Mapping[str, Any], lines: dict[str, tuple[str, str, str]]
+) -> None:
+    top = 0.0
+    labels: list[tuple[str, str, str]] = []
+    for name, (label, colour, style) in lines.items():
+        values = np.array([np.nan if v is None else v for v in found[name]], dtype=float)
+        known = ~np.isnan(values)
+        if known.any():
+            axes.plot(x[known], values[known], color=colour, linestyle=style, linewidth=1.2)
+            labels.append((label, colour, style))
+            top = max(top, float(values[known].max()))
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.set_ylim(0.0, top * 1.12 if top > 0 else 1.0)
+    if not labels:
+        names = " and ".join(label for label, _, _ in lines.values())
+        axes.text(
+            0.5,
+            0.5,
+            f"no samples of {names}",
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=MUTED,
+        )
+    at = 0.0
+    for label, colour, style in labels:
+        axes.plot(
+            [at, at + 0.035],
+            [1.1, 1.1],
+            color=colour,
+            linestyle=style,
+            linewidth=1.6,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
+        axes.text(at + 0.045, 1.1, label, transform=axes.transAxes, va="center", fontsize=7.5)
+        at += 0.08 + 0.0165 * len(label)

@@ -1,0 +1,215 @@
+"""What the orchestrator chose: the mix of tools and models, what follows what, and how long each takes."""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from podium_analysis.figures.style import (
+    CYCLE,
+    GRID,
+    INK,
+    MUTED,
+    axis_unit,
+    count,
+    empty,
+    new_figure,
+    percent,
+    place,
+    stack,
+    ticks,
+)
+
+TOOL_COLOURS: Final = {
+    "search": "#009e73",
+    "enhance_reasoning": "#e69f00",
+    "answer": "#cc79a7",
+    "invalid": "#999999",
+}
+STEPS: Final = 50
+MODELS: Final = 16
+SHORT: Final = {"search": "search", "enhance_reasoning": "reason", "answer": "answer"}
+
+
+def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
+    """Calls by tool and alias: how many, what share, and how many failed (hatched)."""
+    choices = stats["choices"]
+    rows: list[tuple[str, str, int, int]] = []
+    for tool in choices["tools"]:
+        name = str(tool["tool"])
+        bad = tool["n"] - tool["by_status"].get("ok", 0)
+        rows.append((name, name, tool["n"], bad))
+        for model in choices["models"]:
+            if model["tool"] == name:
+                label = f"   {model['alias'] or '?'} · {_short_model(model['model'])}"
+                rows.append((name, label, model["n"], model["n"] - model["n_ok"]))
+    title = "Tools and models chosen"
+    if not rows:
+        figure = new_figure(title)
+        empty(figure, "no tool call in the log")
+        return figure
+    figure = new_figure(
+        title, f"{count(choices['n'])} tool calls · hatched: failed or invalid", height=0.75 + 0.2 * len(rows)
+    )
+    axes = place(figure, left=2.35, bottom=0.12, right=0.95, top=0.52)
+    at = np.arange(len(rows))[::-1]
+    top = max(n for _, _, n, _ in rows)
+    for y, (tool, label, n, bad) in zip(at, rows, strict=True):
+        whole = not label.startswith(" ")
+        colour = TOOL_COLOURS.get(tool, CYCLE[0])
+        alpha, height = (1.0, 0.8) if whole else (0.55, 0.6)
+        axes.barh(y, n - bad, height=height, color=colour, alpha=alpha)
+        axes.barh(
+            y, bad, left=n - bad, height=height, facecolor="white", edgecolor=colour, hatch="//////", linewidth=0.5
+        )
+        text = f"{count(n)}  {percent(n / choices['n'])}"
+        axes.text(
+            n + 0.01 * top, y, text, va="center", fontsize=7 if whole else 6.5, fontweight="bold" if whole else None
+        )
+    axes.set_yticks(at, [label for _, label, _, _ in rows])
+    for text, (_, label, _, _) in zip(axes.get_yticklabels(), rows, strict=True):
+        text.set_horizontalalignment("left")
+        text.set_fontsize(7.5 if not label.startswith(" ") else 6.5)
+        if not label.startswith(" "):
+            text.set_fontweight("bold")
+    axes.tick_params(axis="y", length=0, pad=2.2 * 72)
+    axes.set_xticks([])
+    axes.spines[["bottom", "left"]].set_visible(False)
+    axes.set_xlim(0, top * 1.02)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    return figure
+
+
+def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
+    """The share of each tool among the calls at each step."""
+    steps: list[Mapping[str, Any]] = stats["choices"]["by_step"][:STEPS]
+    title = "Tools by step"
+    if not steps:
+        figure = new_figure(title)
+        empty(figure, "no tool call in the log")
+        return figure
+    figure = new_figure(title, "share of the tool calls at the step", height=3.4)
+    axes = place(figure, left=0.55, bottom=0.72, right=0.12, top=0.55)
+    at = np.array([step["step"] for step in steps], dtype=float)
+    totals = np.array([sum(step["tools"].values()) for step in steps], dtype=float)
+    names = [name for name in TOOL_COLOURS if any(step["tools"].get(name) for step in steps)]
+    names += sorted({name for step in steps for name in step["tools"]} - set(names))
+    base = np.zeros(len(at))
+    for i, name in enumerate(names):
+        share = np.array([step["tools"].get(name, 0) for step in steps]) / totals
+        stack(axes, at, base, share, width=0.9, colour=TOOL_COLOURS.get(name, CYCLE[i % 8]), label=name)
+        base += share
+    axes.set_ylim(0, 1)
+    axes.set_xlim(at.min() - 0.6, at.max() + 0.6)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.set_xlabel("step")
+    figure.legend(loc="lower left", ncols=4, bbox_to_anchor=(0.03, 0.0), handlelength=1.0, columnspacing=1.4)
+    return figure
+
+
+def transitions_figure(stats: Mapping[str, Any]) -> Figure:
+    """After each tool (rows), which came next (columns)."""
+    found: list[Mapping[str, Any]] = stats["choices"]["transitions"]
+    title = "What follows what"
+    if not found:
+        figure = new_figure(title)
+        empty(figure, "no tool call in the log")
+        return figure
+    order = ["start", *TOOL_COLOURS, "end"]
+    names = {str(entry[key]) for entry in found for key in ("from", "to")}
+    ranked = [name for name in order if name in names] + sorted(names - set(order))
+    rows = [name for name in ranked if name != "end"]
+    columns = [name for name in ranked if name != "start"]
+    shares = np.full((len(rows), len(columns)), np.nan)
+    counts = np.zeros((len(rows), len(columns)), dtype=int)
+    for entry in found:
+        y, x = rows.index(entry["from"]), columns.index(entry["to"])
+        shares[y, x], counts[y, x] = entry["share_of_from"], entry["n"]
+    figure = new_figure(
+        title, "of the calls in a row, the share that each column's tool followed", height=1.15 + 0.42 * len(rows)
+    )
+    axes = place(figure, left=1.3, bottom=0.1, right=0.12, top=0.85)
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
+    for y in range(len(rows)):
+        for x in range(len(columns)):
+            if counts[y, x]:
+                colour = "white" if shares[y, x] > 0.6 else INK
+                axes.text(
+                    x, y, f"{percent(shares[y, x])}\n{count(int(counts[y, x]))}", ha="center", va="center", fontsize=7,
+                    color=colour,
+                )  # fmt: skip
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=7.5 if len(columns) < 6 else 6.5)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
+    """p50, p90 and p99 of each tool and model on one log axis; the bar is the median's interval."""
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for name in ("search_ms", "enhance_reasoning_ms", "answer_ms"):
+        tool = name.removesuffix("_ms")
+        groups = sorted(stats["metrics"][name]["by_tool_model"], key=lambda g: (-g["n"], str(g["model"])))
+        rows += [(tool, group) for group in groups if group["n"]]
+    title = "Latency by tool and model"
+    if not rows:
+        figure = new_figure(title)
+        empty(figure, "no successful tool call in the log")
+        return figure
+    rows = rows[:MODELS]
+    figure = new_figure(title, "successful calls · of answer the expert's part", height=1.1 + 0.25 * len(rows))
+    axes = place(figure, left=2.45, bottom=0.42, right=0.15, top=0.72)
+    at = np.arange(len(rows))[::-1]
+    low = min(float(group["p50"]) for _, group in rows)
+    high = max(float(group["p99"]) for _, group in rows)
+    factor, unit = axis_unit(low, high, "ms")
+    for y, (tool, group) in zip(at, rows, strict=True):
+        colour = TOOL_COLOURS[tool]
+        xs = [max(float(group[key]) * factor, 1e-9) for key in ("p50", "p90", "p99")]
+        axes.plot([xs[0], xs[2]], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt", zorder=1)
+        if interval := group["intervals"].get("p50"):
+            axes.plot(
+                [v * factor for v in interval], [y, y], color=colour, linewidth=6, alpha=0.6, solid_capstyle="butt"
+            )
+        for x, marker in zip(xs, "osD", strict=True):
+            axes.plot(
+                x, y, marker=marker, markersize=4.5, color=colour, markeredgecolor=INK, markeredgewidth=0.5, zorder=3
+            )
+    axes.set_xscale("log")
+    span = np.geomspace(max(low * factor, 1e-9) / 1.2, max(high * factor, 1e-9) * 1.2, 6)
+    axes.set_xlim(span[0], span[-1])
+    axes.set_xticks(
+        span[:-1] * (span[1] / span[0]) ** 0.5,
+        ticks([float(f"{v:.2g}") for v in span[:-1] * (span[1] / span[0]) ** 0.5]),
+    )
+    axes.minorticks_off()
+    axes.set_xlabel(unit)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_yticks(
+        at, [f"{SHORT[tool]} · {_short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
+    )
+    axes.tick_params(axis="y", labelsize=6.5, length=0)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    for x, marker, label in zip((0.02, 0.3, 0.5), "osD", ("median", "p90", "p99"), strict=True):
+        axes.plot(
+            x,
+            1.0 + 0.12 / (0.25 * len(rows)),
+            marker=marker,
+            markersize=4.5,
+            color=MUTED,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
+        axes.text(x + 0.03, 1.0 + 0.12 / (0.25 * len(rows)), label, transform=axes.transAxes, va="center", fontsize=7.5)
+    return figure
+
+
+def _short_model(model: str | None) -> str:
+    name = (model or "?").rsplit("/", 1)[-1]
+    return name if len(name) <= 26 else name[:25] + "…"

@@ -1,0 +1,1 @@
+"""Metrics, their summaries, percentiles, histograms and intervals."""

@@ -1,0 +1,150 @@
+"""`podium-analysis report`: a run's log into stats.json, figures, report.html and trace.json, by one process."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from podium_contracts.events import NewerSchema
+
+from podium_analysis.load.event_table import LoadError
+from podium_analysis.load.run_data import all_runs, find_run, load_run
+from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
+
+PROBLEMS_SHOWN = 10
+
+
+def register(subparsers: Any) -> None:
+    """Add `report` to podium-analysis."""
+    parser = subparsers.add_parser("report", help="a run's statistics, figures, report.html and trace.json")
+    parser.add_argument("run_dir", nargs="?", metavar="RUN", help="a run's id or folder; like --run")
+    parser.add_argument(
+        "--run", dest="run_id", help="a run's id in RUNS_DIR, or its folder (RUN_ID; default: the latest)"
+    )
+    parser.add_argument("--all-runs", action="store_true", help="every run in RUNS_DIR, each into its own folder")
+    parser.add_argument("--runs-dir", type=Path, help="folder of the run folders (RUNS_DIR)")
+    parser.add_argument("--bins", type=int, help="bins of every histogram (ANALYSIS_BINS)")
+    parser.add_argument("--formats", help="png, svg or png,svg (ANALYSIS_FORMATS)")
+    parser.add_argument("-o", "--out", type=Path, help="default: the run's analysis/ folder")
+    parser.add_argument("--stats-only", action="store_true", help="write stats.json and nothing else")
+    parser.add_argument("--no-trace", action="store_true", help="write no trace.json")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: written. 2: settings are wrong, or there is no log that can be read."""
+    try:
+        settings = read_settings(
+            runs_dir=args.runs_dir, run_id=args.run_id, analysis_bins=args.bins, analysis_formats=args.formats
+        )
+        folders = (
+            all_runs(settings.runs_dir)
+            if args.all_runs
+            else [find_run(settings.runs_dir, args.run_dir or settings.run_id)]
+        )
+        if not folders:
+            raise LoadError(f"no run in {settings.runs_dir}; set RUNS_DIR or give a run's folder")
+        if args.out is not None and len(folders) > 1:
+            raise LoadError("--out takes one run; leave it out with --all-runs")
+        for folder in folders:
+            out = args.out or folder / "analysis"
+            report(folder, out, settings, stats_only=args.stats_only, trace=not args.no_trace)
+    except (SettingError, LoadError, NewerSchema, BrokenExecutor, OSError) as error:
+        print(f"podium-analysis report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def report(
+    folder: Path, out: Path, settings: AnalysisSettings, *, stats_only: bool = False, trace: bool = True
+) -> Mapping[str, Any]:
+    """Analyse one run folder into `out`; returns what stats.json holds.
+
+    Raises:
+        LoadError, NewerSchema: see load_run.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        # scipy and others take a while to load: while DuckDB reads, which needs no interpreter.
+        statistics = beside.submit(importlib.import_module, "podium_analysis.stats.compute")
+        loaded = load_run(folder, memory_mb=settings.analysis_memory_mb, threads=settings.analysis_workers)
+    with loaded:
+        stats = statistics.result().compute_stats(loaded, bins=settings.analysis_bins)
+        statistics.result().write_stats(stats, out / "stats.json")
+        for line in summary_lines(stats):
+            print(line)
+        print(f"wrote {out / 'stats.json'}", flush=True)
+        if stats_only:
+            return stats
+        # Imported here: statistics alone need neither matplotlib nor jinja2.
+        from podium_analysis.figures.draw import Drawing
+        from podium_analysis.report.write import write_report
+
+        drawing = Drawing(stats, out, formats=settings.analysis_formats, workers=settings.analysis_workers)
+
+        def figures_ready() -> None:
+            figures = drawing.finish()
+            print(f"wrote {len(figures)} figures as {', '.join(settings.analysis_formats)} to {out}", flush=True)
+
+        made = write_report(loaded, stats, out_dir=out, figures_ready=figures_ready)
+        print(f"wrote {made.path} ({made.size_bytes / 1e6:.1f} MB, {made.n_tasks:,} tasks)", flush=True)
+    if not trace:
+        return stats
+    if stats["log"]["n_events"] > settings.analysis_trace_events:
+        print(
+            f"no trace.json: {stats['log']['n_events']:,} events are more than ANALYSIS_TRACE_EVENTS="
+            f"{settings.analysis_trace_events:,}; `podium-analysis trace` writes it anyway"
+        )
+        return stats
+    from podium_analysis.export.trace import write_trace
+
+    print(f"wrote {write_trace(folder, out / 'trace.json').path}")
+    return stats
+
+
+def summary_lines(stats: Mapping[str, Any]) -> list[str]:
+    """What the terminal shows: tasks, score, where the time went, what could not be read."""
+    log, tasks, run_ = stats["log"], stats["tasks"], stats["run"]
+    ended = ", ".join(f"{n} {status}" for status, n in tasks["by_status"].items()) or "none ended"
+    state = "" if log["ended"] else " (no run_end yet: still running, or stopped hard)"
+    lines = [
+        f"run {stats['run_id']}: {log['n_events']:,} events, {tasks['n_seen']:,} tasks seen, {ended}{state}; "
+        f"{run_['n_segments']} segment{'s' if run_['n_segments'] != 1 else ''}, {run_['wall_ms'] / 1000:.1f} s"
+    ]
+    score = stats["scores"]
+    if score and score["accuracy"] is not None:
+        lines.append(
+            f"accuracy ({score['protocol']}) {score['accuracy']:.1f}% ± {score['half_width']:.1f} of {score['n']:,}; "
+            f"ungraded {score['n_ungraded']}, errors {score['n_error']}, not ended {score['n_missing']}"
+        )
+    share = stats["accounting"]["unexplained_share"]
+    if share["n"]:
+        lines.append(
+            f"unexplained share of a task's wall time: median {100 * share['p50']:.2f}%, "
+            f"p99 {100 * share['p99']:.2f}%, max {100 * share['max']:.2f}% (n = {share['n']:,})"
+        )
+    parts = stats["time"]["overall_share"]
+    biggest = sorted(((v, k) for k, v in parts.items() if v), reverse=True)[:4]
+    if biggest:
+        labels = stats["time"]["labels"]
+        lines.append("time: " + ", ".join(f"{labels[name]} {100 * value:.1f}%" for value, name in biggest))
+    if check := stats["server_check"]:
+        ratios = [f"{one['name']} {one['ratio']:.4f}" for one in check["sums"] if one["ratio"] is not None]
+        lines.append(
+            f"log / vLLM's own counters over {check['n_calls']:,} calls: {', '.join(ratios) or 'nothing counted'}"
+        )
+    lines += _problem_lines(log)
+    return lines
+
+
+def _problem_lines(log: Mapping[str, Any]) -> Sequence[str]:
+    bad, lost = log["n_problems"], log["n_lost_values"]
+    if not bad + lost:
+        return []
+    heads = [f"{bad} bad line(s) left out"] if bad else []
+    heads += [f"{lost} line(s) with a value of the wrong type, counted as missing"] if lost else []
+    shown = [f"  events.jsonl line {one['line']}: {one['message']}" for one in log["problems"][:PROBLEMS_SHOWN]]
+    more = bad + lost - len(shown)
+    return [f"{'; '.join(heads)}:", *shown, *([f"  … and {more} more"] if more else [])]

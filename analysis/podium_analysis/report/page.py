@@ -1,0 +1,197 @@
+"""The parts of a Podium page (facts, bars, sortable tables, figures) and how they become one HTML file.
+
+The file needs no network: styles and script are inside it and named by hash in its Content-Security-Policy, so that
+nothing a model wrote can run even if it got past the escaping (jinja2's autoescape here, textContent in the script).
+"""
+
+import base64
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+MISSING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One figure of the summary. tone: good, bad, warn or nothing."""
+
+    label: str
+    value: str
+    detail: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a stacked bar; x and width in percent of the whole."""
+
+    label: str
+    kind: str
+    value: str
+    percent: str
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """numeric columns are set right and sort as numbers; wide ones may wrap."""
+
+    name: str
+    numeric: bool = False
+    wide: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """text is shown, sort is compared: a plain number for numeric columns, '' for missing."""
+
+    text: str
+    sort: str
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    id: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    title: str
+    src: str
+    """A data: URI."""
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FigureGroup:
+    title: str
+    figures: Sequence[Figure]
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The figure a reader came for, with its interval and protocol in `details`."""
+
+    label: str
+    value: str
+    details: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+def number(value: float | int | None, digits: int | None = None) -> str:
+    """A number for people: thousands apart, `digits` decimals, or as many as three figures need; – for None."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return MISSING
+    if digits is None:
+        if float(value).is_integer():
+            digits = 0
+        else:
+            size = math.floor(math.log10(abs(value))) if value else 0
+            digits = min(6, max(0, 2 - size))
+    return f"{value:,.{digits}f}"
+
+
+def duration(ms: float | None) -> str:
+    """Milliseconds as a person would say them."""
+    if ms is None or not math.isfinite(ms):
+        return MISSING
+    if abs(ms) < 1000:
+        return f"{ms:.1f} ms" if abs(ms) < 10 else f"{ms:.0f} ms"
+    if abs(ms) < 60_000:
+        return f"{ms / 1000:.2f} s" if abs(ms) < 10_000 else f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def money(usd: float | None) -> str:
+    """US dollars: cents, or below one dollar as many decimals as two figures need."""
+    if usd is None or not math.isfinite(usd):
+        return MISSING
+    size = abs(usd)
+    digits = 2 if size >= 1 or size == 0 else min(9, 1 - math.floor(math.log10(size)))
+    return f"{'-' if usd < 0 else ''}${size:,.{digits}f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as percent."""
+    return MISSING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def text_cell(value: object, href: str = "") -> Cell:
+    text = MISSING if value is None else str(value)
+    return Cell(text, "" if value is None else text, href)
+
+
+def number_cell(value: float | int | None, digits: int | None = None, text: str | None = None) -> Cell:
+    if value is None:
+        return Cell(MISSING, "")
+    return Cell(number(value, digits) if text is None else text, repr(value))
+
+
+def segments(parts: Sequence[tuple[str, str, float, str]]) -> list[Segment]:
+    """(label, kind, size, shown value) into a bar that fills 100 %; empty when nothing has a size."""
+    total = sum(size for _, _, size, _ in parts if size > 0)
+    placed: list[Segment] = []
+    x = 0.0
+    for label, kind, size, shown in parts:
+        if size <= 0 or not total:
+            continue
+        width = 100 * size / total
+        placed.append(Segment(label, kind, shown, percent(size / total), round(x, 4), round(width, 4)))
+        x += width
+    return placed
+
+
+def image_uri(path: Path) -> str:
+    """A PNG or SVG file as a data: URI. An SVG in an <img> runs no script and loads nothing."""
+    kind = {".png": "image/png", ".svg": "image/svg+xml"}[path.suffix]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def render(template: str, *, title: str, **context: Any) -> str:
+    """The whole page. `context` is what the named template in assets/ asks for; an absent name is an error."""
+    assets = files("podium_analysis.report") / "assets"
+    css = (assets / "page.css").read_text(encoding="utf-8")
+    js = (assets / "page.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (assets / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    # 'strict-dynamic' lets the one script named by hash load chunks beside the page, and nothing else run.
+    csp = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(css)}'; "
+        f"script-src '{_hash(js)}' 'strict-dynamic'; base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template(template).render(title=title, css=Markup(css), js=Markup(js), csp=csp, **context)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8", errors="replace")
+    temporary.replace(path)
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -1,0 +1,119 @@
+"""report.html: a run on one page that opens from disk, offline.
+
+Reads what the analysis has already written (analysis/stats.json and its figures) and the run's own files; derives
+nothing that stats.json has.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import orjson
+from markupsafe import Markup
+
+from podium_analysis.load.run_data import RunData
+from podium_analysis.report import page
+from podium_analysis.report import summary as report_summary
+from podium_analysis.report.embed import figure_groups
+from podium_analysis.report.page import number
+from podium_analysis.report.tables import statistics_tables
+from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
+
+INLINE_BYTES: Final = 8_000_000
+"""Trajectories up to this many bytes are inside report.html; the rest are files beside it."""
+FOLDER: Final = "trajectories"
+
+TASK_COLUMNS: Final = (
+    # sort key, class, heading, numeric
+    ("id", "id", "Task", False),
+    ("question", "question", "Question", False),
+    ("outcome", "outcome", "Outcome", False),
+    ("tools", "tools", "Tools", False),
+    ("rounds", "rounds", "Turns", True),
+    ("time", "time", "Time", True),
+    ("cost", "cost", "Cost", True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where the report is, its size, and the files that must stay beside it."""
+
+    path: Path
+    size_bytes: int
+    chunk_files: Sequence[Path]
+    n_tasks: int
+
+
+def write_report(
+    run: RunData,
+    stats: Mapping[str, Any],
+    *,
+    out_dir: Path | None = None,
+    inline_bytes: int = INLINE_BYTES,
+    figures_ready: Callable[[], object] | None = None,
+) -> Report:
+    """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
+
+    stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
+    figures_ready: returns when they are all drawn; asked after the trajectories, which need none.
+    """
+    out_dir = out_dir or run.folder / "analysis"
+    out_dir.mkdir(parents=True, exist_ok=True)
+    trajectories = write_trajectories(run, out_dir / FOLDER, inline_bytes=inline_bytes)
+    if figures_ready is not None:
+        figures_ready()
+    at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
+    hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
+    summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
+    figures = figure_groups(out_dir)
+    sections = [("summary", "Summary"), ("statistics", "Statistics"), ("run", "Run"), ("tasks-section", "Tasks")]
+    if figures:
+        sections.insert(1, ("figures", "Figures"))
+    html = page.render(
+        "report.html.j2",
+        title=f"{run.run_id} · Podium report",
+        kind="Podium report",
+        heading=run.run_id,
+        byline=summary.byline,
+        sections=sections,
+        notes=summary.notes,
+        score=summary.score,
+        facts=summary.facts,
+        outcomes=summary.outcomes,
+        time=summary.time,
+        time_note=summary.time_note,
+        summary_tables=summary.tables,
+        figures=figures,
+        tables=statistics_tables(stats),
+        task_columns=TASK_COLUMNS,
+        manifest=_manifest_lines(run.manifest),
+        index=Markup(_index(trajectories).decode()),
+        chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
+        footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
+        f"{stats['generated_ts']}.",
+    )
+    path = out_dir / "report.html"
+    page.write_atomically(path, html)
+    return Report(path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows))
+
+
+def _index(trajectories: Trajectories) -> bytes:
+    epoch = COLUMNS.index("epoch")
+    epochs = max((row[epoch] for row in trajectories.rows), default=1)
+    return script_safe(
+        orjson.dumps({"columns": COLUMNS, "rows": trajectories.rows, "folder": FOLDER, "epochs": epochs})
+    )
+
+
+def _manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """run.json flattened to dotted names; nothing is left out (secrets are redacted by the eval)."""
+    lines: list[tuple[str, str]] = []
+    for name, value in manifest.items():
+        if isinstance(value, dict) and value:
+            lines += _manifest_lines(cast(dict[str, Any], value), f"{prefix}{name}.")
+        else:
+            lines.append((f"{prefix}{name}", value if isinstance(value, str) else orjson.dumps(value).decode()))
+    return lines

@@ -1,0 +1,1 @@
+"""Accuracy, calibration, repeats and agreement of judges."""

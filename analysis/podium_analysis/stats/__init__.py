@@ -1,0 +1,1 @@
+"""stats.json, section by section."""

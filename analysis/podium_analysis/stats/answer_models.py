@@ -1,0 +1,43 @@
+"""Tasks by the model that answered them: accuracy, cost and duration side by side."""
+
+from typing import Any
+
+from podium_analysis.load.run_data import RunData
+from podium_analysis.load.schema import IN_TIME
+from podium_analysis.scoring.scores import wilson
+
+
+def answer_models(run: RunData) -> list[dict[str, Any]]:
+    """One entry for each model that gave a task's last answer, of the graded tasks; most tasks first.
+
+    The orchestrator chose the model, so easy questions may have gone to one and hard ones to another: this compares
+    how models were used, not how good they are. mean_cost_usd: of the n_priced tasks with a known cost.
+    """
+    rows = run.rows(
+        f"""
+        WITH answers AS (
+            SELECT task_id, coalesce(epoch, 1) AS epoch,
+                   arg_max(provider, ({IN_TIME})) AS provider, arg_max(model, ({IN_TIME})) AS model
+            FROM events WHERE type = 'tool_call' AND tool = 'answer' AND status = 'ok' GROUP BY ALL)
+        SELECT provider, model, count(*) AS n, count(*) FILTER (correct), avg(cost_usd), count(cost_usd),
+               quantile_cont(duration_ms, 0.5), avg(rounds)
+        FROM final f JOIN answers a ON a.task_id = f.task_id AND a.epoch = f.epoch
+        WHERE f.status = 'done' AND f.ending = 'answered' AND f.correct IS NOT NULL
+        GROUP BY provider, model ORDER BY n DESC, provider, model
+        """
+    )
+    return [
+        {
+            "provider": provider,
+            "model": model,
+            "n_graded": n,
+            "n_right": right,
+            "accuracy": 100 * right / n,
+            "wilson": wilson(right, n),
+            "mean_cost_usd": cost,
+            "n_priced": priced,
+            "median_duration_ms": duration,
+            "mean_rounds": rounds,
+        }
+        for provider, model, n, right, cost, priced, duration, rounds in rows
+    ]

@@ -1,0 +1,97 @@
+"""The slowest tasks, and why: which part took the time, how that compares, and the longest single call."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from podium_analysis.load.run_data import RunData
+from podium_analysis.stats.time_accounting import PARTS, Accounts
+
+N_SLOWEST: Final = 10
+
+
+def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dict[str, Any]]:
+    """The n tasks of the longest duration, longest first."""
+    places = np.argsort(-found.duration_ms, kind="stable")[:n]
+    if not places.size:
+        return []
+    known = ~np.isnan(found.parts).any(axis=1)
+    medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(PARTS))
+    wanted = ", ".join(str(found.task[place]) for place in places)
+    named = run.rows(f"SELECT task, task_id, epoch, status FROM final WHERE task IN ({wanted})")
+    tasks = {row[0]: row[1:] for row in named}
+    longest = _longest(run, sorted({row[1] for row in named}))
+    return [
+        _entry(found, int(place), task, longest.get(task[:2]), medians.tolist())
+        for place in places
+        for task in (tasks[found.task[place]],)
+    ]
+
+
+def _entry(
+    found: Accounts, place: int, task: tuple[Any, ...], longest: dict[str, Any] | None, medians: list[float]
+) -> dict[str, Any]:
+    task_id, epoch, status = task
+    usual_rounds, usual_ms = float(np.median(found.rounds)), float(np.median(found.duration_ms))
+    duration = float(found.duration_ms[place])
+    parts = None if np.isnan(found.parts[place]).any() else found.parts[place].tolist()
+    rounds = int(found.rounds[place])
+    why = [f"{duration / 1000:.1f} s, the median task {usual_ms / 1000:.1f} s"]
+    if parts is None:
+        why.append("the log holds none of its calls")
+    else:
+        names = list(PARTS)
+        biggest = int(np.argmax(parts))
+        share = parts[biggest] / duration if duration else 0.0
+        why.append(
+            f"most of it {PARTS[names[biggest]]}: {parts[biggest] / 1000:.1f} s ({100 * share:.0f}%), "
+            f"the median task {medians[biggest] / 1000:.1f} s"
+        )
+    why.append(f"{rounds} rounds, the median task {usual_rounds:g}")
+    if longest is not None:
+        failed = f", {longest['error_type'] or longest['status']}" if longest["status"] not in (None, "ok") else ""
+        why.append(
+            f"longest call: {longest['what']} at step {longest['step']}, {longest['duration_ms'] / 1000:.1f} s{failed}"
+        )
+    return {
+        "task_id": task_id,
+        "epoch": epoch,
+        "status": status,
+        "duration_ms": duration,
+        "rounds": rounds,
+        "parts_ms": None if parts is None else dict(zip(PARTS, parts, strict=True)),
+        "unexplained_ms": None if parts is None else float(found.unexplained_ms[place]),
+        "longest_call": longest,
+        "why": "; ".join(why),
+    }
+
+
+def _longest(run: RunData, task_ids: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The longest counted call of each of the tasks and epochs that has one."""
+    rows = run.rows(
+        f"""
+        SELECT task_id, coalesce(epoch, 1),
+               CASE WHEN type = 'llm_call' THEN 'orchestrator' ELSE coalesce(nullif(tool, ''), 'an unnamed tool') END,
+               step, model, alias, status, error_type,
+               CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
+        FROM events WHERE task_id IN ({", ".join("?" * len(task_ids))})
+          AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))
+          AND rowid NOT IN (SELECT place FROM dropped)
+        ORDER BY ms DESC, step, type
+        """,
+        task_ids,
+    )
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for task_id, epoch, what, step, model, alias, status, error_type, duration in rows:
+        if (task_id, epoch) in found:
+            continue
+        found[task_id, epoch] = {
+            "what": what,
+            "step": step,
+            "model": model,
+            "alias": alias,
+            "status": status if status is not None else ("ok" if error_type is None else "error"),
+            "error_type": error_type,
+            "duration_ms": duration,
+        }
+    return found

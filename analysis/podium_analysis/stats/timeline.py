@@ -1,0 +1,87 @@
+"""Load over time: tasks in flight by the log, vLLM's and retrieval's own gauges beside them, in at most 600 points."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from podium_analysis.load.run_data import RunData
+
+POINTS: Final = 600
+GAUGES: Final[dict[str, tuple[str, str]]] = {
+    # name in stats.json: (object in a sample, key in it)
+    "vllm_running": ("vllm", "running"),
+    "vllm_waiting": ("vllm", "waiting"),
+    "vllm_kv_use": ("vllm", "kv_use"),
+    "retrieval_queue": ("retrieval", "queue"),
+    "retrieval_batch_size": ("retrieval", "batch_size"),
+}
+
+
+def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Columns of equal length over the run's time, segments end to end.
+
+    t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
+    a segment's end whatever is under way stops. Gauges: mean of the stretch's samples, None where there is none.
+    """
+    wall = run.wall_ms
+    if wall <= 0:
+        return {"t_ms": [], "in_flight": [], **{name: [] for name in GAUGES}}
+    n = int(min(POINTS, max(1, np.ceil(wall / 1000.0))))
+    edges = np.linspace(0.0, wall, n + 1)
+    found: dict[str, Any] = {"t_ms": edges[1:].tolist(), "in_flight": _in_flight(run, edges).tolist()}
+    offsets = {segment.n: segment.offset_ms for segment in run.segments}
+    points: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in GAUGES}
+    for sample in samples:
+        at, offset = sample.get("mono_ms"), offsets.get(int(sample.get("segment") or 1))
+        if not isinstance(at, int | float) or offset is None:
+            continue
+        for name, (group, key) in GAUGES.items():
+            values = sample.get(group)
+            value: Any = values.get(key) if isinstance(values, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            if isinstance(value, int | float):
+                points[name][0].append(offset + at)
+                points[name][1].append(float(value))
+    for name, (times, values) in points.items():
+        found[name] = _means(np.array(times), np.array(values), edges)
+    return found
+
+
+def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean over each stretch of the number of tasks under way: the growth of the integral of starts less ends."""
+    starts: list[npt.NDArray[np.float64]] = []
+    ends: list[npt.NDArray[np.float64]] = []
+    for segment in run.segments:
+        at = {
+            kind: run.arrays(
+                f"SELECT mono_ms AS t FROM events WHERE type = '{kind}' AND coalesce(segment, 1) = {segment.n}"
+            )["t"]
+            for kind in ("task_start", "task_complete")
+        }
+        starts.append(at["task_start"] + segment.offset_ms)
+        ends.append(at["task_complete"] + segment.offset_ms)
+        left = at["task_start"].size - at["task_complete"].size
+        if left > 0:
+            ends.append(np.full(left, segment.offset_ms + segment.length_ms))
+    return (_integral(np.concatenate(starts), edges) - _integral(np.concatenate(ends), edges)) / np.diff(edges)
+
+
+def _integral(times: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of the count of `times` so far, over each stretch between edges."""
+    times = np.sort(times)
+    sums = np.concatenate(([0.0], np.cumsum(times)))
+    count = np.searchsorted(times, edges, side="right")
+    return np.diff(count * edges - sums[count])
+
+
+def _means(
+    times: npt.NDArray[np.float64], values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
+) -> list[float | None]:
+    n = len(edges) - 1
+    if not times.size:
+        return [None] * n
+    place = np.clip(np.searchsorted(edges, times, side="left") - 1, 0, n - 1)
+    counts = np.bincount(place, minlength=n)
+    sums = np.bincount(place, weights=values, minlength=n)
+    return [float(s / c) if c else None for s, c in zip(sums, counts, strict=True)]

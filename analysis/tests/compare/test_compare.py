@@ -1,0 +1,154 @@
+"""compare pairs two runs, says what moved, and refuses what does not measure the same thing."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from podium_analysis.compare.compare import NotComparable, compare, compare_runs
+
+MakeRun = Callable[..., Path]
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    compare.register(parser.add_subparsers())
+    return parser.parse_args(["compare", *words])
+
+
+def rewrite(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    manifest = json.loads((run / "run.json").read_text())
+    change(manifest)
+    (run / "run.json").write_text(json.dumps(manifest))
+
+
+def test_a_run_against_itself_has_moved_nowhere(make_run: MakeRun) -> None:
+    run = make_run(n=40)
+    result = compare_runs(run, run)
+    assert result.score is not None
+    assert (result.score.only_a, result.score.only_b, result.score.p_value) == (0, 0, 1.0)
+    assert result.flips == []
+    assert result.mismatches == []
+    assert all(s.difference is None or s.difference.value == 0 for s in result.shifts)
+
+
+def test_counts_are_those_of_the_records(make_run: MakeRun) -> None:
+    a, b = make_run("a", n=80), make_run("b", n=80, seed=2, accuracy=0.7)
+
+    def verdicts(run: Path) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for path in (run / "tasks").glob("*.json"):
+            record = json.loads(path.read_text())
+            if record["status"] == "done" and (record["ending"] != "answered" or record["correct"] is not None):
+                found[record["task_id"]] = record["correct"] is True
+        return found
+
+    left, right = verdicts(a), verdicts(b)
+    both = sorted(left.keys() & right.keys())
+    result = compare_runs(a, b)
+    assert result.score is not None
+    assert result.score.n == len(both)
+    assert result.not_graded == 80 - len(both)
+    assert result.score.only_a == sum(left[k] and not right[k] for k in both)
+    assert result.score.only_b == sum(right[k] and not left[k] for k in both)
+    assert {(f.task_id, f.after == "right") for f in result.flips} == {
+        (k, right[k]) for k in both if left[k] != right[k]
+    }
+
+
+def test_a_slower_server_shows_where_and_nowhere_else(make_run: MakeRun) -> None:
+    result = compare_runs(make_run("a", n=150), make_run("b", n=150, slower=1.5))
+    shifts = {s.name: s for s in result.shifts}
+    prefill = shifts["orchestrator.prefill"].ratio
+    assert prefill is not None
+    assert prefill.low is not None
+    assert prefill.high is not None
+    assert prefill.low > 1.3
+    assert prefill.value == pytest.approx(1.5, rel=0.1)
+    rounds = shifts["task.rounds"].difference
+    assert rounds is not None
+    assert not rounds.excludes_zero
+
+
+def test_a_step_tried_again_counts_once(make_run: MakeRun) -> None:
+    """Resume repeats the turns in flight; their first try is not this task's time."""
+    a, b = make_run("a", n=10), make_run("b", n=10)
+    lines = (b / "events.jsonl").read_text().splitlines()
+    calls = [line for line in lines if json.loads(line)["type"] in ("llm_call", "tool_call")]
+    (b / "events.jsonl").write_text("\n".join([lines[0], *calls, *lines[1:]]) + "\n")
+    assert all(s.difference is None or s.difference.value == 0 for s in compare_runs(a, b).shifts)
+
+
+def test_epochs_are_paired_with_their_own_epoch(make_run: MakeRun) -> None:
+    result = compare_runs(make_run("a", n=20, epochs=3), make_run("b", n=20, epochs=3, seed=4))
+    assert result.n_shared == 60
+    assert result.score is not None
+    assert result.score.test.startswith("sign-flip")
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("protocol", {"protocol": "toolorchestra"}),
+        ("dataset sha256", {"dataset": {"path": "x", "sha256": "e" * 64, "n": 5, "n_selected": 5}}),
+    ],
+)
+def test_other_questions_or_grading_are_refused(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], what: str, change: dict[str, Any]
+) -> None:
+    a, b = make_run("a", n=5), make_run("b", n=5)
+    rewrite(b, lambda manifest: manifest.update(change))
+    with pytest.raises(NotComparable, match=what):
+        compare_runs(a, b)
+    assert compare.run(arguments(str(a), str(b))) == 2
+    assert "--anyway" in capsys.readouterr().err
+    assert compare.run(arguments(str(a), str(b), "--anyway")) == 0
+    assert "NOT COMPARABLE" in capsys.readouterr().out
+
+
+def test_other_prompts_and_judges_are_marked(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = make_run("a", n=5), make_run("b", n=5)
+    rewrite(b, lambda m: m["prompts"].update({"judge.md": "f" * 64}))
+    rewrite(b, lambda m: m["judge"].update({"model": "another"}))
+    assert compare.run(arguments(str(a), str(b))) == 0
+    out = capsys.readouterr().out
+    assert "prompt judge.md differs" in out
+    assert "judge differs: vllm/judge-model in A, vllm/another in B" in out
+
+
+def test_runs_that_share_no_task_are_refused(make_run: MakeRun) -> None:
+    a, b = make_run("a", n=3), make_run("b", n=3)
+    log = b / "events.jsonl"
+    log.write_text(log.read_text().replace('"q0', '"z0'))
+    with pytest.raises(NotComparable, match="no finished task in common"):
+        compare_runs(a, b)
+
+
+def test_a_missing_run_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare.run(arguments(str(tmp_path / "none"), str(tmp_path / "none"))) == 2
+    assert capsys.readouterr().err.startswith("podium-analysis compare: ")
+
+
+def test_rejudged_records_count_by_their_last_verdict(make_run: MakeRun) -> None:
+    a, b = make_run("a", n=12, accuracy=0.0), make_run("b", n=12, accuracy=0.0)
+    for path in (b / "tasks").glob("*.json"):
+        record = json.loads(path.read_text())
+        if record["correct"] is False and record["ending"] == "answered":
+            path.write_text(json.dumps(record | {"correct": True}))
+    result = compare_runs(a, b)
+    assert result.score is not None
+    assert (result.score.only_a, result.score.both) == (0, 0)
+    assert result.score.only_b == len(result.flips) > 5
+
+
+def test_the_page_shows_the_same_and_escapes_what_models_wrote(make_run: MakeRun, tmp_path: Path) -> None:
+    hostile = "</script><img src=x onerror=alert(1)>"
+    a, b = make_run("a", n=30, hostile=hostile), make_run("b", n=30, seed=9, hostile=hostile)
+    target = tmp_path / "out" / "compare.html"
+    assert compare.run(arguments(str(a), str(b), "--html", str(target))) == 0
+    html = target.read_text()
+    assert "McNemar exact" in html
+    assert "<img src=x" not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html

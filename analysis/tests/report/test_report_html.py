@@ -1,0 +1,157 @@
+"""report.html says what stats.json says, names what a reader must know, and holds only what may be on a page."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from podium_analysis.figures.draw import draw_figures
+from podium_analysis.load.run_data import load_run
+from podium_analysis.report.embed import figure_groups
+from podium_analysis.report.tables import statistics_tables
+from podium_analysis.report.write import Report, write_report
+from podium_analysis.stats.compute import compute_stats
+from podium_contracts.records import REJUDGE_LOG
+
+MakeRun = Callable[..., Path]
+
+
+def make_report(run: Path, **options: Any) -> tuple[Report, str, dict[str, Any]]:
+    with load_run(run) as data:
+        stats = compute_stats(data)
+        made = write_report(data, stats, **options)
+    return made, made.path.read_text(), stats
+
+
+def visible(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)\b.*?</\1>", "", html)))
+
+
+def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wrong(make_run: MakeRun) -> None:
+    _, html, stats = make_report(make_run(n=60))
+    scores = stats["scores"]
+    text = visible(html)
+    assert f"{scores['accuracy']:.1f} %" in text
+    assert f"95 % interval {scores['wilson'][0]:.1f} to {scores['wilson'][1]:.1f} (Wilson)" in text
+    assert f"±{scores['half_width']:.1f} points" in text
+    assert f"{scores['n_right']} right of 60, protocol hle" in text
+    for name in ("unanswered", "ungraded"):
+        assert f"{scores[f'n_{name}']} {name}" in text
+    assert f"{scores['n_error']} errors" in text
+
+
+def test_every_metric_is_in_a_table_with_its_numbers_unrounded_beneath(make_run: MakeRun) -> None:
+    _, html, stats = make_report(make_run(n=20))
+    for name, metric in stats["metrics"].items():
+        assert f">{name}<" in html
+        if metric["mean"] is not None:
+            assert f'data-sort="{metric["mean"]!r}"' in html
+
+
+def test_rows_are_as_long_as_their_headings(make_run: MakeRun) -> None:
+    with load_run(make_run(n=20)) as data:
+        for table in statistics_tables(compute_stats(data)):
+            assert table.rows
+            assert all(len(row) == len(table.columns) for row in table.rows), table.title
+
+
+def test_a_cost_that_is_not_known_is_not_zero(make_run: MakeRun) -> None:
+    run = make_run(n=10)
+    _, html, _ = make_report(run)
+    assert "≥ $" in visible(html)
+    assert "calls have no known price" in visible(html)
+    log = run / "events.jsonl"
+    log.write_text(re.sub(r'"cost_usd": [0-9.e-]+', '"cost_usd": null', log.read_text()))
+    _, html, _ = make_report(run)
+    assert "Cost unknown" in visible(html)
+    assert "$0.00" not in visible(html)
+
+
+def test_a_run_that_is_still_going_or_has_bad_lines_says_so(make_run: MakeRun) -> None:
+    run = make_run(n=10)
+    lines = (run / "events.jsonl").read_text().splitlines()
+    (run / "events.jsonl").write_text("\n".join([*lines[: len(lines) // 2], "{torn"]))
+    text = visible(make_report(run)[1])
+    assert "The log has no end" in text
+    assert "of 10 tasks have not ended; the score counts them as wrong" in text
+    assert "1 lines of the log were left out" in text
+
+
+def test_a_run_without_anything_finished_still_has_a_page(make_run: MakeRun) -> None:
+    run = make_run(n=5)
+    first = (run / "events.jsonl").read_text().splitlines()[0]
+    (run / "events.jsonl").write_text(first + "\n")
+    for path in (run / "tasks").glob("*.json"):
+        path.unlink()
+    made, html, _ = make_report(run)
+    assert made.n_tasks == 0
+    assert "No task has ended yet" in visible(html)
+
+
+def test_a_run_without_run_json_still_has_a_page(make_run: MakeRun) -> None:
+    run = make_run(n=3)
+    (run / "run.json").unlink()
+    assert "protocol hle" in visible(make_report(run)[1])
+
+
+def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
+    run = make_run(n=30)
+    for path in (run / "tasks").glob("*.json"):
+        record = json.loads(path.read_text())
+        for judgement in list(record["judgements"]):
+            record["judgements"].append(judgement | {"model": "second-judge", "correct": True})
+        path.write_text(json.dumps(record))
+    (run / REJUDGE_LOG).write_text("")
+    _, html, stats = make_report(run)
+    assert len(stats["scores"]["judges"]) == 2
+    text = visible(html)
+    assert "The answers were judged again" in text
+    assert "vllm/second-judge" in text
+    assert f"{stats['scores']['judges'][1]['score']['accuracy']:.1f}" in text
+    assert 'id="judges"' not in make_report(make_run("once", n=3))[1]
+
+
+def test_epochs_show_their_spread(make_run: MakeRun) -> None:
+    text = visible(make_report(make_run(n=12, epochs=3))[1])
+    assert "3 epochs: mean" in text
+    assert "pass@3" in text
+
+
+def test_nothing_on_the_page_points_outside(make_run: MakeRun) -> None:
+    run = make_run(n=5)
+    with load_run(run) as data:
+        stats = compute_stats(data)
+        draw_figures(stats, run / "analysis", formats=("svg",), workers=1)
+        html = write_report(data, stats).path.read_text()
+    assert html.count("<img") == len(json.loads((run / "analysis" / "figures.json").read_text()))
+    addresses = re.findall(r"""(?:src|href|action|data|poster|srcset)=["']([^"']*)""", html)
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert "Content-Security-Policy" in html
+    assert "default-src &#39;none&#39;" in html
+    assert "unsafe" not in html.split("<style>")[0]
+
+
+def test_a_large_svg_is_shown_as_its_png(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text("<svg/>")
+    (tmp_path / "a.png").write_bytes(b"png")
+    entry = {"name": "a", "title": "A", "group": "overview", "files": {"svg": "a.svg", "png": "a.png"}}
+    (tmp_path / "figures.json").write_text(json.dumps([entry]))
+    assert figure_groups(tmp_path)[0].figures[0].src.startswith("data:image/svg+xml;")
+    (tmp_path / "a.svg").write_text("<svg>" + " " * 200_000)
+    assert figure_groups(tmp_path)[0].figures[0].src.startswith("data:image/png;")
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '[{"name": "a"}]', '[{"title": "A", "group": "g", "files": {"png": "gone.png"}}]']
+)
+def test_a_figure_list_that_cannot_be_used_says_what_to_do(tmp_path: Path, content: str) -> None:
+    (tmp_path / "figures.json").write_text(content)
+    with pytest.raises(ValueError, match="run `podium-analysis report` again"):
+        figure_groups(tmp_path)
+
+
+def test_no_figures_is_a_page_without_them(make_run: MakeRun) -> None:
+    assert 'id="figures"' not in make_report(make_run(n=2))[1]

@@ -1,0 +1,179 @@
+"""`podium-eval data check|subset|describe`: look at a dataset before money is spent on it.
+
+Exit status: 0 fine; 1 the dataset has problems (each printed); 2 it cannot be read, or the command makes no sense.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from podium_eval.dataset.hub import PREFIX, HubSettings, scan_dataset
+from podium_eval.dataset.load import Scan, image_of, raw_lines
+from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
+from podium_eval.ports import Question
+from podium_eval.run.folder import write_atomically
+
+
+def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
+    """Run one subcommand; `dataset` is the DATASET setting, for when none is named."""
+    args = _parser(dataset).parse_args(argv)
+    if args.dataset is None:
+        print("podium-eval data: name a dataset, or set DATASET", file=sys.stderr)
+        return 2
+    try:
+        scanned, files = scan_dataset(args.dataset, hub)
+        match args.command:
+            case "check":
+                return _check(scanned)
+            case "describe":
+                return _describe(scanned, _selection(args), as_json=args.json)
+            case _:
+                return _subset(scanned, files, _selection(args), Path(args.output), force=args.force)
+    except (DatasetError, OSError) as error:
+        print(f"podium-eval data: {error}", file=sys.stderr)
+        return 2
+
+
+def summary(questions: Sequence[Question]) -> dict[str, Any]:
+    """Counts of what a selection holds. Lengths are characters of the question's text."""
+    lengths = [len(q.question) for q in questions]
+    return {
+        "n": len(questions),
+        "n_with_image": sum(q.image is not None for q in questions),
+        "answer_type": _counts(q.answer_type for q in questions),
+        "category": _counts(q.category for q in questions),
+        "question_chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
+    }
+
+
+def _parser(dataset: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="podium-eval data", description="Look at a dataset in HLE's fields.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="every problem by line, and a summary")
+    describe = commands.add_parser("describe", help="counts by category and answer type, lengths, images")
+    subset = commands.add_parser("subset", help="write a part of a dataset, rows as they stand, canary included")
+    for command in (check, describe, subset):
+        command.add_argument(
+            "dataset", nargs="?", default=dataset, help=f"jsonl, Parquet or {PREFIX}owner/name; else DATASET"
+        )
+    for command in (describe, subset):
+        command.add_argument("-n", "--limit", type=int, metavar="N", help="only the first N")
+        command.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle before the limit")
+        command.add_argument("--ids", type=Path, metavar="FILE", help="only the ids of this file, one a line")
+        command.add_argument("--category", action="append", default=[], help="only this category; repeatable")
+        command.add_argument("--answer-type", action="append", default=[], help="only this answer type; repeatable")
+        command.add_argument("--text-only", action="store_true", help="leave out questions with an image")
+    describe.add_argument("--json", action="store_true", help="one JSON object")
+    subset.add_argument("-o", "--output", required=True, metavar="FILE", help=".jsonl or .parquet")
+    subset.add_argument("--force", action="store_true", help="replace FILE")
+    return parser
+
+
+def _selection(args: argparse.Namespace) -> Selection:
+    return Selection(
+        text_only=args.text_only,
+        categories=tuple(args.category),
+        answer_types=tuple(args.answer_type),
+        ids=None if args.ids is None else read_ids(args.ids),
+        shuffle_seed=args.shuffle,
+        limit=args.limit,
+    )
+
+
+def _check(scanned: Scan) -> int:
+    for problem in scanned.problems:
+        print(problem)
+    print(f"{scanned.path}: {scanned.n_rows} rows, {len(scanned.questions)} good, {len(scanned.problems)} problem(s)")
+    print(f"sha256 {scanned.sha256}; canary in {scanned.n_canary} rows")
+    return 1 if scanned.problems else 0
+
+
+def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
+    _refuse_problems(scanned)
+    about: dict[str, Any] = {
+        "dataset": scanned.path,
+        "sha256": scanned.sha256,
+        "n_in_file": len(scanned.questions),
+        "n_canary": scanned.n_canary,
+        **summary(select(scanned.questions, selection, source=scanned.path)),
+    }
+    if as_json:
+        print(json.dumps(about, indent=2, ensure_ascii=False))
+        return 0
+    for name, value in about.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            for key, count in value.items():  # pyright: ignore[reportUnknownVariableType]
+                print(f"  {key}: {count}")
+        else:
+            print(f"{name}: {value}")
+    return 0
+
+
+def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: Path, *, force: bool) -> int:
+    _refuse_problems(scanned)
+    if output.suffix not in (".jsonl", ".parquet"):
+        raise DatasetError(f"--output {output}: end it in .jsonl or .parquet")
+    if output.exists() and not force:
+        raise DatasetError(f"--output {output}: is there already; --force replaces it")
+    chosen = select(scanned.questions, selection, source=scanned.path)
+    indexes = [q.eid for q in chosen]
+    if scanned.is_parquet:
+        dropped = _subset_of_parquet(files, indexes, output)
+    elif output.suffix == ".parquet":
+        raise DatasetError(f"--output {output}: the dataset is jsonl; end it in .jsonl")
+    else:
+        lines = [line for path in files for _, line in raw_lines(path)]
+        write_atomically(output, b"".join(lines[i].rstrip(b"\r\n") + b"\n" for i in indexes))
+        dropped = []
+    print(f"{output}: {len(chosen)} of {len(scanned.questions)} questions, rows as they stand")
+    if dropped:
+        print(f"left out, since jsonl holds no bytes: {', '.join(dropped)}")
+    print(f"canary kept: {scanned.canary}" if scanned.canary else "the dataset carries no canary")
+    return 0
+
+
+def _subset_of_parquet(files: Sequence[Path], indexes: Sequence[int], output: Path) -> list[str]:
+    from podium_eval.dataset import parquet  # pyarrow is slow to import
+
+    if output.suffix == ".parquet":
+        temporary = output.with_name(f".{output.name}.tmp")
+        parquet.write_rows(files, indexes, temporary)
+        temporary.rename(output)
+        return []
+    place = {index: at for at, index in enumerate(indexes)}
+    lines: dict[int, str] = {}
+    dropped: set[str] = set()
+    rows = (row for path in files for row in parquet.rows(path))
+    for index, row in enumerate(rows):
+        if index in place:
+            row["image"] = image_of(row.get("image"))
+            binary = {name for name, value in row.items() if _holds_bytes(value)}
+            dropped |= binary
+            kept = {name: value for name, value in row.items() if name not in binary}
+            lines[place[index]] = json.dumps(kept, ensure_ascii=False) + "\n"
+    write_atomically(output, "".join(lines[at] for at in range(len(indexes))).encode())
+    return sorted(dropped)
+
+
+def _holds_bytes(value: object) -> bool:
+    return isinstance(value, bytes) or (
+        isinstance(value, dict) and any(isinstance(v, bytes) for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    )
+
+
+def _refuse_problems(scanned: Scan) -> None:
+    if scanned.problems:
+        raise DatasetError(
+            f"{scanned.path}: {len(scanned.problems)} problem(s), the first at {scanned.problems[0]}; "
+            "podium-eval data check lists them all"
+        )
+
+
+def _counts(values: Iterable[str | None]) -> dict[str, int]:
+    return dict(Counter("(none)" if value is None else value for value in values).most_common())

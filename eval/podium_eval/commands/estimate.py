@@ -1,0 +1,130 @@
+"""`podium-eval estimate`: print what the run that the settings describe would cost and take."""
+
+from collections.abc import Iterator
+
+from podium_contracts.names import ALIASES
+from rich.console import Console
+from rich.table import Table
+
+from podium_eval.costs.estimate import Estimate, estimate
+from podium_eval.costs.prices import UNIT_NAMES, Prices, TokenPrice
+from podium_eval.costs.usage import finished_tasks, past_runs
+from podium_eval.dataset.load import Dataset
+from podium_eval.errors import ConfigError
+from podium_eval.log.meter import Meter
+from podium_eval.models.providers import ModelSpec, ProviderTable
+from podium_eval.models.tokens import EstimateCounter
+from podium_eval.run.budget import Budget, unpriced_problem
+from podium_eval.settings.read import Settings
+
+
+def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> int:
+    """Exit status 0; 1 when no past run tells what a task uses, and only a floor can be printed.
+
+    Raises:
+        ConfigError: a model or the price file is wrong.
+    """
+    models = dict(configured_models(settings))
+    prices = Prices.load(settings.prices_file)
+    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
+    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
+    n = dataset.n_selected * settings.epochs
+    console.print(
+        f"{n} tasks: {dataset.n_selected} questions of {dataset.path}, {settings.epochs} epoch(s)",
+        markup=False,
+        soft_wrap=True,
+    )
+    past = finished_tasks(past_runs(settings.runs_dir))
+    if not past:
+        _print_floor(settings, dataset, table, console)
+        return 1
+    made = estimate(past, n, settings.concurrency, names, table, prices.units())
+    _print(made, settings.concurrency, console)
+    return 0
+
+
+def build_budget(settings: Settings, meter: Meter) -> Budget | None:
+    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
+
+    Raises:
+        ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.
+    """
+    if settings.budget is None:
+        return None
+    models = dict(configured_models(settings))
+    prices = Prices.load(settings.prices_file)
+    providers = ProviderTable.load(settings.models_file)
+    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
+    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
+    paid = [
+        names[name]
+        for name, (provider, _) in models.items()
+        if table[name] is None and (row := providers.provider(provider)) is not None and not row.local
+    ]
+    if (problem := unpriced_problem(settings.budget, paid)) is not None:
+        raise ConfigError([problem])
+    past = finished_tasks(past_runs(settings.runs_dir))
+    expected = estimate(past, len(past), 1, names, table, prices.units()).usd_per_task if past else None
+    return Budget(settings.budget, meter, expected_usd=expected)
+
+
+def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(orchestrator, judge or alias) -> (provider, model), for those that are set.
+
+    Raises:
+        ConfigError: one is not of the form provider/model.
+    """
+    yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
+    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
+    for name, text in specs.items():
+        if text is not None:
+            spec = ModelSpec.parse(text, name)
+            yield name, (spec.provider, spec.model)
+
+
+def _print(made: Estimate, concurrency: int, console: Console) -> None:
+    console.print(
+        f"An estimate from {made.n_past} finished tasks of {', '.join(made.runs)}; not a measurement.",
+        markup=False,
+        soft_wrap=True,
+    )
+    table = Table("role or alias", "model now")
+    for name in ("calls", "input tokens", "of them cached", "output tokens", "USD"):
+        table.add_column(name, justify="right")
+    for part in made.parts:
+        use = part.use
+        counts = (use.calls, use.prompt_tokens, use.cached_tokens, use.completion_tokens)
+        usd = "unknown" if part.usd is None else f"{part.usd:,.4f}"
+        table.add_row(part.name, part.model or "not configured", *(f"{count:,}" for count in counts), usd)
+    console.print(table)
+    for piece in made.pieces:
+        n = "unknown" if piece.n is None else f"{piece.n:,.0f}"
+        usd = "unknown" if piece.usd is None else f"{piece.usd:,.4f}"
+        console.print(f"{UNIT_NAMES[piece.unit]}: {n}, USD {usd}", markup=False)
+    if made.usd is None:
+        console.print("cost: unknown, nothing in use has a price (PRICES_FILE adds some)")
+    else:
+        spread = "" if made.low is None else f" (95% prediction {made.low:,.4f} to {made.high:,.4f})"
+        without = f", without {', '.join(made.unpriced)}" if made.unpriced else ""
+        console.print(f"cost: about {made.usd:,.4f} USD{spread}{without}", markup=False)
+    console.print(f"time: about {made.hours:,.2f} h with {concurrency} at once, if calls take as long as they did")
+
+
+def _print_floor(settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console) -> None:
+    """Without past runs one thing is sure: orchestrator, an answering expert and the judge read each question."""
+    counter = EstimateCounter()
+    tokens = settings.epochs * sum(counter.count(question.question) for question in dataset.questions)
+    answering = [name for name in prices if name.startswith("answer-")]
+    inputs = {name: price.input for name in answering if (price := prices[name]) is not None}
+    known = [price.input for name in ("orchestrator", "judge") if (price := prices.get(name)) is not None]
+    if len(inputs) == len(answering) and inputs:
+        known.append(min(inputs.values()))
+    console.print(
+        f"RUNS_DIR={settings.runs_dir} holds no finished task to estimate from; "
+        "podium-eval run --limit 20 makes some in a run of its own.",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(f"At least: the questions' own {tokens:,} tokens (estimated), read three times.")
+    if known:
+        console.print(f"At least {tokens * sum(known) / 1e6:,.4f} USD for reading them, where a price is known.")

@@ -1,0 +1,193 @@
+"""`podium-eval rejudge`: puts a rejudge together from the settings, and says how it ended."""
+
+import asyncio
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from podium_contracts.events import RunEnd, RunStart
+from podium_contracts.names import ALIASES
+from podium_contracts.records import REJUDGE_LOG
+
+from podium_eval.clock import SystemClock
+from podium_eval.errors import ConfigError
+from podium_eval.grading.grader import BadPrompt, build_grader
+from podium_eval.log.console import ConsoleHandler
+from podium_eval.log.event_log import EventLog, LogBroken, LogWriter
+from podium_eval.log.redact import Redactor, secrets_of
+from podium_eval.models.build import build_models
+from podium_eval.run.folder import RunFolder, RunLocked
+from podium_eval.run.rejudge import Rejudge, Tally
+from podium_eval.run.stop import Stop, unwatch_signals, watch_signals
+from podium_eval.settings.models import expert_variable
+from podium_eval.settings.read import Settings
+
+_log = logging.getLogger("podium_eval.rejudge")
+
+
+async def rejudge(settings: Settings) -> int:
+    """Exit status: 0 every answer has a grade of this judge, 1 some have not.
+
+    Raises:
+        ConfigError: RUN_ID names no run, the run is on, or the judge is not configured.
+    """
+    if settings.run_id is None:
+        raise ConfigError(["RUN_ID is not set: name the run whose answers are to be graded again"])
+    path = settings.runs_dir / settings.run_id
+    manifest = _manifest(path)
+    redactor = Redactor(secrets_of(settings))
+    folder = RunFolder(path, redactor)
+    try:
+        folder.acquire()
+    except RunLocked as error:
+        raise ConfigError([str(error)]) from error
+    try:
+        return await _logged(settings, folder, manifest, redactor)
+    finally:
+        folder.release()
+
+
+async def _logged(settings: Settings, folder: RunFolder, manifest: dict[str, Any], redactor: Redactor) -> int:
+    loop = asyncio.get_running_loop()
+    stop = Stop()
+    log = folder.path / REJUDGE_LOG
+
+    def broken(error: OSError) -> None:
+        loop.call_soon_threadsafe(stop.request, "disk_full", f"{log} cannot be written: {error}", "now")
+
+    segment = _segments(log) + 1
+    writer = LogWriter(log, folder.log, redactor=redactor, on_failure=broken)
+    logger = logging.getLogger("podium_eval")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.handlers[:] = [writer, ConsoleHandler(redactor, colour="NO_COLOR" not in os.environ)]
+    writer.start()
+    watch_signals(loop, stop, settings.grace_s)
+    try:
+        return await _judged(settings, folder, manifest, writer, segment, stop)
+    finally:
+        unwatch_signals(loop)
+        logger.handlers.clear()
+        await asyncio.to_thread(writer.close)
+
+
+async def _judged(
+    settings: Settings, folder: RunFolder, manifest: dict[str, Any], writer: LogWriter, segment: int, stop: Stop
+) -> int:
+    clock = SystemClock()
+    sink = EventLog(writer, level=settings.log_level, clock=clock)
+    ids: dict[str, Any] = {"run_id": folder.path.name, "segment": segment}
+    models = build_models(
+        _judge_alone(settings),
+        sink,
+        ids=ids,
+        concurrency=settings.concurrency,
+        auth_failures=settings.auth_failures,
+        on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+    )
+    try:
+        grader = build_grader(settings, models.judge, sink, clock)
+        n = sum(1 for _ in folder.tasks.glob("*.json"))
+        sink.emit(
+            RunStart(
+                **ids,
+                protocol=settings.protocol,
+                concurrency=settings.concurrency,
+                max_rounds=settings.max_rounds,
+                n_tasks=n,
+                n_finished=0,
+                dataset_sha256=str(manifest.get("dataset", {}).get("sha256", "")),
+                orchestrator_model=str(manifest.get("orchestrator", {}).get("model", "")),
+            )
+        )
+        _log.info(
+            "[REJUDGE] run %s: %d tasks, judge %s, protocol %s", folder.path.name, n, grader.judge, settings.protocol
+        )
+        began = clock.mono()
+        work = Rejudge(
+            folder,
+            grader,
+            segment=segment,
+            concurrency=settings.concurrency,
+            max_words=settings.answer_max_words,
+            grace_s=settings.grace_s,
+            stop=stop,
+        )
+        tally = await work.run()
+        sink.emit(
+            RunEnd(
+                **ids,
+                reason=stop.reason or "finished",
+                duration_ms=(clock.mono() - began) * 1000,
+                n_done=tally.graded + tally.already,
+                n_error=len(tally.failed),
+                n_skipped=tally.no_answer,
+                n_left=tally.left + tally.resume,
+            )
+        )
+        await sink.flush()
+    except BadPrompt as error:
+        raise ConfigError([str(error)]) from error
+    except LogBroken as error:
+        _log.error("the log ends here: %s", error.strerror)
+        return 1
+    finally:
+        await models.aclose()
+    return _said(tally, stop)
+
+
+def _said(tally: Tally, stop: Stop) -> int:
+    cost = "unknown" if tally.usd is None else f"{tally.usd:.4f} USD"
+    if tally.n_unpriced:
+        cost += f" ({tally.n_unpriced} calls without a price)"
+    _log.info(
+        "[REJUDGE_END] right=%d wrong=%d changed=%d unanswered=%d already=%d no_answer=%d ungraded=%d left=%d cost=%s",
+        *(tally.right, tally.wrong, tally.changed, tally.unanswered, tally.already, tally.no_answer),
+        *(len(tally.failed), tally.left, cost),
+    )
+    if tally.resume:
+        _log.warning(
+            "%d answers were left ungraded by this judge in the run itself: resume the run, it asks only the judge",
+            tally.resume,
+        )
+    if tally.failed:
+        _log.error("ungraded: %s; the same command asks again", ", ".join(tally.failed[:50]))
+    if stop.message is not None:
+        _log.error("stopped: %s", stop.message)
+    return 0 if not (tally.failed or tally.left or tally.resume) else 1
+
+
+def _judge_alone(settings: Settings) -> Settings:
+    """The same settings without experts, which need neither keys nor addresses to be right for a rejudge."""
+    if settings.judge is None:
+        raise ConfigError(["JUDGE is not set: the model that grades, such as openai/o3-mini-2025-01-31"])
+    experts = {expert_variable(alias).lower(): None for alias in ALIASES}
+    return settings.model_copy(update={**experts, "expert_default": settings.judge, "orchestrator_tokenizer": None})
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        raw: Any = orjson.loads((path / "run.json").read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError([f"{path} is no run: it has no run.json; set RUNS_DIR and RUN_ID"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path}/run.json is no JSON: {error}"]) from error
+    return cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
+
+
+def _segments(log: Path) -> int:
+    """Rejudges that the log has already seen."""
+    if not log.exists():
+        return 0
+    with log.open("rb") as lines:
+        return max((_segment(line) for line in lines if line.startswith(b'{"type":"run_start"')), default=0)
+
+
+def _segment(line: bytes) -> int:
+    try:
+        return int(json.loads(line).get("segment", 0))
+    except ValueError:
+        return 0

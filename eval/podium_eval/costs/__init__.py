@@ -1,0 +1,1 @@
+"""Prices, past usage and estimates."""

@@ -1,0 +1,1 @@
+"""Questions: read from a file or the hub, checked and selected."""

@@ -1,0 +1,122 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+"""Datasets by name: a file, or `hub:owner/name[@revision]` through huggingface_hub and its cache."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from podium_eval.dataset.load import Dataset, Scan, load_questions, scan
+from podium_eval.dataset.selection import DatasetError, Selection
+
+PREFIX: Final = "hub:"
+_NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
+_FORMATS: Final = (".parquet", ".jsonl")
+
+
+class HubSettings(BaseSettings):
+    """How to reach the hub; huggingface_hub's own HF_HOME and HF_HUB_OFFLINE hold as well."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    hf_token: SecretStr | None = Field(
+        default=None, description="Token of an account that may read the hub dataset (HLE is gated)."
+    )
+    hf_endpoint: str | None = Field(default=None, description="Address of a hub mirror; empty: the public hub.")
+    dataset_split: str = Field(default="test", description="Split of a hub dataset, as its files are named.")
+
+
+def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Dataset:
+    """The selected questions of a file or a hub dataset. A hub dataset's path names the commit that was read.
+
+    Raises:
+        DatasetError: as load_questions; or the hub refuses, lacks or cannot be asked for the dataset.
+    """
+    if not source.startswith(PREFIX):
+        return load_questions(Path(source), selection)
+    files, path = hub_files(source, settings)
+    return replace(load_questions(files, selection), path=path)
+
+
+def scan_dataset(source: str, settings: HubSettings) -> tuple[Scan, tuple[Path, ...]]:
+    """Every row with every problem, and the files they came from.
+
+    Raises:
+        DatasetError: as scan and hub_files.
+    """
+    if not source.startswith(PREFIX):
+        return scan(Path(source)), (Path(source),)
+    files, path = hub_files(source, settings)
+    result = scan(files)
+    result.path = path
+    return result, tuple(files)
+
+
+def hub_files(source: str, settings: HubSettings) -> tuple[list[Path], str]:
+    """Fetch the split's files into huggingface_hub's cache; what is there already is not fetched again.
+
+    Returns:
+        The files in the order of their names, and `hub:owner/name@commit`.
+
+    Raises:
+        DatasetError: one line that says what to do.
+    """
+    match = _NAME.match(source.removeprefix(PREFIX))
+    if match is None:
+        raise DatasetError(f"DATASET={source}: name a hub dataset as hub:owner/name or hub:owner/name@revision")
+    folder = _fetch(match["repo"], match["revision"], settings)
+    files = _split_files(sorted(p for p in folder.rglob("*") if p.suffix in _FORMATS), settings.dataset_split)
+    if not files:
+        raise DatasetError(
+            f"{source}: has no Parquet or jsonl file of the split {settings.dataset_split!r}; set DATASET_SPLIT"
+        )
+    return files, f"{PREFIX}{match['repo']}@{folder.name}"
+
+
+def _fetch(repo: str, revision: str | None, settings: HubSettings) -> Path:
+    import huggingface_hub  # slow to import, and most runs read a file
+    from huggingface_hub import errors
+
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo,
+                repo_type="dataset",
+                revision=revision,
+                # False: a token that someone logged in with on this machine is not used behind the user's back.
+                token=token or False,
+                endpoint=settings.hf_endpoint,
+                allow_patterns=[f"*{suffix}" for suffix in _FORMATS],
+            )
+        )
+    except errors.GatedRepoError as error:
+        state = "the account of HF_TOKEN has not accepted them" if token else "HF_TOKEN is not set"
+        raise DatasetError(
+            f"hub:{repo} is gated and {state}: accept the terms on the dataset's page with your account, "
+            "then set HF_TOKEN to a read token of that account"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise DatasetError(f"hub:{repo}: has no revision {revision!r}") from error
+    except errors.RepositoryNotFoundError as error:
+        hint = "or HF_TOKEN may not read it" if token else "or it is private and HF_TOKEN is not set"
+        raise DatasetError(f"hub:{repo}: no such dataset, {hint}") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise DatasetError(
+            f"hub:{repo}: the hub cannot be reached and the dataset is not in the cache; "
+            "check the network, HF_ENDPOINT and HF_HUB_OFFLINE, or set DATASET to a file"
+        ) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatasetError(f"hub:{repo}: cannot be fetched: {first}") from error
+
+
+def _split_files(files: Sequence[Path], split: str) -> list[Path]:
+    """The files whose name is the split or begins with it and a dash; of both formats Parquet wins."""
+    named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
+    parquet = [p for p in named if p.suffix == ".parquet"]
+    return parquet or named

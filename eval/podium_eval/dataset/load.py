@@ -1,0 +1,262 @@
+"""Questions in HLE's own fields, from jsonl or Parquet, checked row by row.
+
+Fields: id, question, answer (required texts); image (data: or https URL, empty for none), answer_type, category,
+raw_subject, canary (optional). Everything else of a row stays in the file: rationales must not reach a prompt.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, reason, select
+from podium_eval.ports import Question
+
+REQUIRED: Final = ("id", "question", "answer")
+OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")
+UNREAD: Final = frozenset({"rationale", "rationale_image", "image_preview", "author_name", "author_affiliation"})
+"""HLE's fields that hold the solution, pictures for people or the author: never loaded into a Question."""
+
+
+class Digest(Protocol):
+    """A hash object of hashlib."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """questions: the selected ones, in the order they are taken. n: how many the file holds.
+
+    sha256: of the file's bytes (several Parquet files: of their bytes one after the other, in the order of names).
+    canary: the first canary text that a row carries.
+    """
+
+    questions: tuple[Question, ...]
+    sha256: str
+    n: int
+    path: str
+    canary: str | None = None
+
+    @property
+    def n_selected(self) -> int:
+        return len(self.questions)
+
+
+@dataclass(slots=True)
+class Scan:
+    """A whole dataset as read, with everything that is wrong with it."""
+
+    path: str
+    is_parquet: bool = False
+    sha256: str = ""
+    n_rows: int = 0
+    """Rows seen, bad ones included."""
+    questions: list[Question] = field(default_factory=list[Question])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    canary: str | None = None
+    n_canary: int = 0
+    """Rows that carry a canary text."""
+
+
+def load_questions(path: Path | Sequence[Path], selection: Selection | None = None) -> Dataset:
+    """Read a jsonl or Parquet dataset (or the Parquet files of one) and select from it.
+
+    Raises:
+        DatasetError: the file is missing or of another kind, a row is bad (every problem listed, the first 20 in the
+            message), or the selection names something that is not there or leaves nothing.
+    """
+    scanned = scan(path)
+    if scanned.problems:
+        shown = "\n  ".join(str(p) for p in scanned.problems[:MAX_SHOWN])
+        more = len(scanned.problems) - MAX_SHOWN
+        rest = f"\n  and {more} more: podium-eval data check lists them all" if more > 0 else ""
+        raise DatasetError(
+            f"{scanned.path}: {len(scanned.problems)} problem(s) in the dataset:\n  {shown}{rest}",
+            scanned.problems,
+        )
+    return Dataset(
+        questions=select(scanned.questions, selection or Selection(), source=scanned.path),
+        sha256=scanned.sha256,
+        n=len(scanned.questions),
+        path=scanned.path,
+        canary=scanned.canary,
+    )
+
+
+def scan(path: Path | Sequence[Path]) -> Scan:
+    """Read every row and collect every problem; only a file that cannot be read at all raises.
+
+    Raises:
+        DatasetError: no such file, a folder, another format, no row at all.
+    """
+    paths = [path] if isinstance(path, Path) else sorted(path)
+    result = Scan(path=", ".join(str(p) for p in paths))
+    if not paths:
+        raise DatasetError("no dataset file named")
+    digest = hashlib.sha256()
+    seen: dict[str, str] = {}
+    for one in paths:
+        result.is_parquet = _is_parquet(one)
+        rows = _parquet_rows(one, digest) if result.is_parquet else _jsonl_rows(one, digest, result.problems)
+        for where, row in rows:
+            result.n_rows += 1
+            if row is not None:
+                _take(where, row, result, seen)
+    result.sha256 = digest.hexdigest()
+    if not result.n_rows:
+        raise DatasetError(f"{result.path}: holds no question")
+    return result
+
+
+def image_of(value: object) -> str | None:
+    """An image field as a URL: text as it is, the hub's {bytes, path} as a data URL, None or '' as None.
+
+    Raises:
+        ValueError: it is neither, with what it is.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        if value.startswith(("data:image/", "https://", "http://")):
+            return value
+        raise ValueError(f"'image' is neither a data:image/ URL nor an http(s) URL but begins {value[:24]!r}")
+    if isinstance(value, Mapping):
+        raw = cast("Mapping[str, Any]", value).get("bytes")
+        if isinstance(raw, bytes) and raw:
+            return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode('ascii')}"
+    raise ValueError(f"'image' must be a URL as text, it is {_type_name(cast('object', value))}")
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The non-blank lines of a jsonl as they stand, without a byte order mark, with their line numbers from 1."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                yield number, line
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether the file begins as Parquet does; its name plays no part."""
+    if path.is_dir():
+        raise DatasetError(f"{path}: is a folder; name the jsonl or Parquet file in it")
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: {reason(error)}; set DATASET to a jsonl or Parquet file, or to hub:cais/hle"
+        ) from error
+
+
+def _jsonl_rows(path: Path, digest: Digest, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            digest.update(line)
+            where = f"{path}:{number}"
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if not line.strip():
+                continue
+            row: Any = None
+            try:
+                row = json.loads(line)
+            except UnicodeDecodeError as error:
+                problems.append(Problem(where, f"is not UTF-8 at byte {error.start}"))
+            except json.JSONDecodeError as error:
+                problems.append(Problem(where, f"bad JSON at column {error.colno}: {error.msg}"))
+            except RecursionError:
+                problems.append(Problem(where, "bad JSON: nested too deep"))
+            else:
+                if not isinstance(row, dict):
+                    problems.append(Problem(where, f"must be a JSON object, it is {_type_name(row)}"))
+                    row = None
+            yield where, cast("Mapping[str, Any] | None", row)
+
+
+def _parquet_rows(path: Path, digest: Digest) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from podium_eval.dataset import parquet  # pyarrow is slow to import and most runs read jsonl
+
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    try:
+        for number, row in enumerate(parquet.rows(path, leave_out=UNREAD), start=1):
+            yield f"{path} row {number}", row
+    except parquet.Unreadable as error:
+        raise DatasetError(f"{path}: begins as Parquet but cannot be read: {error}") from error
+
+
+def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]) -> None:
+    problems: list[str] = []
+    for name in REQUIRED:
+        value = row.get(name)
+        if name not in row:
+            problems.append(f"field {name!r} is missing")
+        elif not isinstance(value, str):
+            problems.append(f"{name!r} must be a text, it is {_type_name(value)}")
+        elif not value.strip():
+            problems.append(f"{name!r} is empty")
+    for name in OPTIONAL_TEXTS:
+        value = row.get(name)
+        if value is not None and not isinstance(value, str):
+            problems.append(f"{name!r} must be a text, it is {_type_name(value)}")
+    image: str | None = None
+    try:
+        image = image_of(row.get("image"))
+    except ValueError as error:
+        problems.append(str(error))
+    question_id = row.get("id")
+    if isinstance(question_id, str) and question_id.strip():
+        first = seen.setdefault(question_id, where)
+        if first != where:
+            problems.append(f"id {question_id!r} is already that of {first}")
+    if problems:
+        result.problems.extend(Problem(where, message) for message in problems)
+        return
+    canary = row.get("canary")
+    if canary:
+        result.canary = result.canary or canary
+        result.n_canary += 1
+    read = {*REQUIRED, *OPTIONAL_TEXTS, *UNREAD, "image"}
+    result.questions.append(
+        Question(
+            id=row["id"],
+            eid=result.n_rows - 1,
+            question=row["question"],
+            answer=row["answer"],
+            answer_type=row.get("answer_type") or None,
+            category=row.get("category") or None,
+            subject=row.get("raw_subject") or None,
+            image=image,
+            extra={k: v for k, v in row.items() if k not in read and isinstance(v, str | int | float | bool)},
+        )
+    )
+
+
+def _media_type(raw: bytes) -> str:
+    for magic, name in ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif")):
+        if raw.startswith(magic):
+            return name
+    return "image/webp" if raw[8:12] == b"WEBP" else "application/octet-stream"
+
+
+def _type_name(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true/false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

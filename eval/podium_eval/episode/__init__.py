@@ -1,0 +1,1 @@
+"""One task: ask the orchestrator, act, record, stop."""

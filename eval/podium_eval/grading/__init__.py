@@ -1,0 +1,1 @@
+"""Grades answers by HLE's or ToolOrchestra's protocol."""

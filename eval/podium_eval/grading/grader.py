@@ -1,0 +1,86 @@
+"""Grading as the rest of the eval sees it: a Grader, what experts are asked for, and their answers extracted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from podium_contracts import names
+from podium_contracts.records import Judgement
+
+from podium_eval.clock import Clock
+from podium_eval.grading.judge import JudgeGrader
+from podium_eval.grading.protocol import GRADING
+from podium_eval.ports import Answer, Chat, EventSink, Question
+from podium_eval.prompts.judge_prompt import BadPrompt as BadPrompt
+from podium_eval.prompts.judge_prompt import Template, instructions, read_template
+from podium_eval.settings.judge import JudgeSettings
+
+MAX_WORDS: Final = 500
+"""ToolOrchestra's limit: a longer extracted answer counts as no answer."""
+
+
+class Grader(Protocol):
+    """Grades one answer; its own failure is data, not an exception."""
+
+    @property
+    def protocol(self) -> names.Protocol: ...
+
+    async def grade(
+        self, question: Question, answer: Answer | None, ids: Mapping[str, Any], *, rejudge: bool = False
+    ) -> Judgement:
+        """One judgement, its llm_call and judge events emitted with `ids` (run_id, task_id, eid, epoch, step, segment).
+
+        correct is True, False, or None with error_type judge_error when the judge failed: ungraded, never wrong.
+        None for an answer, or one without what the protocol needs: method `unanswered`, wrong, no judge asked, no
+        judge event.
+        """
+        ...
+
+
+class GradingSettings(Protocol):
+    """The settings that grading reads."""
+
+    @property
+    def protocol(self) -> names.Protocol: ...
+    @property
+    def prompts_dir(self) -> Path | None: ...
+    @property
+    def judging(self) -> JudgeSettings: ...
+
+
+def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock: Clock) -> JudgeGrader:
+    """The run's Grader.
+
+    Raises:
+        BadPrompt: the judge's prompt cannot be used.
+    """
+    template = judge_template(settings.protocol, settings.prompts_dir)
+    return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
+
+
+def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:
+    """The protocol's judge prompt.
+
+    Raises:
+        BadPrompt: it cannot be read, or lacks a slot.
+    """
+    return read_template(GRADING[protocol].judge_prompt, prompts_dir)
+
+
+def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = None) -> str:
+    """What the answering expert is asked so that the protocol can read its answer.
+
+    Raises:
+        BadPrompt: the file of prompts_dir cannot be read.
+    """
+    return instructions(GRADING[protocol].answer_prompt, prompts_dir)
+
+
+def extract_answer(
+    text: str, protocol: names.Protocol, *, max_words: int = MAX_WORDS, asked: names.Protocol | None = None
+) -> Answer:
+    """The answer in an expert's text. extracted None: none that the protocol can read.
+
+    asked: the protocol whose form the expert was asked for, where the answer is graded by another one.
+    """
+    return GRADING[protocol].extract(text, max_words, asked=asked)

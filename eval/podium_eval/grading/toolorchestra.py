@@ -1,0 +1,60 @@
+"""ToolOrchestra's grading: exact match first, else a judge that says true or false; no confidence."""
+
+from typing import Final
+
+from podium_contracts import names
+
+from podium_eval.grading import extraction as answer_text
+from podium_eval.grading import verdict
+from podium_eval.grading.verdict import Verdict
+from podium_eval.ports import Answer, Form, Question
+
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"correct": {"type": "boolean"}},
+    "required": ["correct"],
+    "additionalProperties": False,
+}
+
+
+class ToolOrchestraProtocol:
+    """Only the extracted answer counts; without one, or with one of too many words, the question is unanswered."""
+
+    name: names.Protocol = "toolorchestra"
+    judge_prompt = "judge_toolorchestra.md"
+    answer_prompt = "judge_toolorchestra_answer.md"
+
+    def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
+        said = answer_text.after_thinking(text)
+        found = answer_text.tagged_answer(said)
+        if found is None and asked == "hle":
+            found = answer_text.labelled_answer(said)
+        if found is not None and len(found.split()) > max_words:
+            found = None
+        return Answer(text=said.strip(), extracted=found)
+
+    def answered(self, answer: Answer) -> bool:
+        return bool(answer.extracted and answer.extracted.strip())
+
+    def settled(self, question: Question, answer: Answer) -> Verdict | None:
+        """Right when the two are equal but for case and outer blanks: no model needs to say so."""
+        extracted = (answer.extracted or "").strip()
+        if extracted.casefold() == question.answer.strip().casefold():
+            return Verdict(correct=True, extracted_answer=extracted)
+        return None
+
+    def response(self, answer: Answer) -> str:
+        return answer.extracted or ""
+
+    def form(self, max_chars: int | None) -> Form:
+        return Form(json_schema=_SCHEMA, name="judgement")
+
+    def read(self, reply: str, answer: Answer) -> Verdict:
+        """Raises UnreadableVerdict: neither the JSON nor a reply that is the one word."""
+        fields = verdict.json_object(reply, "correct") or {}
+        lines = reply.strip().splitlines()
+        value = fields.get("correct", lines[-1] if lines else "")
+        correct = verdict.decision(value, "yes", "no") if fields else verdict.decision(value, "true", "false")
+        if correct is None:
+            raise verdict.unreadable(reply)
+        return Verdict(correct=correct, extracted_answer=answer.extracted)

@@ -1,0 +1,49 @@
+"""The log as the terminal shows it."""
+
+import logging
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+from podium_eval.log.progress import ETA_MARK
+from podium_eval.log.redact import Redactor
+
+_RED = "\033[31m"
+_PLAIN = "\033[0m"
+
+
+class ConsoleHandler(logging.Handler):
+    """Lines of a run to stdout, the ETA line in red (NO_COLOR turns it off), warnings and worse to stderr.
+
+    With a live bar, what the bar shows already is left out and the rest is printed above it.
+    """
+
+    def __init__(self, redactor: Redactor, *, colour: bool, live: Console | None = None) -> None:
+        super().__init__(logging.INFO)
+        self._redactor = redactor
+        self._colour = colour
+        self._live = live
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record; a closed pipe is not worth a run."""
+        try:
+            text = self._redactor.text(record.getMessage())
+            if record.exc_info:
+                text = f"{text}\n{self._redactor.text(logging.Formatter().formatException(record.exc_info))}"
+            if self._live is not None:
+                if not getattr(record, "bar", False):
+                    self._live.print(text, markup=False, highlight=False, soft_wrap=True)
+                return
+            warning = record.levelno >= logging.WARNING
+            stream: TextIO = sys.stderr if warning else sys.stdout
+            if warning:
+                text = f"{record.levelname}: {text}"
+            elif self._colour and text.startswith(ETA_MARK):
+                text = f"{_RED}{text}{_PLAIN}"
+            stream.write(
+                f"{text.encode(stream.encoding or 'utf-8', 'backslashreplace').decode(stream.encoding or 'utf-8')}\n"
+            )
+            stream.flush()
+        except (OSError, ValueError):
+            return

@@ -1,0 +1,1 @@
+"""Chat models: requests, responses, errors, tokens and providers."""

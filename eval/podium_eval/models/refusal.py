@@ -1,0 +1,176 @@
+"""What a model's server said no with, by name: exceptions, statuses and bodies become a Refusal."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, cast
+
+import httpx2
+import openai
+import orjson
+from podium_contracts.names import ErrorType
+
+from podium_eval.transport.pool import AnswerTooLong
+
+_SHOWN: Final = 500
+"""Characters of a server's words that a message carries."""
+
+_CONTEXT = re.compile(
+    r"context[_ ]length|maximum context|context window|max_model_len|maximum model length|prompt is too long"
+    r"|input is too long|too many tokens|tokens? .{0,40}exceed|max_new_tokens`? must be|longer than the (maximum|model)"
+    r"|max_tokens.{0,40}too large|string_above_max_length|reduce the length",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(r"content[_ ]?(filter|policy|management)|safety system|flagged|moderation", re.IGNORECASE)
+_MODEL = re.compile(
+    r"model_not_found|model_not_available|unknown model|invalid model|no such model|non-serverless model"
+    r"|model.{0,80}(does not exist|not found|is not available|is not supported for|has been deprecated)"
+    r"|unable to access model|endpoint.{0,60}(not found|does not exist|not running|stopped)",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}api[_ -]?key|api[_ -]?key.{0,20}(invalid|expired)", re.I)
+_QUOTA = re.compile(
+    r"insufficient_quota|credit (limit|balance)|billing|exceeded your current quota|payment", re.IGNORECASE
+)
+_RAN_OUT = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
+_OVERLOAD = re.compile(r"overload|capacity|too many requests|rate.?limit|engine is busy|try again later", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A failed attempt.
+
+    overload: the provider has too much to do (its limit is halved). silent: the address gave no answer of its own
+    (its breaker counts it).
+    """
+
+    error_type: ErrorType
+    message: str
+    retry_after_s: float | None = None
+    overload: bool = False
+    silent: bool = False
+
+
+def classify(error: BaseException) -> Refusal | None:
+    """Name what an attempt raised; None for what is no failure of the model's server: a bug, a cancellation."""
+    if isinstance(error, openai.APIStatusError):
+        return _status(error)
+    if isinstance(error, openai.APIConnectionError):
+        cause = error.__cause__
+        words = _short(str(cause)) if cause is not None else str(error)
+        if isinstance(cause, httpx2.UnsupportedProtocol):
+            return Refusal("bad_request", f"not an address: {words}")
+        if isinstance(cause, httpx2.TimeoutException) and not isinstance(cause, httpx2.ConnectTimeout):
+            return Refusal("timeout", "no answer within the time limit", silent=True)
+        return Refusal("connection", words, silent=True)
+    return _transport(error)
+
+
+def _transport(error: BaseException) -> Refusal | None:
+    """What comes up while a streamed body is read, past the openai client."""
+    if isinstance(error, AnswerTooLong):
+        return Refusal("bad_response", str(error))
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return Refusal("timeout", "no answer within the time limit", silent=True)
+    if isinstance(error, httpx2.RequestError):
+        return Refusal("connection", _short(str(error)), silent=True)
+    return None
+
+
+def _status(error: openai.APIStatusError) -> Refusal:
+    status = error.status_code
+    words = said(error.response.content)
+    shown = f"{status}: {_short(words)}" if words else str(status)
+    wish = retry_after_s(error.response.headers)
+    if status in (401, 403):
+        return Refusal("auth", shown)
+    if status == 402 or (status == 429 and _QUOTA.search(words)):
+        return Refusal("auth", f"{shown} (the account behind the key has nothing left)")
+    if status == 429:
+        return Refusal("rate_limit", shown, wish, overload=True)
+    if status == 408:
+        return Refusal("timeout", shown, wish)
+    if status >= 500:
+        gone = status in (502, 503, 504)
+        overload = wish is not None or status in (503, 529) or bool(_OVERLOAD.search(words))
+        return Refusal("server_error", shown, wish, overload=overload, silent=gone and wish is None)
+    if status in (409, 425):
+        return Refusal("server_error", shown, wish, overload=wish is not None)
+    if status < 400:
+        return Refusal("bad_response", f"{shown} (an answer of another kind was expected)")
+    return Refusal(_client_error(status, words), shown)
+
+
+def _client_error(status: int, words: str) -> ErrorType:
+    if _CONTEXT.search(words):
+        return "context_length"
+    if status == 404 or _MODEL.search(words):
+        return "unknown_model"
+    if _FILTER.search(words):
+        return "content_filter"
+    if _KEY.search(words):
+        return "auth"
+    return "context_length" if status == 413 else "bad_request"
+
+
+def ran_out(error: openai.APIStatusError) -> bool:
+    """OpenAI's 400 for a model whose thinking used up all of max_completion_tokens: an answer, of length 0."""
+    return error.status_code == 400 and _RAN_OUT.search(said(error.response.content)) is not None
+
+
+def said(body: bytes) -> str:
+    """The words of an error body: message and code of the usual JSON, else the text itself."""
+    try:
+        parsed: Any = orjson.loads(body)
+    except ValueError:
+        return body[: 4 * _SHOWN].decode("utf-8", "replace").strip()
+    if isinstance(parsed, dict):
+        fields = cast("dict[str, Any]", parsed)
+        inner = fields.get("error", fields)
+        if isinstance(inner, dict):
+            known = cast("dict[str, Any]", inner)
+            parts = [known.get(name) for name in ("code", "type", "message", "detail")]
+            texts = [part for part in parts if isinstance(part, str) and part]
+            if texts:
+                return " ".join(texts)
+        if isinstance(inner, str):
+            return inner
+    return body[: 4 * _SHOWN].decode("utf-8", "replace")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of Retry-After (number or date) or retry-after-ms; None where it is absent or unreadable."""
+    milliseconds = headers.get("retry-after-ms")
+    if milliseconds is not None:
+        try:
+            return max(0.0, float(milliseconds) / 1000)
+        except ValueError:
+            pass
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    moment = _moment(value)
+    if moment is None:
+        return None
+    # A date is one of the server's clock, so it is held against that clock where the answer says what it shows.
+    now = _moment(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN else f"{flat[:_SHOWN]}…"

@@ -1,0 +1,1 @@
+"""Prompt templates and tool descriptions, and the code that fills them in."""

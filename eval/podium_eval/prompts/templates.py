@@ -1,0 +1,97 @@
+"""Prompts and tool descriptions as data files: built in, or replaced one by one from PROMPTS_DIR and TOOLS_FILE."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BUILT_IN: Final = Path(__file__).parent
+
+PLACEHOLDERS: Final[dict[str, frozenset[str]]] = {
+    "orchestrator_system.md": frozenset(),
+    "orchestrator.md": frozenset({"problem", "knowledge"}),
+    "search.md": frozenset({"problem", "knowledge"}),
+    "enhance_reasoning.md": frozenset({"problem", "knowledge", "seconds"}),
+    "answer.md": frozenset({"problem", "knowledge", "answer_form"}),
+}
+"""Each template and what may stand in it as {name}; other braces, as in \\boxed{}, are text."""
+
+_NEEDED: Final = frozenset({"problem"})
+
+
+class PromptError(ValueError):
+    """A prompt or tools file cannot be used; the message names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """texts: template by file name. hashes: sha256 of every prompt file used, tools.json included."""
+
+    texts: Mapping[str, str]
+    tools: bytes
+    tools_path: Path
+    hashes: Mapping[str, str]
+
+    def fill(self, name: str, **values: str) -> str:
+        """The template with its placeholders filled; the values themselves are not looked at again."""
+        return _fill(self.texts[name], values)
+
+
+def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None) -> Prompts:
+    """Read the templates and tools.json.
+
+    A file of PROMPTS_DIR wins over the built-in one of the same name (tools.json too), TOOLS_FILE over both.
+
+    Raises:
+        PromptError: a folder or file is missing or unreadable, or a template lacks {problem}.
+    """
+    if prompts_dir is not None and not prompts_dir.is_dir():
+        raise PromptError(f"PROMPTS_DIR={prompts_dir}: no such folder")
+    texts: dict[str, str] = {}
+    hashes: dict[str, str] = {}
+    for name, allowed in PLACEHOLDERS.items():
+        path = _chosen(prompts_dir, name)
+        raw = _read(path)
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise PromptError(f"{path}: is not UTF-8 at byte {error.start}") from error
+        missing = sorted((_NEEDED & allowed) - set(_names(text)))
+        if missing:
+            raise PromptError(f"{path}: lacks {{{missing[0]}}}, where the question goes")
+        texts[name] = text.strip()
+        hashes[name] = hashlib.sha256(raw).hexdigest()
+    if tools_file is not None and not tools_file.is_file():
+        raise PromptError(f"TOOLS_FILE={tools_file}: no such file")
+    tools_path = tools_file or _chosen(prompts_dir, "tools.json")
+    tools = _read(tools_path)
+    hashes["tools.json"] = hashlib.sha256(tools).hexdigest()
+    for path in sorted(BUILT_IN.glob("judge_*.md")):
+        hashes[path.name] = hashlib.sha256(_read(_chosen(prompts_dir, path.name))).hexdigest()
+    return Prompts(texts=texts, tools=tools, tools_path=tools_path, hashes=hashes)
+
+
+def _chosen(prompts_dir: Path | None, name: str) -> Path:
+    if prompts_dir is not None and (prompts_dir / name).exists():
+        return prompts_dir / name
+    return BUILT_IN / name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PromptError(f"{path}: {error.strerror}") from error
+
+
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+def _names(text: str) -> list[str]:
+    return _PLACEHOLDER.findall(text)
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)

@@ -1,0 +1,1 @@
+"""A run: planned, built, scheduled, recorded in its folder, and taken up again."""

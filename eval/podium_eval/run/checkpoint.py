@@ -1,0 +1,117 @@
+"""A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
+
+import errno
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from podium_contracts.records import Turn
+
+from podium_eval.files import json_bytes
+from podium_eval.log.event_log import LogWriter, repair_tail
+from podium_eval.log.redact import Redactor
+
+VERSION: Final = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an unfinished task has behind it. active_ms and cost_usd cover all its segments."""
+
+    turns: list[Turn] = field(default_factory=list[Turn])
+    active_ms: float = 0.0
+    cost_usd: float | None = None
+    n_unpriced: int = 0
+    started_ts: str | None = None
+    attempts: int = 1
+
+
+class Checkpoints:
+    """checkpoints/<key>.jsonl, appended by the log's writer after the events of the same turn.
+
+    Appending makes a turn's cost independent of how many came before it. A line that a kill tore is cut away.
+    """
+
+    def __init__(self, folder: Path, writer: LogWriter, redactor: Redactor) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._redactor = redactor
+
+    def append(self, key: str, turn: Turn, progress: Progress) -> None:
+        """Queue the turn; returns at once. A disk that is full breaks the log, which stops the run."""
+        line = {
+            "version": VERSION,
+            "turn": turn,
+            "active_ms": progress.active_ms,
+            "cost_usd": progress.cost_usd,
+            "n_unpriced": progress.n_unpriced,
+            "started_ts": progress.started_ts,
+            "attempts": progress.attempts,
+        }
+        path = self._path(key)
+        self._writer.put_job(lambda: append_line(path, self._redactor.data(json_bytes(line))))
+
+    def remove(self, key: str) -> None:
+        """Queue the removal: the task has a record now, or starts afresh."""
+        path = self._path(key)
+        self._writer.put_job(lambda: path.unlink(missing_ok=True))
+
+    def load(self, key: str) -> Progress | None:
+        """The progress of a task that an earlier segment began, or None. Blocks on the disk."""
+        path = self._path(key)
+        repair_tail(path)
+        try:
+            lines = path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return None
+        progress = Progress()
+        good = 0
+        for raw in lines:
+            try:
+                progress = _read(raw, progress.turns)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                # What is appended from now on must be readable: nothing may stand behind this line.
+                os.truncate(path, good)
+                _log.warning("%s: a line is no checkpoint (%r): its task goes on before it", path, error)
+                break
+            good += len(raw)
+        return progress if progress.turns else None
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.jsonl"
+
+
+def _read(raw: bytes, before: list[Turn]) -> Progress:
+    """A line and the turns before it."""
+    line: dict[str, Any] = orjson.loads(raw)
+    if line["version"] != VERSION:
+        raise ValueError(f"version {line['version']!r}, this Podium writes {VERSION}")
+    known = {k: v for k, v in line["turn"].items() if k in Turn.__dataclass_fields__}
+    return Progress(
+        turns=[*before, Turn(**known)],
+        active_ms=float(line["active_ms"]),
+        cost_usd=line["cost_usd"],
+        n_unpriced=int(line["n_unpriced"]),
+        started_ts=line["started_ts"],
+        attempts=int(line["attempts"]),
+    )
+
+
+def append_line(path: Path, data: bytes) -> None:
+    """Append one line whole or not at all.
+
+    Raises:
+        OSError: it did not fit; the file is as it was.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(fd).st_size
+        if os.write(fd, data) != len(data):
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)

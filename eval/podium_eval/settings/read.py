@@ -1,0 +1,45 @@
+"""All settings of podium-eval in one frozen object, read once at the edge."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsError
+
+from podium_eval.dataset.hub import HubSettings
+from podium_eval.errors import ConfigError
+from podium_eval.settings.judge import JudgeSettings
+from podium_eval.settings.models import ModelSettings
+from podium_eval.settings.run import RunSettings
+
+
+class Settings(RunSettings, ModelSettings, HubSettings):
+    """RunSettings, ModelSettings and HubSettings together; the judge's own beside them."""
+
+    judging: JudgeSettings = Field(
+        default_factory=JudgeSettings, exclude=True, description="Filled by itself: the variables JUDGE_…"
+    )
+
+
+def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Settings:
+    """Settings from the environment, under it those of env_file, over it what the command line gave.
+
+    Raises:
+        ConfigError: every value that is wrong, by the name of its variable.
+    """
+    try:
+        return Settings(_env_file=env_file, judging=JudgeSettings(_env_file=env_file), **given)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        raise ConfigError(
+            [f"{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
+        ) from error
+    except SettingsError as error:
+        # Of a variable that holds JSON; which one stands in the message alone.
+        name = re.search(r'"(\w+)"', str(error))
+        raise ConfigError([f"{name[1].upper()}: is no JSON" if name else str(error)]) from error
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Every setting for run.json; secrets as `**********`, unset ones as None."""
+    return settings.model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""What the orchestrator may call: search, enhance_reasoning, answer."""

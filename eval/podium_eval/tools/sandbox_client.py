@@ -1,0 +1,43 @@
+"""The Sandbox of a run: programs over HTTP. What becomes of a program is data; only the sandbox itself fails."""
+
+from typing import Any, cast
+
+import aiohttp
+
+from podium_eval.ports import Execution, Failure
+from podium_eval.settings.run import RunSettings
+from podium_eval.transport.json_service import Gate, HttpService
+
+
+class SandboxClient:
+    """POST /run."""
+
+    def __init__(self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate) -> None:
+        self._wait_s = settings.sandbox_wait_s
+        self._service = HttpService(
+            session,
+            f"{settings.sandbox_url.rstrip('/')}/run",
+            name="sandbox",
+            failure="sandbox_error",
+            gate=gate,
+            attempts=settings.sandbox_attempts,
+            connect_timeout_s=settings.connect_timeout_s,
+        )
+
+    async def run(self, code: str, timeout_s: float) -> Execution:
+        """See ports.Sandbox."""
+        # JSON cannot carry a lone surrogate, and no Python source may hold one.
+        code = code.encode("utf-8", "replace").decode()
+        body, _ = await self._service.post({"code": code, "timeout_s": timeout_s}, timeout_s + self._wait_s)
+        try:
+            fields = cast("dict[str, Any]", body)
+            return Execution(
+                status=str(fields["status"]),
+                exit_code=fields["exit_code"],
+                stdout=str(fields["stdout"]),
+                stderr=str(fields["stderr"]),
+                duration_ms=float(fields["duration_ms"]),
+                truncated=bool(fields.get("truncated", False)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise Failure("sandbox_error", f"the sandbox's answer lacks {error}", provider="sandbox") from error

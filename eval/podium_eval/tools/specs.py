@@ -1,0 +1,177 @@
+"""tools.json: which tools and experts the orchestrator may name, and what a call of it means."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from podium_contracts.names import ALIASES, TOOLS, Tool
+
+from podium_eval.ports import ChatResult, ToolInvocation, ToolSpec
+from podium_eval.prompts.templates import PromptError, Prompts
+
+_WRITTEN_CALL: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*(?:</tool_call>|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A valid call: the tool, the expert's alias, and the arguments as the model gave them."""
+
+    tool: Tool
+    alias: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A turn that called nothing that exists. named: the tool it named, '' for none."""
+
+    named: str
+    reason: str
+    arguments: dict[str, Any]
+
+
+class ToolSpecs:
+    """The tools as the model sees them, and the names it may use.
+
+    specs: for ChatRequest.tools. aliases: for each tool the names it takes, each with its alias.
+    """
+
+    def __init__(self, specs: Sequence[ToolSpec], aliases: Mapping[str, Mapping[str, str]]) -> None:
+        self.specs = tuple(specs)
+        self._aliases = aliases
+
+    def aliases_of(self, tool: str) -> frozenset[str]:
+        """The experts that a tool may be called with."""
+        return frozenset(self._aliases.get(tool, {}).values())
+
+    def only(self, aliases: frozenset[str]) -> "ToolSpecs":
+        """These tools with no other experts than `aliases`; a tool left without any is left out."""
+        names = {
+            tool: kept
+            for tool, known in self._aliases.items()
+            if (kept := {name: alias for name, alias in known.items() if alias in aliases})
+        }
+        return ToolSpecs([_narrowed(spec, names[spec.name]) for spec in self.specs if spec.name in names], names)
+
+    def read(self, result: ChatResult) -> Chosen | Invalid:
+        """The first call of an orchestrator turn; of several only the first counts.
+
+        A call that the server's parser left in the text or in the thinking as <tool_call>{…}</tool_call> counts too.
+        """
+        call = result.tool_calls[0] if result.tool_calls else _written(result)
+        if call is None:
+            return Invalid("", "the turn called no tool", {})
+        name = call.name.strip()
+        try:
+            parsed: Any = json.loads(call.arguments) if call.arguments.strip() else {}
+        except ValueError:
+            return Invalid(name, f"the arguments of {name!r} are no JSON", {})
+        if not isinstance(parsed, dict):
+            return Invalid(name, f"the arguments of {name!r} are no JSON object", {})
+        arguments = cast("dict[str, Any]", parsed)
+        if name not in self._aliases:
+            return Invalid(name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments)
+        model: Any = arguments.get("model")
+        names = self._aliases[name]
+        if not isinstance(model, str) or model.strip() not in names:
+            shown = "no model" if model is None else f"the model {str(model)[:80]!r}"
+            return Invalid(name, f"{name} was called with {shown}; it takes {', '.join(names)}", arguments)
+        return Chosen(cast("Tool", name), names[model.strip()], arguments)
+
+
+def load_tool_specs(
+    prompts: Prompts, experts: Mapping[str, str], model_aliases: Mapping[str, str] | None = None
+) -> ToolSpecs:
+    """Read tools.json in ToolOrchestra's form: a list of OpenAI function tools with a `model` parameter.
+
+    experts: configured alias -> its model's name. A name in a `model` enum is an alias, a key of model_aliases
+    (TOOL_MODEL_ALIASES), or the model of exactly one configured expert; names of aliases that are not configured are
+    taken out of the enum. A tool without an enum takes every configured alias and every mapped name.
+
+    Raises:
+        PromptError: the file has another form, a name means no alias, or a tool is left without any expert.
+    """
+    where = prompts.tools_path
+    mapped = dict(model_aliases or {})
+    for name, alias in mapped.items():
+        if alias not in ALIASES:
+            raise PromptError(f"TOOL_MODEL_ALIASES: {name!r} means {alias!r}, which is none of {', '.join(ALIASES)}")
+    try:
+        raw: Any = json.loads(prompts.tools)
+    except ValueError as error:
+        raise PromptError(f"{where}: is no JSON ({error})") from error
+    if not isinstance(raw, list) or not raw:
+        raise PromptError(f"{where}: must be a list of function tools")
+    specs: list[ToolSpec] = []
+    aliases: dict[str, dict[str, str]] = {}
+    for number, item in enumerate(cast("list[Any]", raw), start=1):
+        spec, names = _tool(item, f"{where}: tool {number}", experts, mapped)
+        specs.append(spec)
+        aliases[spec.name] = names
+    missing = [tool for tool in TOOLS if tool not in aliases]
+    if "answer" in missing:
+        raise PromptError(f"{where}: lacks the tool 'answer', so no task could end")
+    return ToolSpecs(specs, aliases)
+
+
+def _tool(
+    item: Any, where: str, experts: Mapping[str, str], mapped: Mapping[str, str]
+) -> tuple[ToolSpec, dict[str, str]]:
+    try:
+        function: dict[str, Any] = item["function"]
+        name: Any = function["name"]
+        parameters: dict[str, Any] = function["parameters"]
+        properties: dict[str, Any] = parameters["properties"]
+        model: dict[str, Any] = properties["model"]
+    except (KeyError, TypeError) as error:
+        raise PromptError(
+            f"{where}: needs function.name and function.parameters.properties.model, as OpenAI's function tools do"
+        ) from error
+    if name not in TOOLS:
+        raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
+    listed: Any = model.get("enum")
+    if listed is None:
+        names = {alias: alias for alias in ALIASES if alias in experts}
+        names |= {other: alias for other, alias in mapped.items() if alias in experts}
+        wanted = dict(parameters)
+    else:
+        meanings = {str(entry): _alias_of(str(entry), experts, mapped, where) for entry in listed}
+        names = {entry: alias for entry, alias in meanings.items() if alias in experts}
+        wanted = {**parameters, "properties": {**properties, "model": {**model, "enum": list(names)}}}
+    if not names:
+        raise PromptError(f"{where}: none of the experts of {name!r} is configured; set EXPERT_<ALIAS> for one")
+    return ToolSpec(name, str(function.get("description", "")), wanted), names
+
+
+def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
+    properties: Mapping[str, Any] = spec.parameters["properties"]
+    model = {**properties["model"], "enum": list(names)}
+    return replace(spec, parameters={**spec.parameters, "properties": {**properties, "model": model}})
+
+
+def _alias_of(entry: str, experts: Mapping[str, str], mapped: Mapping[str, str], where: str) -> str:
+    if entry in mapped:
+        return mapped[entry]
+    if entry in ALIASES:
+        return entry
+    serving = [alias for alias, model in experts.items() if model == entry or model.rpartition("/")[2] == entry]
+    if len(serving) == 1:
+        return serving[0]
+    why = f"is the model of {', '.join(serving)}" if serving else "is no alias and no configured expert's model"
+    raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
+
+
+def _written(result: ChatResult) -> ToolInvocation | None:
+    for text in (result.text, result.reasoning or ""):
+        for raw in _WRITTEN_CALL.findall(text):
+            try:
+                call: Any = json.loads(raw)
+            except ValueError:
+                continue
+            if isinstance(call, dict) and isinstance(call.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
+                known = cast("dict[str, Any]", call)
+                arguments = known.get("arguments", {})
+                return ToolInvocation(known["name"], arguments if isinstance(arguments, str) else json.dumps(arguments))
+    return None

@@ -1,0 +1,1 @@
+"""How calls travel: connections, retries, circuit breakers, concurrency limits, load balancing."""

@@ -1,0 +1,81 @@
+"""Several addresses of one model: each call goes to the least busy one that is up."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from podium_eval.ports import Unavailable
+from podium_eval.transport.circuit_breaker import Breaker
+
+
+@dataclass(slots=True)
+class Address:
+    """One base address (with /v1), what is in flight there, and its breaker."""
+
+    url: str
+    breaker: Breaker
+    in_flight: int = 0
+
+
+class Balance:
+    """Chooses an address. A dead one is left out until a call that tries it is answered."""
+
+    def __init__(self, name: str, addresses: Sequence[Address], *, wait_s: float) -> None:
+        if not addresses:
+            raise ValueError(f"{name} has no address")
+        self._name = name
+        self._addresses = tuple(addresses)
+        self._wait_s = wait_s
+        self._turn = 0
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        return self._addresses
+
+    async def acquire(self) -> tuple[Address, float]:
+        """(address, milliseconds waited); give it back by release().
+
+        Raises:
+            Unavailable: `connection`, when every address stayed down for wait_s.
+        """
+        address = self._pick()
+        if address is not None:
+            address.in_flight += 1
+            return address, 0.0
+        began = time.monotonic()
+        for one in self._addresses:
+            one.breaker.waiting += 1
+        try:
+            while (address := self._pick()) is None:
+                left = began + self._wait_s - time.monotonic()
+                if left <= 0:
+                    reasons = "; ".join(f"{one.url}: {one.breaker.reason}" for one in self._addresses)
+                    raise Unavailable(
+                        "connection",
+                        f"{self._name}: no address answered for {self._wait_s:g} s (BREAKER_WAIT_S): {reasons}",
+                    )
+                soonest = min(self._addresses, key=lambda one: one.breaker.try_in_s)
+                await soonest.breaker.changed(min(left, soonest.breaker.try_in_s, 1.0))
+        finally:
+            for one in self._addresses:
+                one.breaker.waiting -= 1
+        address.in_flight += 1
+        return address, (time.monotonic() - began) * 1000
+
+    def release(self, address: Address) -> None:
+        """The call to this address has ended."""
+        address.in_flight -= 1
+
+    def _pick(self) -> Address | None:
+        """Least in flight of those that are up, ties by turn; a down one whose time to be tried has come goes first."""
+        if len(self._addresses) == 1:
+            only = self._addresses[0]
+            return only if only.breaker.enter() else None
+        for address in self._addresses:
+            if address.breaker.state != "closed" and address.breaker.enter():
+                return address
+        up = [address for address in self._addresses if address.breaker.state == "closed"]
+        if not up:
+            return None
+        self._turn += 1
+        return min((up[(self._turn + n) % len(up)] for n in range(len(up))), key=lambda address: address.in_flight)

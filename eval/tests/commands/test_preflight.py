@@ -1,0 +1,184 @@
+import json
+import resource
+from pathlib import Path
+
+import pytest
+from harness.chain import GOLD, numbered, questions, server
+from harness.process import Eval
+from loopback.openai_server import LoopbackServer, Rules
+from podium_eval.commands.check import disk, files
+
+EXECUTION = {"status": "ok", "exit_code": 0, "stdout": "1\n", "stderr": "", "duration_ms": 1.0, "truncated": False}
+
+
+def whole() -> LoopbackServer:
+    """A stack in good order."""
+    made = server()
+    made.execution = EXECUTION
+    return made
+
+
+async def test_a_stack_in_good_order_passes_every_item(tmp_path: Path) -> None:
+    async with whole() as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
+        assert await run.run(command="check") == 0, run.said
+        assert not run.runs.exists(), "a check left a run behind"
+    for item in (
+        "open files",
+        "disk",
+        "orchestrator is served",
+        "calls tools",
+        "retrieval",
+        "sandbox",
+        "clock",
+        "judge",
+    ):
+        assert item in run.said
+    assert "failed" not in run.said
+
+
+async def test_an_orchestrator_without_per_request_metrics_is_a_warning(tmp_path: Path) -> None:
+    async with whole() as stub:
+        stub.rules = Rules(metrics=False)
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
+        assert await run.run(command="check", env={"COLUMNS": "200"}) == 0, run.said
+    assert "--enable-per-request-metrics" in "".join(run.said.replace("│", " ").split())
+
+
+async def test_everything_that_is_wrong_is_in_the_table_at_once(tmp_path: Path) -> None:
+    async with whole() as stub, server(rules=Rules(api_key="right")) as locked:
+        run = Eval(
+            tmp_path,
+            stub.address,
+            questions(tmp_path / "q.jsonl", ["a"]),
+            orchestrator_model="another-model",
+            retrieval_url="http://127.0.0.1:9",
+            expert_answer_2=f"vllm/locked@{locked.address}/v1",
+            min_free_mb=10**9,
+            check_timeout_s=10,
+        )
+        stub.execution = {**EXECUTION, "status": "killed", "stdout": ""}
+        assert await run.run(command="check", env={"COLUMNS": "200"}) == 2, run.said
+    # The table folds long cells, so its words are read without borders and spaces.
+    said = "".join(run.said.replace("│", " ").split())
+    assert "ORCHESTRATOR_MODEL=another-model" in said
+    assert "9/retrieve" in said
+    assert "cannotbereached" in said
+    assert "print(1)endedkilled" in said
+    assert "MIN_FREE_MB" in said
+    assert "EXPERT_API_KEY" in said
+    assert said.count("failed") >= 6
+
+
+async def test_a_run_checks_first_and_asks_nothing_when_that_fails(tmp_path: Path) -> None:
+    async with whole() as stub:
+        run = Eval(
+            tmp_path,
+            stub.address,
+            questions(tmp_path / "q.jsonl", ["a"]),
+            check=1,
+            sandbox_url="http://127.0.0.1:9",
+        )
+        assert await run.run() == 2, run.said
+        assert "--no-check" in run.said
+        assert not run.runs.exists()
+        assert await run.run(env={"SANDBOX_URL": stub.address}) == 0, run.said
+        assert "[RUN_END] reason=finished done=1 correct=1" in run.said
+
+
+async def test_missing_settings_are_named_all_at_once(tmp_path: Path) -> None:
+    async with whole() as stub:
+        run = Eval(tmp_path, stub.address, tmp_path / "none.jsonl")
+        wrong = {
+            "EXPERT_SEARCH_1": "together/some-model",
+            "EXPERT_ANSWER_1": "openai/some-model",
+            "JUDGE": "",
+        }
+        assert await run.run(command="check", env=wrong) == 2, run.said
+    for name in ("TOGETHER_API_KEY", "OPENAI_API_KEY", "JUDGE", "none.jsonl"):
+        assert name in run.said, run.said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CONCURRENCY", "0"),
+        ("MAX_ROUNDS", "many"),
+        ("LOG_LEVEL", "LOUD"),
+        ("RUN_ID", "../up"),
+        ("PROTOCOL", "own"),
+        ("RETRIEVAL_URL", "localhost:1401"),
+        ("SANDBOX_URL", "http://"),
+        ("TOOL_MODEL_ALIASES", "{"),
+        ("TOOLS_FILE", "none.json"),
+    ],
+)
+async def test_a_value_that_is_wrong_is_refused_by_its_name(tmp_path: Path, variable: str, value: str) -> None:
+    async with whole() as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
+        assert await run.run(env={variable: value}) == 2, run.said
+    assert run.lines[0].startswith(f"podium-eval: {variable}")
+    assert "Traceback" not in run.said
+
+
+def test_open_files_are_raised_where_the_hard_limit_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        assert files(100).status == "ok"
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 300
+        too_many = files(hard)
+        assert too_many.status == "failed"
+        assert "ulimit -n" in too_many.detail
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_folder_that_is_not_there_yet_is_looked_at_through_its_parent(tmp_path: Path) -> None:
+    assert disk(tmp_path / "a" / "b", 1).status == "ok"
+    assert disk(tmp_path, 10**12).status == "failed"
+
+
+async def test_a_question_with_an_image_goes_to_experts_that_see(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    row = {"id": "seen", "question": "What is shown?", "answer": GOLD, "image": "data:image/png;base64,iVBORw0KGgo="}
+    path.write_text(json.dumps(row) + "\n" + json.dumps({"id": "read", "question": "6*7?", "answer": GOLD}) + "\n")
+    async with server() as stub:
+        run = Eval(tmp_path, stub.address, path)
+        assert await run.run() == 0, run.said
+        assert {id_: one.status for id_, one in run.records().items()} == {"seen": "skipped", "read": "done"}
+        refused = Eval(tmp_path / "b", stub.address, path, image_questions="refuse")
+        (tmp_path / "b").mkdir()
+        assert await refused.run() == 2
+        assert "have an image" in refused.said
+        texts = Eval(tmp_path / "c", stub.address, path, image_questions="text")
+        (tmp_path / "c").mkdir()
+        assert await texts.run() == 0
+        assert {one.status for one in texts.records().values()} == {"done"}
+    models = tmp_path / "models.toml"
+    models.write_text(
+        '[[model]]\nprovider = "vllm"\nmodel = "eyes"\nvision = true\nsource = "a test"\ndate = "2026-01-01"\n'
+    )
+    script_server = server(record=True)
+    async with script_server as stub:
+        sighted = {f"expert_{name}": f"vllm/eyes@{stub.address}/v1" for name in ("search_1", "reasoner_1", "answer_1")}
+        (tmp_path / "d").mkdir()
+        run = Eval(tmp_path / "d", stub.address, path, models_file=models, **sighted)
+        assert await run.run() == 0, run.said
+        assert {one.status for one in run.records().values()} == {"done"}
+        with_image = [one for one in stub.requests if "image_url" in json.dumps(one.body)]
+        assert {one.body["model"] for one in with_image} == {"eyes"}
+        assert len(with_image) == 3
+
+
+async def test_run_json_and_monitor_out_say_what_a_run_is_and_how_it_goes(tmp_path: Path) -> None:
+    ids = numbered(1)
+    async with server() as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), monitor=1, monitor_interval_s=0.1)
+        assert await run.run() == 0, run.said
+    assert run.folder.monitor.read_text().splitlines()[-1].count("done=1/1") == 1
+    manifest = json.loads(run.folder.manifest.read_text())
+    assert manifest["dataset"]["n"] == 1
+    assert manifest["segments"][0]["reason"] == "finished"
+    assert set(manifest["prompts"]) >= {"orchestrator.md", "tools.json", "answer.md"}
+    assert len(manifest["experts"]) == 12

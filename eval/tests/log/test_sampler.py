@@ -1,0 +1,70 @@
+import asyncio
+import json
+from pathlib import Path
+
+from harness.chain import server
+from podium_eval.clock import SystemClock
+from podium_eval.log.event_log import LogWriter
+from podium_eval.log.redact import Redactor
+from podium_eval.log.sampler import RETRIEVAL, VLLM, Sampler, read_metrics
+from podium_eval.transport.pool import HttpPool
+
+PAGE = """
+# HELP vllm:num_requests_running Number of requests
+vllm:num_requests_running{engine="0",model_name="m"} 3.0
+vllm:num_requests_running{engine="1",model_name="m{x}"} 4.0
+vllm:num_requests_waiting 2
+vllm:kv_cache_usage_perc{engine="0"} 0.25
+vllm:request_queue_time_seconds_sum{a="b"} 1.5e1
+vllm:request_queue_time_seconds_count{a="b"} 12
+broken line
+vllm:generation_tokens_total
+"""
+
+
+def test_metrics_are_summed_over_labels_and_missing_ones_are_none() -> None:
+    found = read_metrics(PAGE, VLLM)
+    assert found["running"] == 7.0
+    assert found["waiting"] == 2.0
+    assert found["kv_use"] == 0.25
+    assert found["queue_s_sum"] == 15.0
+    assert found["requests_total"] == 12.0
+    assert found["prefill_s_sum"] is None
+    assert found["generation_tokens_total"] is None
+    assert set(read_metrics("", RETRIEVAL).values()) == {None}
+
+
+async def test_samples_come_each_interval_and_a_dead_service_is_null(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path / "e", tmp_path / "l", redactor=Redactor(), on_failure=[].append)
+    writer.start()
+    pool = HttpPool(8)
+    path = tmp_path / "samples.jsonl"
+    async with server() as stub:
+        sampler = Sampler(
+            pool.session,
+            vllm_metrics=f"{stub.address}/metrics",
+            retrieval_metrics="http://127.0.0.1:9/metrics",
+            path=path,
+            writer=writer,
+            clock=SystemClock(),
+            segment=2,
+            interval_s=0.02,
+            in_flight=lambda: 5,
+            mono_ms=lambda: 1.0,
+        )
+        task = asyncio.create_task(sampler.run())
+        async with asyncio.timeout(10):
+            while not (path.exists() and len(path.read_bytes().splitlines()) >= 3):
+                await writer.flush_to_disk()
+        before = len(path.read_bytes().splitlines())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await pool.aclose()
+    writer.close()
+    first, second, *_, last = (json.loads(line) for line in path.read_bytes().splitlines())
+    assert len(path.read_bytes().splitlines()) > before, "the last sample comes after the last call"
+    assert set(first) == {"ts", "mono_ms", "segment", "in_flight", "loop_lag_ms", "vllm", "retrieval"}
+    assert (first["segment"], first["in_flight"], first["retrieval"]) == (2, 5, None)
+    assert first["vllm"]["running"] == 0.0
+    assert second["loop_lag_ms"] >= 0
+    assert first["loop_lag_ms"] is last["loop_lag_ms"] is None, "samples that were not waited for show no lag"

@@ -1,0 +1,1 @@
+"""Requests gathered into batches, and the threads that run them."""

@@ -1,0 +1,1 @@
+"""Embedding models: loaded, packed and run."""

@@ -1,0 +1,109 @@
+"""An OpenAI-compatible embeddings server as the embedder, such as vLLM's pooling server."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from podium_retrieval.encoder.embedder import Done, EmbedderFailed, Encoded, Prepared
+from podium_retrieval.errors import StartError
+
+_CHARS_PER_TOKEN: Final = 4
+"""For the batch budget alone: the server counts for itself."""
+
+
+class RemoteEmbedder:
+    """POST {address}/embeddings with a list of texts. Cutting by tokens is left to the server.
+
+    vLLM knows `truncate_prompt_tokens`; a server that refuses the field is asked without it.
+    """
+
+    packed = True
+    device = "remote"
+    dtype = "server's"
+    overlaps = False
+
+    def __init__(
+        self, address: str, model: str, *, instruction: str, timeout_s: float, max_tokens: int, api_key: str | None
+    ) -> None:
+        headers = {"Content-Type": "application/json"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self._url = address.rstrip("/") + "/embeddings"
+        self._instruction = instruction
+        self._max_tokens: int | None = max_tokens
+        self.model = model
+        self.dimension = 0
+
+    def connect(self) -> None:
+        """Ask once: learn the dimension, and whether the server cuts.
+
+        Raises:
+            StartError: the server does not answer as an embeddings server does.
+        """
+        try:
+            try:
+                vectors = self._ask(["dimension"])
+            except EmbedderFailed:
+                self._max_tokens = None
+                vectors = self._ask(["dimension"])
+        except EmbedderFailed as error:
+            raise StartError(f"RETRIEVAL_EMBEDDER: {error}") from error
+        self.dimension = int(vectors.shape[1])
+
+    def prepare(self, text: str) -> Prepared:
+        """A query with its instruction; its tokens are an estimate."""
+        whole = self._instruction + text
+        return Prepared(len(whole) // _CHARS_PER_TOKEN + 1, whole)
+
+    def prepare_document(self, text: str) -> Prepared:
+        """A document as it is; its tokens are an estimate."""
+        return Prepared(len(text) // _CHARS_PER_TOKEN + 1, text)
+
+    def begin(self, batch: Sequence[Prepared]) -> Done:
+        """See Embedder.begin; done when it returns."""
+        start = time.perf_counter()
+        vectors = self.encode(batch)
+        return Done(Encoded(vectors, (time.perf_counter() - start) * 1e3))
+
+    def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
+        """See Embedder.encode."""
+        vectors = self._ask([one.payload for one in batch])
+        if vectors.shape != (len(batch), self.dimension):
+            raise EmbedderFailed(f"{self._url} gave vectors of shape {vectors.shape} to {len(batch)} texts")
+        return vectors
+
+    def warm_up(self, tokens: int) -> int:
+        """The server's own business."""
+        return tokens
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        body: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "float"}
+        if self._max_tokens is not None:
+            body["truncate_prompt_tokens"] = self._max_tokens
+        try:
+            response = self._client.post(self._url, content=orjson.dumps(body))
+        except httpx.HTTPError as error:
+            raise EmbedderFailed(f"{self._url}: {type(error).__name__}: {error}") from error
+        if response.status_code != 200:
+            raise EmbedderFailed(f"{self._url} answered {response.status_code}: {response.text[:200]}")
+        try:
+            rows = sorted(orjson.loads(response.content)["data"], key=lambda row: row["index"])
+            vectors = np.array([row["embedding"] for row in rows], np.float32)
+            if vectors.ndim != 2:
+                raise ValueError("vectors differ in length")
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise EmbedderFailed(f"{self._url} gave no embeddings: {error}") from error
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
+            raise EmbedderFailed(f"{self._url} gave a vector without length")
+        return vectors / lengths

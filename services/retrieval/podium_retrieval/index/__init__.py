@@ -1,0 +1,1 @@
+"""FAISS indexes and the corpus beside them."""

@@ -1,0 +1,125 @@
+"""The encoder: packed batches equal padded ones, whatever the model's kind of attention and pooling."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
+from podium_retrieval.errors import StartError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+WORDS = 50
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+MODELS: dict[str, Any] = {
+    "bert-mean": (BertModel, BertConfig(vocab_size=WORDS + 3, **SIZES), "mean"),
+    "bert-cls": (BertModel, BertConfig(vocab_size=WORDS + 3, **SIZES), "cls"),
+    "xlmr-mean": (XLMRobertaModel, XLMRobertaConfig(vocab_size=WORDS + 3, pad_token_id=1, **SIZES), "mean"),
+    "qwen3-last": (
+        Qwen3Model,
+        Qwen3Config(vocab_size=WORDS + 3, num_key_value_heads=2, head_dim=8, **SIZES),
+        "lasttoken",
+    ),
+}
+
+
+def make(folder: Path, name: str, prompts: dict[str, str] | None = None) -> Path:
+    """A small model with random weights, saved as sentence-transformers saves one."""
+    kind, config, pooling = MODELS[name]
+    vocabulary = {f"w{number}": number + 3 for number in range(WORDS)} | {"<end>": 0, "<pad>": 1, "<unk>": 2}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    tokenizer.post_processor = TemplateProcessing(single="$A <end>", special_tokens=[("<end>", 0)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", model_max_length=100
+    ).save_pretrained(folder / "base")
+    torch.manual_seed(5)
+    kind(config).save_pretrained(folder / "base")
+    model = SentenceTransformer(
+        modules=[Transformer(str(folder / "base")), Pooling(32, pooling), Normalize()], device="cpu", prompts=prompts
+    )
+    model.save(str(folder / "model"))
+    return folder / "model"
+
+
+def load(model: str | Path, **changes: Any) -> SentenceEmbedder:
+    options: dict[str, Any] = {"device": "cpu", "dtype": "float32", "query_tokens": 64, "document_tokens": 80}
+    return SentenceEmbedder.load(EncoderOptions(model=str(model), **{**options, **changes}))
+
+
+def texts(count: int) -> list[str]:
+    draw = np.random.default_rng(1)
+    return [" ".join(f"w{draw.integers(WORDS)}" for _ in range(draw.integers(1, 60))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_packed_padded_alone_and_the_library_agree(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path, name)
+    packed = load(folder)
+    assert packed.packed
+    assert packed.dimension == 32
+    asked = texts(40)
+    together = packed.encode([packed.prepare(one) for one in asked])
+    alone = np.concatenate([packed.encode([packed.prepare(one)]) for one in asked])
+    padded_one = load(folder, packing=False)
+    padded = padded_one.encode([padded_one.prepare(one) for one in asked])
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(asked)
+    assert not padded_one.packed
+    for other in (alone, padded, theirs):
+        assert np.allclose(together, other, atol=2e-5)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+
+
+def test_the_models_own_query_prompt_is_used_and_can_be_replaced(tmp_path: Path) -> None:
+    folder = make(tmp_path, "qwen3-last", prompts={"query": "w1 w2 ", "document": ""})
+    embedder = load(folder)
+    assert embedder.prepare("w5").payload.tolist() == [4, 5, 8, 0]
+    assert embedder.prepare_document("w5").payload.tolist() == [8, 0]
+    assert load(folder, instruction="w9 ").prepare("w5").payload.tolist() == [12, 8, 0]
+    assert load(folder, instruction="").prepare("w5").payload.tolist() == [8, 0]
+    theirs = SentenceTransformer(str(folder), device="cpu").encode(["w5 w6"], prompt_name="query")
+    assert np.allclose(embedder.encode([embedder.prepare("w5 w6")]), theirs, atol=2e-5)
+
+
+def test_queries_and_documents_are_cut_by_tokens_and_keep_their_end_token(tmp_path: Path) -> None:
+    embedder = load(make(tmp_path, "qwen3-last"), query_tokens=10, document_tokens=20)
+    long = " ".join(["w3"] * 500)
+    assert embedder.prepare(long).n_tokens == 10
+    assert embedder.prepare(long).payload[-1] == 0
+    assert embedder.prepare_document(long).n_tokens == 20
+
+
+def test_the_packaged_model_in_bf16_is_near_to_float32() -> None:
+    exact = load("embedded")
+    rough = load("embedded", dtype="bfloat16")
+    asked = ["what is a falcon", "a much longer question about the nesting of the osprey " * 3, "x"]
+    a = exact.encode([exact.prepare(one) for one in asked])
+    b = rough.encode([rough.prepare(one) for one in asked])
+    assert exact.dimension == 384
+    assert (a * b).sum(axis=1).min() > 0.999
+    assert exact.weight_bytes == 2 * rough.weight_bytes
+
+
+def test_models_that_are_not_there_stop_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="does not exist"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(StartError, match="without config"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(StartError, match="cannot be loaded"):
+        load(tmp_path)

@@ -1,0 +1,1 @@
+"""The HTTP interface: application, body limit, admission, metrics."""

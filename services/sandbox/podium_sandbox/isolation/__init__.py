@@ -1,0 +1,1 @@
+"""Layers that isolate a program: Landlock, seccomp, root file system, limits."""

@@ -1,0 +1,1 @@
+"""The processes behind a program: zygote, supervisor, reaper."""

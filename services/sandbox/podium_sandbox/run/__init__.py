@@ -1,0 +1,1 @@
+"""One program run: its output, usage and outcome."""
