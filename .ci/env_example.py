@@ -110,10 +110,9 @@ def shown(value: Any) -> str:
 
 def sections() -> list[tuple[str, list[Setting]]]:
     """Every part's settings. One that several parts share stands where it comes first."""
-    from podium_eval.dataset.hub import HubSettings
     from podium_eval.settings.judge import JudgeSettings
     from podium_eval.settings.models import ModelSettings
-    from podium_eval.settings.run import RunSettings
+    from podium_eval.settings.run import HubSettings, RunSettings
     from podium_local.settings import LocalSettings
     from podium_retrieval.settings import Settings as RetrievalSettings
     from podium_sandbox.settings import SandboxSettings

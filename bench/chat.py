@@ -16,7 +16,7 @@ import uvloop
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from podium_contracts.events import Event
 from podium_eval.models.build import build_models
-from podium_eval.ports import ChatRequest, ToolSpec
+from podium_eval.models.chat import ChatRequest, ToolSpec
 from podium_eval.settings.models import ModelSettings
 
 SERVER = Path(__file__).parents[1] / "eval/tests/loopback/openai_server.py"

@@ -1,9 +1,11 @@
-"""Imports point only toward contracts, and importing does nothing."""
+"""The layout's rules: imports point one way, folders stay small, constructors short, and importing does nothing."""
 
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,6 +19,25 @@ PACKAGES = {
     "podium_eval": ROOT / "eval/podium_eval",
     "podium_analysis": ROOT / "analysis/podium_analysis",
 }
+FLOORS: Final = {
+    "podium_eval": "__main__ commands run episode tools grading models transport dataset log costs settings prompts "
+    "errors files clock",
+    "podium_analysis": "__main__ pipeline compare export report figures stats scoring metrics load settings",
+    "podium_retrieval": "__main__ api start service metrics batching web answer_cache index encoder logs settings "
+    "errors",
+    "podium_sandbox": "__main__ api run process isolation settings",
+}
+"""Each package from the top floor down: a sub-package or module imports only what stands after it."""
+UPWARD: Final = {
+    ("podium_eval.run", "podium_eval.commands"),
+    ("podium_eval.tools", "podium_eval.episode"),
+    ("podium_retrieval.index", "podium_retrieval.start"),
+}
+"""Arrows that still run back. One that is gone must leave this list; none may join it."""
+MOST_MODULES: Final = 12
+MOST_ARGUMENTS: Final = 7
+LONG_CONSTRUCTORS: Final = {"Failure", "HttpService", "OpenAIChat", "Runner", "Sampler", "SearchService", "Toolbox"}
+"""Classes whose constructor still takes more: as UPWARD, this list only shrinks."""
 
 
 def imported(file: Path) -> set[str]:
@@ -35,6 +56,52 @@ def test_a_package_imports_itself_and_contracts(package: str) -> None:
     for file in sorted(PACKAGES[package].rglob("*.py")):
         others = {name for name in imported(file) if name in PACKAGES} - allowed
         assert not others, f"{file.relative_to(ROOT)} imports {sorted(others)}"
+
+
+def floors_imported(package: str, file: Path) -> Iterator[str]:
+    """The sub-packages and root modules of the same package that a file imports, by name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == package:
+            parts = node.module.split(".")
+            yield from parts[1:2] or [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_run_down_the_floors(package: str) -> None:
+    order = FLOORS[package].split()
+    upward: set[tuple[str, str]] = set()
+    for file in sorted(PACKAGES[package].rglob("*.py")):
+        own = file.relative_to(PACKAGES[package]).parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        assert own in order, f"{file.relative_to(ROOT)} stands on no floor: give {own} a place in FLOORS"
+        for other in floors_imported(package, file):
+            assert other in order, f"{file.relative_to(ROOT)} imports {other}, which stands on no floor"
+            if order.index(other) < order.index(own):
+                upward.add((f"{package}.{own}", f"{package}.{other}"))
+    assert upward == {arrow for arrow in UPWARD if arrow[0].startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_folder_grows_past_twelve_modules(package: str) -> None:
+    folders = {file.parent for file in PACKAGES[package].rglob("*.py")}
+    sizes = {str(f.relative_to(ROOT)): len([m for m in f.glob("*.py") if not m.stem.startswith("__")]) for f in folders}
+    assert {folder: size for folder, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def test_no_constructor_takes_more_than_seven_arguments() -> None:
+    long: set[str] = set()
+    for folder in PACKAGES.values():
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.ClassDef):
+                    continue
+                for method in node.body:
+                    if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                        taken = method.args.posonlyargs + method.args.args + method.args.kwonlyargs
+                        if len(taken) - 1 > MOST_ARGUMENTS:
+                            long.add(node.name)
+    assert long == LONG_CONSTRUCTORS
 
 
 @pytest.mark.parametrize("package", ["podium_contracts", "podium_vllm"])

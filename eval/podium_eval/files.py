@@ -1,9 +1,69 @@
-"""JSON as UTF-8 bytes, of values that may hold text which UTF-8 cannot."""
+"""Files written so that a crash leaves them whole or repairable, and JSON bytes of values that UTF-8 cannot hold."""
 
+import contextlib
+import errno
+import os
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
+
+
+def repair_tail(path: Path) -> int:
+    """Cut an unfinished last line off a line-by-line log. Returns how many bytes went (0: nothing was torn)."""
+    try:
+        with path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            at = size
+            while at > 0:
+                start = max(0, at - 65536)
+                file.seek(start)
+                newline = file.read(at - start).rfind(b"\n")
+                if newline >= 0:
+                    at = start + newline + 1
+                    break
+                at = start
+            if at < size:
+                file.truncate(at)
+            return size - at
+    except FileNotFoundError:
+        return 0
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, durably, so that a reader or a crash sees the old file or the new one.
+
+    Raises:
+        OSError: it could not be written; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def append_line(path: Path, data: bytes) -> None:
+    """Append one line whole or not at all.
+
+    Raises:
+        OSError: it did not fit; the file is as it was.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(fd).st_size
+        if os.write(fd, data) != len(data):
+            os.ftruncate(fd, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(fd)
 
 
 def json_bytes(value: Any, *, indent: bool = False) -> bytes:

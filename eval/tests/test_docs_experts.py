@@ -10,7 +10,7 @@ from loopback.openai_server import LoopbackServer, Rules
 from loopback.recording import QUICK, RecordingSink
 from podium_contracts.names import ALIASES
 from podium_eval.models.build import build_models
-from podium_eval.ports import ChatRequest, Form
+from podium_eval.models.chat import ChatRequest, Form
 from podium_eval.settings.models import ModelSettings, expert_variable
 
 PAGE = Path(__file__).parents[2] / "docs" / "experts.md"

@@ -16,8 +16,9 @@ from podium_contracts.search import SearchRequest
 from rich.console import Console
 from rich.table import Table
 
+from podium_eval.errors import Failure
+from podium_eval.models.chat import Chat, ChatRequest
 from podium_eval.models.openai_chat import OpenAIChat
-from podium_eval.ports import Chat, ChatRequest, Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient

@@ -12,11 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from podium_eval.dataset.hub import PREFIX, HubSettings, scan_dataset
+from podium_eval.dataset.hub import PREFIX, scan_dataset
 from podium_eval.dataset.load import Scan, image_of, raw_lines
+from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
-from podium_eval.ports import Question
-from podium_eval.run.folder import write_atomically
+from podium_eval.files import write_atomically
+from podium_eval.settings.run import HubSettings
 
 
 def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:

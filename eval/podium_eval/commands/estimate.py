@@ -1,8 +1,5 @@
 """`podium-eval estimate`: print what the run that the settings describe would cost and take."""
 
-from collections.abc import Iterator
-
-from podium_contracts.names import ALIASES
 from rich.console import Console
 from rich.table import Table
 
@@ -10,11 +7,8 @@ from podium_eval.costs.estimate import Estimate, estimate
 from podium_eval.costs.prices import UNIT_NAMES, Prices, TokenPrice
 from podium_eval.costs.usage import finished_tasks, past_runs
 from podium_eval.dataset.load import Dataset
-from podium_eval.errors import ConfigError
-from podium_eval.log.meter import Meter
-from podium_eval.models.providers import ModelSpec, ProviderTable
+from podium_eval.models.build import configured_models
 from podium_eval.models.tokens import EstimateCounter
-from podium_eval.run.budget import Budget, unpriced_problem
 from podium_eval.settings.read import Settings
 
 
@@ -41,45 +35,6 @@ def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> in
     made = estimate(past, n, settings.concurrency, names, table, prices.units())
     _print(made, settings.concurrency, console)
     return 0
-
-
-def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
-
-    Raises:
-        ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.
-    """
-    if settings.budget is None:
-        return None
-    models = dict(configured_models(settings))
-    prices = Prices.load(settings.prices_file)
-    providers = ProviderTable.load(settings.models_file)
-    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
-    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
-    paid = [
-        names[name]
-        for name, (provider, _) in models.items()
-        if table[name] is None and (row := providers.provider(provider)) is not None and not row.local
-    ]
-    if (problem := unpriced_problem(settings.budget, paid)) is not None:
-        raise ConfigError([problem])
-    past = finished_tasks(past_runs(settings.runs_dir))
-    expected = estimate(past, len(past), 1, names, table, prices.units()).usd_per_task if past else None
-    return Budget(settings.budget, meter, expected_usd=expected)
-
-
-def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(orchestrator, judge or alias) -> (provider, model), for those that are set.
-
-    Raises:
-        ConfigError: one is not of the form provider/model.
-    """
-    yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
-    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
-    for name, text in specs.items():
-        if text is not None:
-            spec = ModelSpec.parse(text, name)
-            yield name, (spec.provider, spec.model)
 
 
 def _print(made: Estimate, concurrency: int, console: Console) -> None:

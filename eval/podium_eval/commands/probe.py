@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from podium_eval.clock import SystemClock
-from podium_eval.errors import ConfigError
+from podium_eval.dataset.question import Question
+from podium_eval.errors import ConfigError, Failure
 from podium_eval.grading.grader import answer_instructions, build_grader, extract_answer
+from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import Discard
 from podium_eval.models.build import build_models
-from podium_eval.ports import Answer, Chat, ChatRequest, ChatResult, Failure, Question
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult
 from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.settings.read import Settings, read_settings
 from podium_eval.tools.extraction import program_of, query_of

@@ -7,27 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from podium_eval.dataset.load import Dataset, Scan, load_questions, scan
 from podium_eval.dataset.selection import DatasetError, Selection
+from podium_eval.settings.run import HubSettings
 
 PREFIX: Final = "hub:"
 _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
 _FORMATS: Final = (".parquet", ".jsonl")
-
-
-class HubSettings(BaseSettings):
-    """How to reach the hub; huggingface_hub's own HF_HOME and HF_HUB_OFFLINE hold as well."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
-
-    hf_token: SecretStr | None = Field(
-        default=None, description="Token of an account that may read the hub dataset (HLE is gated)."
-    )
-    hf_endpoint: str | None = Field(default=None, description="Address of a hub mirror; empty: the public hub.")
-    dataset_split: str = Field(default="test", description="Split of a hub dataset, as its files are named.")
 
 
 def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Dataset:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
+from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, reason, select
-from podium_eval.ports import Question
 
 REQUIRED: Final = ("id", "question", "answer")
 OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")

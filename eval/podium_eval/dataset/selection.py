@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from podium_eval.ports import Question
+from podium_eval.dataset.question import Question
 
 MAX_SHOWN: Final = 20
 """Problems or names that one message lists; the rest is counted."""

@@ -6,7 +6,9 @@ from podium_contracts.events import LlmCall
 from podium_contracts.names import Role, Tool
 
 from podium_eval.episode.task import TaskState, event_ids
-from podium_eval.ports import Chat, ChatRequest, ChatResult, EventSink, Failure, call_fields, failed_fields
+from podium_eval.errors import Failure
+from podium_eval.log.sink import EventSink
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult, call_fields, failed_fields
 
 
 class Ledger:

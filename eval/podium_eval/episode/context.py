@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from podium_contracts.records import Turn
 
-from podium_eval.ports import TokenCounter
+from podium_eval.models.chat import TokenCounter
 
 Kind = Literal["document", "program", "attempt"]
 

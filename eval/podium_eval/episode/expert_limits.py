@@ -3,7 +3,7 @@
 from typing import Final
 
 from podium_eval.episode.context import Limits
-from podium_eval.ports import Chat
+from podium_eval.models.chat import Chat
 
 _BY_MODEL: Final[tuple[tuple[str, int, int], ...]] = (
     ("qwen2.5-coder", 24_000, 16_000),

@@ -12,7 +12,8 @@ from podium_eval.episode.calls import Ledger
 from podium_eval.episode.context import Limits
 from podium_eval.episode.expert_limits import fitted
 from podium_eval.episode.task import TaskState
-from podium_eval.ports import Chat, ChatRequest, ChatResult, Failure, TokenCounter
+from podium_eval.errors import Failure
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult, TokenCounter
 from podium_eval.prompts.templates import Prompts
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.specs import Invalid, ToolSpecs

@@ -8,9 +8,21 @@ from podium_contracts.names import ErrorType
 from podium_contracts.records import Judgement, TaskRecord, Turn, task_key
 
 from podium_eval.costs.prices import Charge
+from podium_eval.dataset.question import Question
 from podium_eval.episode.context import Knowledge
-from podium_eval.ports import Question
-from podium_eval.run.checkpoint import Progress
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an unfinished task has behind it. active_ms and cost_usd cover all its segments."""
+
+    turns: list[Turn] = field(default_factory=list[Turn])
+    active_ms: float = 0.0
+    cost_usd: float | None = None
+    n_unpriced: int = 0
+    started_ts: str | None = None
+    attempts: int = 1
+
 
 INFRASTRUCTURE: frozenset[ErrorType] = frozenset(
     {

@@ -8,9 +8,12 @@ from podium_contracts import names
 from podium_contracts.records import Judgement
 
 from podium_eval.clock import Clock
+from podium_eval.dataset.question import Question
 from podium_eval.grading.judge import JudgeGrader
 from podium_eval.grading.protocol import GRADING
-from podium_eval.ports import Answer, Chat, EventSink, Question
+from podium_eval.grading.verdict import Answer
+from podium_eval.log.sink import EventSink
+from podium_eval.models.chat import Chat
 from podium_eval.prompts.judge_prompt import BadPrompt as BadPrompt
 from podium_eval.prompts.judge_prompt import Template, instructions, read_template
 from podium_eval.settings.judge import JudgeSettings

@@ -8,20 +8,13 @@ from podium_contracts.events import Judge, LlmCall
 from podium_contracts.records import Judgement
 
 from podium_eval.clock import Clock, iso
+from podium_eval.dataset.question import Question
+from podium_eval.errors import Failure
 from podium_eval.grading.extraction import after_thinking
 from podium_eval.grading.protocol import GRADING
-from podium_eval.grading.verdict import UnreadableVerdict, Verdict
-from podium_eval.ports import (
-    Answer,
-    Chat,
-    ChatRequest,
-    ChatResult,
-    EventSink,
-    Failure,
-    Question,
-    call_fields,
-    failed_fields,
-)
+from podium_eval.grading.verdict import Answer, UnreadableVerdict, Verdict
+from podium_eval.log.sink import EventSink
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult, call_fields, failed_fields
 from podium_eval.prompts.judge_prompt import Template
 from podium_eval.settings.judge import JudgeSettings
 

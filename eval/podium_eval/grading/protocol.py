@@ -5,10 +5,11 @@ from typing import Final, Protocol
 
 from podium_contracts import names
 
+from podium_eval.dataset.question import Question
 from podium_eval.grading.hle import HleProtocol
 from podium_eval.grading.toolorchestra import ToolOrchestraProtocol
-from podium_eval.grading.verdict import Verdict
-from podium_eval.ports import Answer, Form, Question
+from podium_eval.grading.verdict import Answer, Verdict
+from podium_eval.models.chat import Form
 
 
 class GradingProtocol(Protocol):

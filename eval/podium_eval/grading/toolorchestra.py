@@ -4,10 +4,11 @@ from typing import Final
 
 from podium_contracts import names
 
+from podium_eval.dataset.question import Question
 from podium_eval.grading import extraction as answer_text
 from podium_eval.grading import verdict
-from podium_eval.grading.verdict import Verdict
-from podium_eval.ports import Answer, Form, Question
+from podium_eval.grading.verdict import Answer, Verdict
+from podium_eval.models.chat import Form
 
 _SCHEMA: Final = {
     "type": "object",

@@ -5,6 +5,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a grading protocol sees: the question's asked answer, extracted or not."""
+
+    text: str
+    extracted: str | None
+    confidence: float | None = None
+
+
 _DECODER: Final = json.JSONDecoder(strict=False)
 _FIELD: Final = r"^[ \t>*_#-]*[\"']?{name}[\"']?[ \t]*(?:\*\*|__)?[ \t]*[:：][ \t]*(?:\*\*|__)?[ \t]*[\"']?"
 

@@ -23,7 +23,7 @@ from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from podium_eval.clock import Clock, SystemClock, iso
-from podium_eval.files import encodable
+from podium_eval.files import encodable, repair_tail
 from podium_eval.log.redact import Redactor
 
 _LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
@@ -80,27 +80,6 @@ class EventFormatter(OrjsonFormatter):
         except orjson.JSONEncodeError:
             # A lone surrogate from a model's answer is valid in Python and in JSON's escapes, but not in UTF-8.
             return super().jsonify_log_record(encodable(log_data))
-
-
-def repair_tail(path: Path) -> int:
-    """Cut an unfinished last line off a line-by-line log. Returns how many bytes went (0: nothing was torn)."""
-    try:
-        with path.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            at = size
-            while at > 0:
-                start = max(0, at - 65536)
-                file.seek(start)
-                newline = file.read(at - start).rfind(b"\n")
-                if newline >= 0:
-                    at = start + newline + 1
-                    break
-                at = start
-            if at < size:
-                file.truncate(at)
-            return size - at
-    except FileNotFoundError:
-        return 0
 
 
 class _Lines:

@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 
 from podium_eval.clock import Clock, iso
+from podium_eval.files import append_line
 from podium_eval.log.event_log import LogWriter
-from podium_eval.run.checkpoint import append_line
 
 _log = logging.getLogger(__name__)
 

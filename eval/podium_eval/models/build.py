@@ -1,7 +1,7 @@
 """All models of a run, wired from the settings: one pool, a limit for each provider, a breaker for each address."""
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +13,35 @@ from podium_contracts.names import ALIASES
 
 from podium_eval.costs.prices import Prices, describe_price
 from podium_eval.errors import ConfigError
+from podium_eval.log.sink import EventSink
+from podium_eval.models.chat import TokenCounter
 from podium_eval.models.openai_chat import OpenAIChat, Patience, Target, Timing
 from podium_eval.models.providers import ModelSpec, Provider, ProviderTable
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
 from podium_eval.models.truncation import Fitting, ServerTokenizer
-from podium_eval.ports import EventSink, TokenCounter
 from podium_eval.settings.models import ModelSettings, expert_variable, provider_variable
+from podium_eval.settings.read import Settings
 from podium_eval.transport.auth_streak import AuthStreak
 from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 from podium_eval.transport.concurrency_limit import AdaptiveLimit
 from podium_eval.transport.load_balancer import Address, Balance
 from podium_eval.transport.pool import HttpPool, PooledClient
+
+
+def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(orchestrator, judge or alias) -> (provider, model), for those that are set.
+
+    Raises:
+        ConfigError: one is not of the form provider/model.
+    """
+    yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
+    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
+    for name, text in specs.items():
+        if text is not None:
+            spec = ModelSpec.parse(text, name)
+            yield name, (spec.provider, spec.model)
+
 
 _SPARE_CONNECTIONS: Final = 32
 """Beside one for each task: the sampler, health checks, a server's tokenizer."""

@@ -13,12 +13,13 @@ from openai import APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError
 from tenacity import RetryCallState
 
 from podium_eval.costs.prices import TokenPrice
+from podium_eval.errors import Failure
+from podium_eval.models.chat import ChatRequest, ChatResult
 from podium_eval.models.providers import Quirks
 from podium_eval.models.refusal import Refusal, classify, ran_out
 from podium_eval.models.request import render_body
 from podium_eval.models.response import Answer, StreamedAnswer, Usage, parse_answer, sse_data
 from podium_eval.models.truncation import Fitted, Fitting
-from podium_eval.ports import ChatRequest, ChatResult, Failure
 from podium_eval.transport.auth_streak import AuthStreak
 from podium_eval.transport.concurrency_limit import AdaptiveLimit, Slot
 from podium_eval.transport.load_balancer import Address, Balance

@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 
+from podium_eval.errors import Failure
+from podium_eval.models.chat import ChatRequest
 from podium_eval.models.providers import Quirks
-from podium_eval.ports import ChatRequest, Failure
 
 
 def render_body(

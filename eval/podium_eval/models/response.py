@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import orjson
 
-from podium_eval.ports import Failure, ToolInvocation
+from podium_eval.errors import Failure
+from podium_eval.models.chat import ToolInvocation
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal, cast
 import aiohttp
 import orjson
 
+from podium_eval.models.chat import ChatRequest
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
-from podium_eval.ports import ChatRequest
 from podium_eval.transport.pool import HttpPool
 
 _TEMPLATE: Final = 128

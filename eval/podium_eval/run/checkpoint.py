@@ -1,33 +1,20 @@
 """A task's finished turns, a line each, so that a killed run goes on at the turn it was in."""
 
-import errno
 import logging
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from podium_contracts.records import Turn
 
-from podium_eval.files import json_bytes
-from podium_eval.log.event_log import LogWriter, repair_tail
+from podium_eval.episode.task import Progress
+from podium_eval.files import append_line, json_bytes, repair_tail
+from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
 
 VERSION: Final = 1
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What an unfinished task has behind it. active_ms and cost_usd cover all its segments."""
-
-    turns: list[Turn] = field(default_factory=list[Turn])
-    active_ms: float = 0.0
-    cost_usd: float | None = None
-    n_unpriced: int = 0
-    started_ts: str | None = None
-    attempts: int = 1
 
 
 class Checkpoints:
@@ -99,19 +86,3 @@ def _read(raw: bytes, before: list[Turn]) -> Progress:
         started_ts=line["started_ts"],
         attempts=int(line["attempts"]),
     )
-
-
-def append_line(path: Path, data: bytes) -> None:
-    """Append one line whole or not at all.
-
-    Raises:
-        OSError: it did not fit; the file is as it was.
-    """
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        size = os.fstat(fd).st_size
-        if os.write(fd, data) != len(data):
-            os.ftruncate(fd, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(fd)

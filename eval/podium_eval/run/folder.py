@@ -1,6 +1,5 @@
 """A run's folder: its lock, its layout, and finished tasks written whole or not at all."""
 
-import contextlib
 import fcntl
 import json
 import logging
@@ -16,7 +15,7 @@ import orjson
 from podium_contracts.names import ErrorType, TaskStatus
 from podium_contracts.records import TaskRecord, record_from_json
 
-from podium_eval.files import json_bytes
+from podium_eval.files import json_bytes, write_atomically
 from podium_eval.log.redact import Redactor
 
 _log = logging.getLogger(__name__)
@@ -141,22 +140,3 @@ class RunFolder:
                 aside = path.with_suffix(".corrupt")
                 path.rename(aside)
                 _log.warning("%s is no task record (%s): set aside as %s, its task runs again", path, error, aside.name)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, durably, so that a reader or a crash sees the old file or the new one.
-
-    Raises:
-        OSError: it could not be written; `path` is as it was.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise

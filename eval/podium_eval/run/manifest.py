@@ -14,9 +14,8 @@ from typing import Any, Final, cast
 
 from podium_contracts.events import SCHEMA_VERSION, NewerSchema, check_schema
 
-from podium_eval.files import json_bytes
+from podium_eval.files import json_bytes, write_atomically
 from podium_eval.log.redact import Redactor
-from podium_eval.run.folder import write_atomically
 
 _PACKAGES: Final = (
     "podium-eval",

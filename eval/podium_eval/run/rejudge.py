@@ -14,9 +14,9 @@ from typing import Any, Literal
 from podium_contracts import names
 from podium_contracts.records import Judgement, TaskRecord
 
+from podium_eval.dataset.question import Question
 from podium_eval.grading.grader import extract_answer
 from podium_eval.grading.judge import JudgeGrader
-from podium_eval.ports import Question
 from podium_eval.run.folder import RunFolder
 from podium_eval.run.stop import Stop
 

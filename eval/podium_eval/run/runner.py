@@ -18,13 +18,14 @@ from podium_eval.clock import Clock, iso
 from podium_eval.episode.calls import Ledger
 from podium_eval.episode.context import Knowledge
 from podium_eval.episode.loop import EpisodeLoop, Outcome, Stopped
-from podium_eval.episode.task import INFRASTRUCTURE, Task, TaskState, event_ids, task_complete
+from podium_eval.episode.task import INFRASTRUCTURE, Progress, Task, TaskState, event_ids, task_complete
 from podium_eval.grading.grader import Grader
 from podium_eval.log.meter import InFlight, Meter
 from podium_eval.log.progress import Reporter
-from podium_eval.ports import EventSink, TokenCounter
+from podium_eval.log.sink import EventSink
+from podium_eval.models.chat import TokenCounter
 from podium_eval.run.budget import Budget
-from podium_eval.run.checkpoint import Checkpoints, Progress
+from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.endings import Endings
 from podium_eval.run.folder import RunFolder, saved_of
 from podium_eval.run.stop import Stop

@@ -20,7 +20,6 @@ from rich.console import Console
 
 from podium_eval.clock import Clock, SystemClock, iso
 from podium_eval.commands.check import Subject, check, files, show
-from podium_eval.commands.estimate import build_budget
 from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.load import Dataset
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids
@@ -40,6 +39,7 @@ from podium_eval.models.build import Models, build_models
 from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
 from podium_eval.run.budget import Budget
+from podium_eval.run.build import build_budget
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.endings import Endings
 from podium_eval.run.folder import RunFolder, RunLocked, Saved

@@ -7,11 +7,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsError
 
-from podium_eval.dataset.hub import HubSettings
 from podium_eval.errors import ConfigError
 from podium_eval.settings.judge import JudgeSettings
 from podium_eval.settings.models import ModelSettings
-from podium_eval.settings.run import RunSettings
+from podium_eval.settings.run import HubSettings, RunSettings
 
 
 class Settings(RunSettings, ModelSettings, HubSettings):

@@ -13,9 +13,22 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SecretStr,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class HubSettings(BaseSettings):
+    """How to reach the hub; huggingface_hub's own HF_HOME and HF_HUB_OFFLINE hold as well."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    hf_token: SecretStr | None = Field(
+        default=None, description="Token of an account that may read the hub dataset (HLE is gated)."
+    )
+    hf_endpoint: str | None = Field(default=None, description="Address of a hub mirror; empty: the public hub.")
+    dataset_split: str = Field(default="test", description="Split of a hub dataset, as its files are named.")
 
 
 def _address(value: str) -> str:

@@ -1,5 +1,7 @@
 """The Search of a run: the retrieval service over HTTP, in either shape that such servers answer."""
 
+from typing import Protocol
+
 import aiohttp
 from podium_contracts.search import (
     BadSearchResponse,
@@ -9,9 +11,15 @@ from podium_contracts.search import (
     parse_response,
 )
 
-from podium_eval.ports import Failure
+from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.transport.json_service import Gate, HttpService
+
+
+class Search(Protocol):
+    async def search(self, request: SearchRequest) -> SearchResponse:
+        """Raises Failure("retrieval_error" | "timeout" | "connection" | "rate_limit", …)."""
+        ...
 
 
 class RetrievalClient:
@@ -30,7 +38,7 @@ class RetrievalClient:
         )
 
     async def search(self, request: SearchRequest) -> SearchResponse:
-        """See ports.Search."""
+        """See Search."""
         body, headers = await self._service.post(request.to_json(), self._timeout_s)
         try:
             response = parse_response(body, SearchTiming.from_headers(headers))

@@ -1,12 +1,31 @@
 """The Sandbox of a run: programs over HTTP. What becomes of a program is data; only the sandbox itself fails."""
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import aiohttp
 
-from podium_eval.ports import Execution, Failure
+from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.transport.json_service import Gate, HttpService
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What became of a program. status: ok, error (non-zero exit), timeout, memory, output_limit, killed."""
+
+    status: str
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    duration_ms: float
+    truncated: bool = False
+
+
+class Sandbox(Protocol):
+    async def run(self, code: str, timeout_s: float) -> Execution:
+        """Raises Failure("sandbox_error" | "timeout" | "connection", …) when the sandbox, not the program, failed."""
+        ...
 
 
 class SandboxClient:
@@ -25,7 +44,7 @@ class SandboxClient:
         )
 
     async def run(self, code: str, timeout_s: float) -> Execution:
-        """See ports.Sandbox."""
+        """See Sandbox."""
         # JSON cannot carry a lone surrogate, and no Python source may hold one.
         code = code.encode("utf-8", "replace").decode()
         body, _ = await self._service.post({"code": code, "timeout_s": timeout_s}, timeout_s + self._wait_s)

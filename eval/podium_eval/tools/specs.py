@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from podium_contracts.names import ALIASES, TOOLS, Tool
 
-from podium_eval.ports import ChatResult, ToolInvocation, ToolSpec
+from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
 from podium_eval.prompts.templates import PromptError, Prompts
 
 _WRITTEN_CALL: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*(?:</tool_call>|\Z)", re.DOTALL)

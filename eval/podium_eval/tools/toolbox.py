@@ -14,21 +14,14 @@ from podium_eval.episode.calls import Ledger
 from podium_eval.episode.context import identity
 from podium_eval.episode.expert_limits import expert_limits
 from podium_eval.episode.task import TaskState
+from podium_eval.errors import Failure, Unavailable
 from podium_eval.grading.grader import Grader, answer_instructions, extract_answer
-from podium_eval.ports import (
-    Chat,
-    ChatRequest,
-    ChatResult,
-    Failure,
-    Form,
-    Sandbox,
-    Search,
-    TokenCounter,
-    Unavailable,
-)
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult, Form, TokenCounter
 from podium_eval.prompts.templates import Prompts
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.extraction import program_of, query_of
+from podium_eval.tools.retrieval_client import Search
+from podium_eval.tools.sandbox_client import Sandbox
 from podium_eval.tools.specs import Chosen, Invalid
 
 QUERY_FORM = Form(regex=r"<query>[^<>\n]{3,200}</query>", name="query")

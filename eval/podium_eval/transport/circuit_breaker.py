@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from podium_contracts.events import Breaker as BreakerEvent
 
-from podium_eval.ports import EventSink, Unavailable
+from podium_eval.errors import Unavailable
+from podium_eval.log.sink import EventSink
 
 State = Literal["closed", "open", "half_open"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from podium_contracts.events import Limit
 
-from podium_eval.ports import EventSink
+from podium_eval.log.sink import EventSink
 
 
 @dataclass(frozen=True, slots=True)

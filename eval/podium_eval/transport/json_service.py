@@ -10,7 +10,7 @@ import orjson
 from podium_contracts.names import ErrorType
 from tenacity import RetryCallState, stop_after_attempt
 
-from podium_eval.ports import Failure, Unavailable
+from podium_eval.errors import Failure, Unavailable
 from podium_eval.transport.retry import attempted
 
 

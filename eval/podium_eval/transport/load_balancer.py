@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from podium_eval.ports import Unavailable
+from podium_eval.errors import Unavailable
 from podium_eval.transport.circuit_breaker import Breaker
 
 

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
-from podium_eval.dataset.hub import HubSettings
 from podium_eval.dataset.load import load_questions
+from podium_eval.settings.run import HubSettings
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
-from podium_eval.dataset.hub import HubSettings, load_dataset
+from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.selection import DatasetError, Selection
+from podium_eval.settings.run import HubSettings
 from pydantic import SecretStr
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
-from podium_eval.ports import Question
 
 QUESTIONS = [
     Question(

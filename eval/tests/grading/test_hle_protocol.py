@@ -1,7 +1,6 @@
 import pytest
 from podium_eval.grading.hle import HleProtocol
-from podium_eval.grading.verdict import UnreadableVerdict
-from podium_eval.ports import Answer
+from podium_eval.grading.verdict import Answer, UnreadableVerdict
 
 HLE = HleProtocol()
 SAID = Answer(text="t", extracted="4", confidence=70.0)

@@ -6,9 +6,12 @@ import pytest
 from podium_contracts.events import Event, Judge, LlmCall
 from podium_contracts.records import Judgement
 from podium_eval.clock import SystemClock
+from podium_eval.dataset.question import Question
+from podium_eval.errors import Failure
 from podium_eval.grading.grader import extract_answer
 from podium_eval.grading.judge import JudgeGrader
-from podium_eval.ports import Answer, ChatRequest, ChatResult, Failure, Question
+from podium_eval.grading.verdict import Answer
+from podium_eval.models.chat import ChatRequest, ChatResult
 from podium_eval.prompts.judge_prompt import Template
 from podium_eval.settings.judge import JudgeSettings
 

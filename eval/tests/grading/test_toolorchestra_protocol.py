@@ -1,7 +1,7 @@
 import pytest
+from podium_eval.dataset.question import Question
 from podium_eval.grading.toolorchestra import ToolOrchestraProtocol
-from podium_eval.grading.verdict import UnreadableVerdict
-from podium_eval.ports import Answer, Question
+from podium_eval.grading.verdict import Answer, UnreadableVerdict
 
 PROTOCOL = ToolOrchestraProtocol()
 QUESTION = Question(id="a", eid=0, question="Q", answer=" Straße ")

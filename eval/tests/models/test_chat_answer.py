@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from podium_eval.errors import Failure
 from podium_eval.models.response import Answer, StreamedAnswer, parse_answer, sse_data
-from podium_eval.ports import Failure
 
 
 def body(message: Any, **rest: Any) -> bytes:

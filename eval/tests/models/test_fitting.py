@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from loopback.openai_server import LoopbackServer, Rules
 from loopback.recording import models_for
-from podium_eval.ports import ChatRequest, Failure
+from podium_eval.errors import Failure
+from podium_eval.models.chat import ChatRequest
 from test_tokens import byte_level_tokenizer
 
 LONG = " ".join(f"w{n}" for n in range(3000))

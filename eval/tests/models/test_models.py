@@ -142,7 +142,7 @@ async def test_a_run_is_described_without_secrets() -> None:
             openai_api_key="sk-very-secret",
         )
         described = models.describe()
-        from podium_eval.ports import ChatRequest
+        from podium_eval.models.chat import ChatRequest
 
         result = await models.experts["answer-1"].complete(ChatRequest(user="q"))
         await models.aclose()

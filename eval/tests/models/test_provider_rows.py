@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from loopback.openai_server import LoopbackServer, Recorded, Rules
 from loopback.recording import QUICK, RecordingSink
+from podium_eval.errors import Failure
 from podium_eval.models.build import build_models
+from podium_eval.models.chat import ChatRequest, ChatResult, Form, ToolSpec
 from podium_eval.models.providers import ProviderTable
-from podium_eval.ports import ChatRequest, ChatResult, Failure, Form, ToolSpec
 from podium_eval.settings.models import ModelSettings
 
 TOOL = ToolSpec("search", "d", {"type": "object", "properties": {}})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from podium_contracts.names import ALIASES
-from podium_eval.ports import ChatResult, ToolInvocation
+from podium_eval.models.chat import ChatResult, ToolInvocation
 from podium_eval.prompts.templates import PromptError, load_prompts
 from podium_eval.tools.specs import Chosen, Invalid, ToolSpecs, load_tool_specs
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from loopback.recording import RecordingSink
-from podium_eval.ports import Failure
+from podium_eval.errors import Failure
 from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 from podium_eval.transport.load_balancer import Address, Balance
 

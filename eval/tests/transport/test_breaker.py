@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from loopback.recording import RecordingSink
-from podium_eval.ports import Failure
+from podium_eval.errors import Failure
 from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 
 QUICK = BreakerLimits(threshold=3, first_s=0.02, longest_s=0.08, try_s=0.1, wait_s=5.0)

@@ -8,8 +8,9 @@ import orjson
 import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply, Rules, http, render
 from loopback.recording import RecordingSink, models_for, settings_for
+from podium_eval.errors import Failure
 from podium_eval.models.build import build_models
-from podium_eval.ports import ChatRequest, Failure
+from podium_eval.models.chat import ChatRequest
 
 
 class Zipped(LoopbackServer):

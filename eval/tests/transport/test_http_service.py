@@ -9,7 +9,7 @@ import pytest
 from loopback.openai_server import http
 from loopback.recording import RecordingSink
 from podium_contracts.search import SearchRequest
-from podium_eval.ports import Failure
+from podium_eval.errors import Failure
 from podium_eval.settings.read import read_settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient

@@ -1,58 +1,15 @@
-"""The boundaries of the eval: what the loop asks of models, search, sandbox, log and clock.
+"""A chat model as the episode sees it: what it is asked, what it returns, and the log fields of a call.
 
-Each Protocol has one real implementation in this package; fakes live in tests. A failure that is expected of a
-boundary is raised as its `Failure`, which has a name from podium_contracts; anything else is a bug and ends the
-episode as `internal`.
-"""
+A failure that is expected of a model is raised as `Failure`, which has a name from podium_contracts; anything else is
+a bug and ends the episode as `internal`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from podium_contracts.events import Event
-from podium_contracts.names import PERMANENT, ErrorType, Role, TimingSource, Tool
-from podium_contracts.search import SearchRequest, SearchResponse
+from podium_contracts.names import Role, TimingSource, Tool
 
-
-class Failure(Exception):
-    """A named failure of something outside this process.
-
-    error_type: its name. permanent: asking again cannot help. retry_after_s: the server's own wish.
-    wait_ms/attempts: what was spent before giving up, so that no second of a failed call goes missing.
-    """
-
-    def __init__(
-        self,
-        error_type: ErrorType,
-        message: str,
-        *,
-        retry_after_s: float | None = None,
-        attempts: int = 1,
-        duration_ms: float = 0.0,
-        limiter_ms: float = 0.0,
-        retry_ms: float = 0.0,
-        provider: str | None = None,
-        model: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.error_type: ErrorType = error_type
-        self.message = message
-        self.retry_after_s = retry_after_s
-        self.attempts = attempts
-        self.duration_ms = duration_ms
-        self.limiter_ms = limiter_ms
-        self.retry_ms = retry_ms
-        self.provider = provider
-        self.model = model
-
-    @property
-    def permanent(self) -> bool:
-        """Asking again within this run cannot help."""
-        return self.error_type in PERMANENT
-
-
-class Unavailable(Failure):
-    """A service stayed down for longer than its limit: the task ends as an error, which a resume retries."""
+from podium_eval.errors import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,64 +135,6 @@ class TokenCounter(Protocol):
     def keep_end(self, text: str, limit: int) -> tuple[str, int]:
         """The longest end of `text` within `limit` tokens, and how many tokens were cut (0: nothing)."""
         ...
-
-
-class Search(Protocol):
-    async def search(self, request: SearchRequest) -> SearchResponse:
-        """Raises Failure("retrieval_error" | "timeout" | "connection" | "rate_limit", …)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What became of a program. status: ok, error (non-zero exit), timeout, memory, output_limit, killed."""
-
-    status: str
-    exit_code: int | None
-    stdout: str
-    stderr: str
-    duration_ms: float
-    truncated: bool = False
-
-
-class Sandbox(Protocol):
-    async def run(self, code: str, timeout_s: float) -> Execution:
-        """Raises Failure("sandbox_error" | "timeout" | "connection", …) when the sandbox, not the program, failed."""
-        ...
-
-
-class EventSink(Protocol):
-    def emit(self, event: Event) -> None:
-        """Stamp ts, level and mono_ms, queue for the one writer; never blocks the loop, never raises."""
-        ...
-
-    async def flush(self) -> None:
-        """Return when all that was emitted before is on disk."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question of the dataset. eid is its index in the file, from 0."""
-
-    id: str
-    eid: int
-    question: str
-    answer: str
-    answer_type: str | None = None
-    category: str | None = None
-    subject: str | None = None
-    image: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a grading protocol sees: the question's asked answer, extracted or not."""
-
-    text: str
-    extracted: str | None
-    confidence: float | None = None
 
 
 def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str | None) -> dict[str, Any]:
