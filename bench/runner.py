@@ -5,7 +5,7 @@ turn before it), one search and one execution, graded by exact match. The stub (
 is a process of its own on the same machine.
 
     python bench/runner.py                   512 tasks at once, then 2,500 tasks; the goals of docs/reliability.md
-    python bench/runner.py --soak 20000      memory over a long run, figure in docs/img/soak.svg
+    python bench/runner.py --soak 20000      memory over a long run, figure in docs/figures/soak.svg
 
 The exit status is 1 when a goal was missed.
 """
@@ -274,7 +274,7 @@ def main() -> int:
     parser.add_argument(
         "--soak", type=int, metavar="N", help=f"instead: N tasks (over {2 * SETTLED:,}), memory over time"
     )
-    parser.add_argument("--figure", type=Path, default=ROOT / "docs/img/soak.svg")
+    parser.add_argument("--figure", type=Path, default=ROOT / "docs/figures/soak.svg")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="podium-bench-") as name:
         folder = Path(name)

@@ -43,3 +43,9 @@ def test_no_key(texts: dict[str, str]) -> None:
 def test_nothing_that_git_should_ignore_is_tracked(texts: dict[str, str]) -> None:
     wrong = re.compile(r"(^|/)(\.env|uv\.lock|hle[^/]*\.jsonl|[^/]*\.arrow)$")
     assert [name for name in texts if wrong.search(name)] == []
+
+
+def test_paths_that_the_architecture_page_names_exist(texts: dict[str, str]) -> None:
+    named = re.findall(r"`((?:eval|analysis|services)/[^`*]+)`", texts["docs/architecture.md"])
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
