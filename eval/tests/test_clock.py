@@ -16,11 +16,11 @@ WALL = {"time.time", "time.time_ns", "time.gmtime", "time.localtime", "datetime.
 ALLOWED = Counter(
     {
         "clock.py": 1,  # SystemClock.wall, the stamps
-        "failures.py": 1,  # a Retry-After date of a server that does not say what its clock shows
-        "preflight.py": 3,  # the check of the clock itself
-        "run.py": 1,  # a new run's name
-        "store.py": 1,  # who holds the lock since when, for people
-        "eventlog.py": 1,  # how stdlib's formatter writes a stamp
+        "models/refusal.py": 1,  # a Retry-After date of a server that does not say what its clock shows
+        "commands/check.py": 3,  # the check of the clock itself
+        "run/segment.py": 1,  # a new run's name
+        "run/folder.py": 1,  # who holds the lock since when, for people
+        "log/event_log.py": 1,  # how stdlib's formatter writes a stamp
     }
 )
 
@@ -32,7 +32,7 @@ def wall_clock_reads(path: Path) -> int:
 
 
 def test_the_machines_clock_is_read_for_stamps_alone() -> None:
-    found = Counter({path.name: n for path in PACKAGE.glob("*.py") if (n := wall_clock_reads(path))})
+    found = Counter({str(p.relative_to(PACKAGE)): n for p in PACKAGE.rglob("*.py") if (n := wall_clock_reads(p))})
     assert found == ALLOWED
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from podium_analysis.compare.compare import NotComparable, compare, compare_runs
+from podium_analysis.compare import compare
+from podium_analysis.compare.compare import NotComparable, compare_runs
 
 MakeRun = Callable[..., Path]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.tokenizer import byte_level_tokenizer
 from loopback.openai_server import LoopbackServer, Rules
 from loopback.recording import models_for
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ChatRequest
-from test_tokens import byte_level_tokenizer
 
 LONG = " ".join(f"w{n}" for n in range(3000))
 

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
+from harness.tokenizer import byte_level_tokenizer
 from loopback.recording import models_for
 from podium_eval.errors import ConfigError
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
-from test_tokens import byte_level_tokenizer
 
 
 @pytest.fixture
