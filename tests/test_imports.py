@@ -30,13 +30,19 @@ FLOORS: Final = {
 """Each package from the top floor down: a sub-package or module imports only what stands after it."""
 UPWARD: Final = {
     ("podium_eval.run", "podium_eval.commands"),
-    ("podium_eval.tools", "podium_eval.episode"),
     ("podium_retrieval.index", "podium_retrieval.start"),
 }
 """Arrows that still run back. One that is gone must leave this list; none may join it."""
 MOST_MODULES: Final = 12
 MOST_ARGUMENTS: Final = 7
-LONG_CONSTRUCTORS: Final = {"Failure", "HttpService", "OpenAIChat", "Runner", "Sampler", "SearchService", "Toolbox"}
+LONG_CONSTRUCTORS: Final = {
+    "Failure",
+    "HttpService",
+    "OpenAIChat",
+    "Runner",
+    "Sampler",
+    "SearchService",
+}
 """Classes whose constructor still takes more: as UPWARD, this list only shrinks."""
 
 

@@ -26,6 +26,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def since_ms(clock: Clock, began: float) -> float:
+    """Milliseconds since `began`, a reading of the same clock's mono."""
+    return (clock.mono() - began) * 1000
+
+
 def iso(wall: float) -> str:
     """UTC in ISO 8601 with milliseconds, `2026-01-31T12:00:00.000Z`."""
     whole, thousandths = divmod(int(wall * 1000), 1000)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from podium_contracts.records import Turn
 
 from podium_eval.models.chat import TokenCounter
+from podium_eval.tools.search import identity
 
 Kind = Literal["document", "program", "attempt"]
 
@@ -129,11 +130,6 @@ class Knowledge:
         self._entries.append(entry)
         for view in self._views.values():
             view.add(entry)
-
-
-def identity(document_id: str, contents: str) -> str:
-    """What makes two documents the same: the id, or without one the text."""
-    return document_id or contents
 
 
 def _short(turn: Turn) -> str:

@@ -12,12 +12,12 @@ from podium_eval.episode.calls import Ledger
 from podium_eval.episode.context import Limits
 from podium_eval.episode.expert_limits import fitted
 from podium_eval.episode.task import TaskState
+from podium_eval.episode.tool_turns import ToolTurns
 from podium_eval.errors import Failure
 from podium_eval.models.chat import Chat, ChatRequest, ChatResult, TokenCounter
 from podium_eval.prompts.templates import Prompts
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.specs import Invalid, ToolSpecs
-from podium_eval.tools.toolbox import Toolbox
 
 
 class Stopped(Exception):
@@ -40,14 +40,14 @@ class EpisodeLoop:
         self,
         *,
         orchestrator: Chat,
-        toolbox: Toolbox,
+        tools: ToolTurns,
         prompts: Prompts,
         counter: TokenCounter,
         settings: RunSettings,
         tool_choice: str,
     ) -> None:
         self._orchestrator = orchestrator
-        self._toolbox = toolbox
+        self._tools = tools
         self._prompts = prompts
         self._counter = counter
         self._settings = settings
@@ -74,7 +74,7 @@ class EpisodeLoop:
             Stopped: `stopping` said so between two turns.
         """
         if (answered := state.answered) is not None:
-            await self._toolbox.grade(answered, state, ledger)
+            await self._tools.grade(answered, state, ledger)
             return self._answered(state)
         # Depth first: a server with an order serves the task taken first, whose prompt is still cached.
         place = next(self._taken)
@@ -91,9 +91,9 @@ class EpisodeLoop:
                 return Outcome(ending, error, failure.message)
             chosen, down = specs.read(said), None
             if isinstance(chosen, Invalid):
-                self._toolbox.refuse(chosen, turn, ledger)
+                self._tools.refuse(chosen, turn, ledger)
             else:
-                down = await self._toolbox.use(chosen, turn, state, ledger)
+                down = await self._tools.use(chosen, turn, state, ledger)
             state.learn(turn)
             finished(turn)
             if down is not None:

@@ -25,6 +25,7 @@ from podium_eval.dataset.load import Dataset
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.loop import EpisodeLoop
 from podium_eval.episode.task import Task, task_complete
+from podium_eval.episode.tool_turns import ToolTurns
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import build_grader
 from podium_eval.log.console import ConsoleHandler
@@ -50,7 +51,7 @@ from podium_eval.settings.read import Settings, shown
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
-from podium_eval.tools.toolbox import Toolbox
+from podium_eval.tools.toolbox import make_toolbox
 from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 
 _log = logging.getLogger(__name__)
@@ -431,11 +432,16 @@ class _Segment:
         except BadPrompt as error:
             raise ConfigError([str(error)]) from error
         session = models.pool.session
-        toolbox = Toolbox(
-            experts=models.experts,
-            search=RetrievalClient(session, settings, Breaker("retrieval", sink, self.ids, limits)),
-            sandbox=SandboxClient(session, settings, Breaker("sandbox", sink, self.ids, limits)),
-            grader=grader,
+        toolbox = make_toolbox(
+            models.experts,
+            RetrievalClient(session, settings, Breaker("retrieval", sink, self.ids, limits)),
+            SandboxClient(session, settings, Breaker("sandbox", sink, self.ids, limits)),
+            grader,
+            settings,
+            clock,
+        )
+        tools = ToolTurns(
+            toolbox,
             prompts=self.planned.prompts,
             counter=counter,
             prices=models.prices,
@@ -454,7 +460,7 @@ class _Segment:
             sink=sink,
             episodes=EpisodeLoop(
                 orchestrator=models.orchestrator,
-                toolbox=toolbox,
+                tools=tools,
                 prompts=self.planned.prompts,
                 counter=counter,
                 settings=settings,

@@ -1,0 +1,71 @@
+"""answer: an expert answers, the answer is graded."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from podium_contracts.names import Tool
+from podium_contracts.records import Judgement
+
+from podium_eval.clock import Clock, since_ms
+from podium_eval.dataset.question import Question
+from podium_eval.errors import Failure
+from podium_eval.grading.grader import Grader, answer_instructions, extract_answer
+from podium_eval.models.chat import Form
+from podium_eval.settings.run import RunSettings
+from podium_eval.tools.tool import ToolRequest, ToolResult
+
+ANSWER_FORMS: Final[Mapping[str, Form]] = {
+    "hle": Form(
+        regex=r"Explanation: [^\n]{1,400}\nAnswer: [^\n]{1,150}\nConfidence: (100|[1-9]?[0-9])%",
+        name="answer",
+    ),
+    "toolorchestra": Form(regex=r"<answer>[^<>\n]{1,150}</answer>", name="answer"),
+}
+"""The forms of EXPERT_FORM=structured: for models too small to keep to a form that they are asked for in words."""
+
+
+class AnswerTool:
+    """The expert's answer and its judgement. A judge that fails leaves the answer ungraded, not failed."""
+
+    name: ClassVar[Tool] = "answer"
+
+    def __init__(self, grader: Grader, settings: RunSettings, clock: Clock) -> None:
+        """Raises BadPrompt when the answer's instructions in PROMPTS_DIR cannot be read."""
+        self._grader = grader
+        self._settings = settings
+        self._clock = clock
+        self._instructions = answer_instructions(settings.protocol, settings.prompts_dir)
+
+    async def use(self, request: ToolRequest) -> ToolResult:
+        """See Tool."""
+        result = ToolResult()
+        try:
+            await self._answer(request, result)
+        except Failure as failure:
+            result.failure = failure
+        return result
+
+    async def grade(self, question: Question, text: str, ids: Mapping[str, Any]) -> Judgement:
+        """Grade an expert's text, also that of an answer which an earlier segment left ungraded."""
+        answer = extract_answer(text, self._settings.protocol, max_words=self._settings.answer_max_words)
+        return await self._grader.grade(question, answer, ids)
+
+    async def _answer(self, request: ToolRequest, result: ToolResult) -> None:
+        settings = self._settings
+        began = self._clock.mono()
+        try:
+            result.reply = await request.ask(
+                "answer.md",
+                form=ANSWER_FORMS[settings.protocol] if settings.expert_form == "structured" else None,
+                max_tokens=settings.answer_max_tokens,
+                answer_form=self._instructions,
+            )
+        finally:
+            result.own_ms = result.parts.expert_ms = since_ms(self._clock, began)
+        reply = result.reply
+        if not reply.text.strip():
+            raise Failure("tool_error", f"the expert answered nothing (finish_reason {reply.finish_reason})")
+        began = self._clock.mono()
+        request.report("judge")
+        result.judgement = await self.grade(request.question, reply.text, request.ids)
+        result.parts.judge_ms = since_ms(self._clock, began)
