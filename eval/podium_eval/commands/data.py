@@ -12,11 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from podium_eval.dataset.hub import PREFIX, scan_dataset
-from podium_eval.dataset.load import Scan, image_of, raw_lines
+from podium_eval.data_subset import refuse_output, write_subset
+from podium_eval.dataset.hub import scan_dataset
+from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
-from podium_eval.files import write_atomically
+from podium_eval.files import encodable
 from podium_eval.settings.run import HubSettings
 
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
             case _:
                 return _subset(scanned, files, _selection(args), Path(args.output), force=args.force)
     except (DatasetError, OSError) as error:
-        print(f"podium-eval data: {error}", file=sys.stderr)
+        print(encodable(f"podium-eval data: {error}"), file=sys.stderr)
         return 2
 
 
@@ -60,7 +61,10 @@ def _parser(dataset: str | None) -> argparse.ArgumentParser:
     subset = commands.add_parser("subset", help="write a part of a dataset, rows as they stand, canary included")
     for command in (check, describe, subset):
         command.add_argument(
-            "dataset", nargs="?", default=dataset, help=f"jsonl, Parquet or {PREFIX}owner/name; else DATASET"
+            "dataset",
+            nargs="?",
+            default=dataset,
+            help="jsonl, Parquet or a hub dataset as owner/name; else DATASET",
         )
     for command in (describe, subset):
         command.add_argument("-n", "--limit", type=int, metavar="N", help="only the first N")
@@ -88,9 +92,13 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 def _check(scanned: Scan) -> int:
     for problem in scanned.problems:
-        print(problem)
-    print(f"{scanned.path}: {scanned.n_rows} rows, {len(scanned.questions)} good, {len(scanned.problems)} problem(s)")
-    print(f"sha256 {scanned.sha256}; canary in {scanned.n_canary} rows")
+        _say(problem)
+    for warning in scanned.warnings:
+        _say(f"{warning.where}: warning: {warning.message}")
+    _say(f"{scanned.path}: {scanned.n_rows} rows, {len(scanned.questions)} good, {len(scanned.problems)} problem(s)")
+    if scanned.warnings:
+        _say(f"{len(scanned.warnings)} question(s) with an image that a model is likely to refuse")
+    _say(f"sha256 {scanned.sha256}; canary in {scanned.n_canary} rows")
     return 1 if scanned.problems else 0
 
 
@@ -104,68 +112,33 @@ def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
         **summary(select(scanned.questions, selection, source=scanned.path)),
     }
     if as_json:
-        print(json.dumps(about, indent=2, ensure_ascii=False))
+        _say(json.dumps(about, indent=2, ensure_ascii=False))
         return 0
     for name, value in about.items():
         if isinstance(value, dict):
-            print(f"{name}:")
+            _say(f"{name}:")
             for key, count in value.items():  # pyright: ignore[reportUnknownVariableType]
-                print(f"  {key}: {count}")
+                _say(f"  {key}: {count}")
         else:
-            print(f"{name}: {value}")
+            _say(f"{name}: {value}")
     return 0
 
 
 def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: Path, *, force: bool) -> int:
     _refuse_problems(scanned)
-    if output.suffix not in (".jsonl", ".parquet"):
-        raise DatasetError(f"--output {output}: end it in .jsonl or .parquet")
-    if output.exists() and not force:
-        raise DatasetError(f"--output {output}: is there already; --force replaces it")
+    refuse_output(scanned, files, output, force=force)
     chosen = select(scanned.questions, selection, source=scanned.path)
-    indexes = [q.eid for q in chosen]
-    if scanned.is_parquet:
-        dropped = _subset_of_parquet(files, indexes, output)
-    elif output.suffix == ".parquet":
-        raise DatasetError(f"--output {output}: the dataset is jsonl; end it in .jsonl")
-    else:
-        lines = [line for path in files for _, line in raw_lines(path)]
-        write_atomically(output, b"".join(lines[i].rstrip(b"\r\n") + b"\n" for i in indexes))
-        dropped = []
-    print(f"{output}: {len(chosen)} of {len(scanned.questions)} questions, rows as they stand")
-    if dropped:
-        print(f"left out, since jsonl holds no bytes: {', '.join(dropped)}")
-    print(f"canary kept: {scanned.canary}" if scanned.canary else "the dataset carries no canary")
+    notes = write_subset(scanned, files, [q.eid for q in chosen], output)
+    _say(f"{output}: {len(chosen)} of {len(scanned.questions)} questions, rows as they stand")
+    for note in notes:
+        _say(note)
+    _say(f"canary kept: {scanned.canary}" if scanned.canary else "the dataset carries no canary")
     return 0
 
 
-def _subset_of_parquet(files: Sequence[Path], indexes: Sequence[int], output: Path) -> list[str]:
-    from podium_eval.dataset import parquet  # pyarrow is slow to import
-
-    if output.suffix == ".parquet":
-        temporary = output.with_name(f".{output.name}.tmp")
-        parquet.write_rows(files, indexes, temporary)
-        temporary.rename(output)
-        return []
-    place = {index: at for at, index in enumerate(indexes)}
-    lines: dict[int, str] = {}
-    dropped: set[str] = set()
-    rows = (row for path in files for row in parquet.rows(path))
-    for index, row in enumerate(rows):
-        if index in place:
-            row["image"] = image_of(row.get("image"))
-            binary = {name for name, value in row.items() if _holds_bytes(value)}
-            dropped |= binary
-            kept = {name: value for name, value in row.items() if name not in binary}
-            lines[place[index]] = json.dumps(kept, ensure_ascii=False) + "\n"
-    write_atomically(output, "".join(lines[at] for at in range(len(indexes))).encode())
-    return sorted(dropped)
-
-
-def _holds_bytes(value: object) -> bool:
-    return isinstance(value, bytes) or (
-        isinstance(value, dict) and any(isinstance(v, bytes) for v in value.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    )
+def _say(text: object) -> None:
+    # A dataset's text may hold half a surrogate pair (\\ud800 in JSON), which no terminal's encoding can print.
+    print(encodable(str(text)))
 
 
 def _refuse_problems(scanned: Scan) -> None:

@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-"""Datasets by name: a file, or `hub:owner/name[@revision]` through huggingface_hub and its cache."""
+"""Datasets by name: a file, or `[hub:]owner/name[@revision]` through huggingface_hub and its cache."""
 
 import re
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from podium_eval.settings.run import HubSettings
 PREFIX: Final = "hub:"
 _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
 _FORMATS: Final = (".parquet", ".jsonl")
+_FILE_SUFFIXES: Final = (*_FORMATS, ".json", ".gz", ".arrow", ".csv", ".tsv", ".txt", ".zip", ".zst", ".xz", ".bz2")
 
 
 def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Dataset:
@@ -22,7 +23,7 @@ def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Da
     Raises:
         DatasetError: as load_questions; or the hub refuses, lacks or cannot be asked for the dataset.
     """
-    if not source.startswith(PREFIX):
+    if not is_on_hub(source):
         return load_questions(Path(source), selection)
     files, path = hub_files(source, settings)
     return replace(load_questions(files, selection), path=path)
@@ -34,12 +35,30 @@ def scan_dataset(source: str, settings: HubSettings) -> tuple[Scan, tuple[Path, 
     Raises:
         DatasetError: as scan and hub_files.
     """
-    if not source.startswith(PREFIX):
+    if not is_on_hub(source):
         return scan(Path(source)), (Path(source),)
     files, path = hub_files(source, settings)
     result = scan(files)
     result.path = path
     return result, tuple(files)
+
+
+def is_on_hub(source: str) -> bool:
+    """Whether a dataset's name is one of the hub: with `hub:`, or owner/name where that cannot mean a file here.
+
+    A file or folder of that name, a folder of the owner's name, or a data file's suffix means a file.
+
+    Raises:
+        DatasetError: it is an address.
+    """
+    if source.startswith(PREFIX):
+        return True
+    if "://" in source:
+        raise DatasetError(f"{source}: is an address; name a hub dataset as owner/name (cais/hle), or give a file")
+    if _NAME.match(source) is None or source.lower().endswith(_FILE_SUFFIXES):
+        return False
+    path = Path(source)
+    return not path.exists() and not path.parent.exists()
 
 
 def hub_files(source: str, settings: HubSettings) -> tuple[list[Path], str]:
@@ -54,7 +73,12 @@ def hub_files(source: str, settings: HubSettings) -> tuple[list[Path], str]:
     match = _NAME.match(source.removeprefix(PREFIX))
     if match is None:
         raise DatasetError(f"DATASET={source}: name a hub dataset as hub:owner/name or hub:owner/name@revision")
-    folder = _fetch(match["repo"], match["revision"], settings)
+    try:
+        folder = _fetch(match["repo"], match["revision"], settings)
+    except DatasetError as error:
+        if source.startswith(PREFIX):
+            raise
+        raise DatasetError(f"{error} (there is no file {source} either)") from error
     files = _split_files(sorted(p for p in folder.rglob("*") if p.suffix in _FORMATS), settings.dataset_split)
     if not files:
         raise DatasetError(

@@ -1,24 +1,28 @@
-"""Questions in HLE's own fields, from jsonl or Parquet, checked row by row.
+"""Questions in HLE's own fields, from JSON rows or Parquet, checked row by row.
 
-Fields: id, question, answer (required texts); image (data: or https URL, empty for none), answer_type, category,
+Fields: id, question, answer (required texts); image (a URL or bytes, empty for none), answer_type, category,
 raw_subject, canary (optional). Everything else of a row stays in the file: rationales must not reach a prompt.
 """
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from podium_eval.dataset.question import Question
-from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, reason, select
+from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, select
+from podium_eval.dataset_file import decode, is_parquet, raw_rows
+from podium_eval.dataset_image import fault_of, image_of_row, type_name
 
 REQUIRED: Final = ("id", "question", "answer")
 OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")
 UNREAD: Final = frozenset({"rationale", "rationale_image", "image_preview", "author_name", "author_affiliation"})
 """HLE's fields that hold the solution, pictures for people or the author: never loaded into a Question."""
+
+
+READ: Final = frozenset({*REQUIRED, *OPTIONAL_TEXTS, "image", "images", "json"})
+"""What a Question is made of. `json`: HLE-Verified's copy of the whole row, of which only the image is read."""
 
 
 class Digest(Protocol):
@@ -57,6 +61,8 @@ class Scan:
     """Rows seen, bad ones included."""
     questions: list[Question] = field(default_factory=list[Question])
     problems: list[Problem] = field(default_factory=list[Problem])
+    warnings: list[Problem] = field(default_factory=list[Problem])
+    """Questions that can be asked, but whose image a model is likely to refuse."""
     canary: str | None = None
     n_canary: int = 0
     """Rows that carry a canary text."""
@@ -100,8 +106,9 @@ def scan(path: Path | Sequence[Path]) -> Scan:
     digest = hashlib.sha256()
     seen: dict[str, str] = {}
     for one in paths:
-        result.is_parquet = _is_parquet(one)
-        rows = _parquet_rows(one, digest) if result.is_parquet else _jsonl_rows(one, digest, result.problems)
+        result.is_parquet = is_parquet(one)
+        _digest_file(one, digest)
+        rows = _parquet_rows(one) if result.is_parquet else _json_rows(one, result.problems)
         for where, row in rows:
             result.n_rows += 1
             if row is not None:
@@ -112,81 +119,32 @@ def scan(path: Path | Sequence[Path]) -> Scan:
     return result
 
 
-def image_of(value: object) -> str | None:
-    """An image field as a URL: text as it is, the hub's {bytes, path} as a data URL, None or '' as None.
-
-    Raises:
-        ValueError: it is neither, with what it is.
-    """
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        if value.startswith(("data:image/", "https://", "http://")):
-            return value
-        raise ValueError(f"'image' is neither a data:image/ URL nor an http(s) URL but begins {value[:24]!r}")
-    if isinstance(value, Mapping):
-        raw = cast("Mapping[str, Any]", value).get("bytes")
-        if isinstance(raw, bytes) and raw:
-            return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode('ascii')}"
-    raise ValueError(f"'image' must be a URL as text, it is {_type_name(cast('object', value))}")
-
-
-def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The non-blank lines of a jsonl as they stand, without a byte order mark, with their line numbers from 1."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip():
-                yield number, line
-
-
-def _is_parquet(path: Path) -> bool:
-    """Whether the file begins as Parquet does; its name plays no part."""
-    if path.is_dir():
-        raise DatasetError(f"{path}: is a folder; name the jsonl or Parquet file in it")
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError as error:
-        raise DatasetError(
-            f"{path}: {reason(error)}; set DATASET to a jsonl or Parquet file, or to hub:cais/hle"
-        ) from error
-
-
-def _jsonl_rows(path: Path, digest: Digest, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            digest.update(line)
-            where = f"{path}:{number}"
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if not line.strip():
-                continue
-            row: Any = None
-            try:
-                row = json.loads(line)
-            except UnicodeDecodeError as error:
-                problems.append(Problem(where, f"is not UTF-8 at byte {error.start}"))
-            except json.JSONDecodeError as error:
-                problems.append(Problem(where, f"bad JSON at column {error.colno}: {error.msg}"))
-            except RecursionError:
-                problems.append(Problem(where, "bad JSON: nested too deep"))
-            else:
-                if not isinstance(row, dict):
-                    problems.append(Problem(where, f"must be a JSON object, it is {_type_name(row)}"))
-                    row = None
-            yield where, cast("Mapping[str, Any] | None", row)
-
-
-def _parquet_rows(path: Path, digest: Digest) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    from podium_eval.dataset import parquet  # pyarrow is slow to import and most runs read jsonl
-
+def _digest_file(path: Path, digest: Digest) -> None:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+
+
+def _json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    for number, line in raw_rows(path):
+        where = f"{path}:{number}"
+        row: Any = None
+        try:
+            row = decode(line)
+        except ValueError as error:
+            problems.append(Problem(where, str(error)))
+        else:
+            if not isinstance(row, dict):
+                problems.append(Problem(where, f"must be a JSON object, it is {type_name(row)}"))
+                row = None
+        yield where, cast("Mapping[str, Any] | None", row)
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    from podium_eval.dataset import parquet  # pyarrow is slow to import and most runs read jsonl
+
     try:
-        for number, row in enumerate(parquet.rows(path, leave_out=UNREAD), start=1):
+        for number, row in enumerate(parquet.rows(path, READ, leave_out=UNREAD), start=1):
             yield f"{path} row {number}", row
     except parquet.Unreadable as error:
         raise DatasetError(f"{path}: begins as Parquet but cannot be read: {error}") from error
@@ -199,16 +157,16 @@ def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]
         if name not in row:
             problems.append(f"field {name!r} is missing")
         elif not isinstance(value, str):
-            problems.append(f"{name!r} must be a text, it is {_type_name(value)}")
+            problems.append(f"{name!r} must be a text, it is {type_name(value)}")
         elif not value.strip():
             problems.append(f"{name!r} is empty")
     for name in OPTIONAL_TEXTS:
         value = row.get(name)
         if value is not None and not isinstance(value, str):
-            problems.append(f"{name!r} must be a text, it is {_type_name(value)}")
+            problems.append(f"{name!r} must be a text, it is {type_name(value)}")
     image: str | None = None
     try:
-        image = image_of(row.get("image"))
+        image = image_of_row(row)
     except ValueError as error:
         problems.append(str(error))
     question_id = row.get("id")
@@ -223,7 +181,9 @@ def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]
     if canary:
         result.canary = result.canary or canary
         result.n_canary += 1
-    read = {*REQUIRED, *OPTIONAL_TEXTS, *UNREAD, "image"}
+    fault = fault_of(image) if image else None
+    if fault:
+        result.warnings.append(Problem(where, fault))
     result.questions.append(
         Question(
             id=row["id"],
@@ -234,29 +194,6 @@ def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]
             category=row.get("category") or None,
             subject=row.get("raw_subject") or None,
             image=image,
-            extra={k: v for k, v in row.items() if k not in read and isinstance(v, str | int | float | bool)},
+            extra={k: v for k, v in row.items() if k not in READ | UNREAD and isinstance(v, str | int | float | bool)},
         )
     )
-
-
-def _media_type(raw: bytes) -> str:
-    for magic, name in ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif")):
-        if raw.startswith(magic):
-            return name
-    return "image/webp" if raw[8:12] == b"WEBP" else "application/octet-stream"
-
-
-def _type_name(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true/false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case _:
-            return "an object"

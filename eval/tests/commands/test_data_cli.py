@@ -1,11 +1,15 @@
+import datetime
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
-from podium_eval.dataset.load import load_questions
+from podium_eval.data_subset import write_subset
+from podium_eval.dataset.load import load_questions, scan
+from podium_eval.dataset.selection import DatasetError
 from podium_eval.settings.run import HubSettings
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"
@@ -98,7 +102,7 @@ def test_parquet_to_jsonl_keeps_image_and_canary_and_says_what_it_drops(
 ):
     out = tmp_path / "part.jsonl"
     assert data("subset", parquet, "-n", 3, "-o", out) == 0
-    assert "left out, since jsonl holds no bytes: image_preview" in capsys.readouterr().out
+    assert "bytes written as base64: image_preview" in capsys.readouterr().out
     assert load_questions(out).questions == load_questions(parquet).questions[:3]
     assert load_questions(out).canary == load_questions(parquet).canary
 
@@ -114,3 +118,123 @@ def test_bad_data_has_no_subset(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text("{\n")
     assert data("subset", path, "-n", 1, "-o", tmp_path / "o.jsonl") == 2
     assert f"the first at {path}:1" in capsys.readouterr().err
+
+
+def questions(*more: dict[str, object]) -> list[dict[str, object]]:
+    return [{"id": f"q{i}", "question": "What?", "answer": "That", **fields} for i, fields in enumerate(more)]
+
+
+def written(path: Path) -> list[dict[str, object]]:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"bare {name}")
+
+    return [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+
+
+def test_parquet_to_jsonl_loses_no_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source, out = tmp_path / "s.parquet", tmp_path / "o.jsonl"
+    at = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+    rows = questions(
+        {"image": "", "at": at, "blob": b"\xff", "tags": ["a"], "price": Decimal("1.20"), "score": float("nan")},
+        {"image": "", "at": None, "blob": None, "tags": None, "price": None, "score": float("inf")},
+    )
+    table = pa.Table.from_pylist(rows)
+    nanoseconds = pa.array([1, None], pa.timestamp("ns"))
+    too_late = pa.array([9_000_000_000_000_000, None], pa.timestamp("ms"))
+    deep = pa.array([{"when": [at], "raw": b"x"}, None])
+    table = table.append_column("ns", nanoseconds).append_column("late", too_late).append_column("deep", deep)
+    pq.write_table(table, source)
+    assert data("subset", source, "--shuffle", 1, "-o", out) == 0
+    said = capsys.readouterr().out
+    assert "bytes written as base64: blob, deep" in said
+    assert "NaN and infinity written as null, since JSON has neither: score" in said
+    first, second = sorted(written(out), key=lambda row: str(row["id"]))
+    assert list(first) == list(second) == table.column_names
+    assert (first["image"], first["blob"], first["tags"]) == ("", "/w==", ["a"])
+    assert (first["price"], first["score"], second["score"]) == ("1.20", None, None)
+    assert first["at"] == "2026-01-02 03:04:05.000000Z"
+    assert first["ns"] == "1970-01-01 00:00:00.000000001"
+    assert first["deep"] == {"when": ["2026-01-02 03:04:05+00:00"], "raw": "eA=="}
+    assert load_questions(out).n == 2
+
+
+def test_images_of_each_form_are_the_same_after_parquet_to_jsonl(tmp_path: Path):
+    png = b"\x89PNG\r\n\x1a\nx"
+    for number, image in enumerate((png, [png], {"bytes": png, "path": None}, [{"bytes": png, "path": "p"}], "")):
+        source, out = tmp_path / f"{number}.parquet", tmp_path / f"{number}.jsonl"
+        pq.write_table(pa.Table.from_pylist(questions({"image": image})), source)
+        assert data("subset", source, "-o", out) == 0
+        assert load_questions(out).questions == load_questions(source).questions
+    assert written(tmp_path / "4.jsonl")[0]["image"] == ""
+
+
+def shards(tmp_path: Path, *tables: pa.Table) -> list[Path]:
+    paths = [tmp_path / f"test-{i}.parquet" for i in range(len(tables))]
+    for path, table in zip(paths, tables, strict=True):
+        pq.write_table(table, path)
+    return paths
+
+
+def test_shards_of_different_columns_are_put_together(tmp_path: Path):
+    one = pa.Table.from_pylist([{"id": "a", "question": "Q", "answer": "A", "n": 1}])
+    two = pa.Table.from_pylist([{"id": "b", "question": "Q", "answer": "A", "n": 0.5, "note": "x"}])
+    paths = shards(tmp_path, one, two)
+    scanned = scan(paths)
+    write_subset(scanned, paths, [1, 0], tmp_path / "o.parquet")
+    assert pq.read_table(tmp_path / "o.parquet").to_pylist() == [
+        {"id": "b", "question": "Q", "answer": "A", "n": 0.5, "note": "x"},
+        {"id": "a", "question": "Q", "answer": "A", "n": 1.0, "note": None},
+    ]
+    write_subset(scanned, paths, [0, 1], tmp_path / "o.jsonl")
+    assert [row["note"] for row in written(tmp_path / "o.jsonl")] == [None, "x"]
+
+
+def test_shards_whose_types_do_not_go_together_are_named(tmp_path: Path):
+    one = pa.Table.from_pylist([{"id": "a", "question": "Q", "answer": "A", "n": "text"}])
+    two = pa.Table.from_pylist([{"id": "b", "question": "Q", "answer": "A", "n": 1}])
+    paths = shards(tmp_path, one, two)
+    with pytest.raises(DatasetError, match=r"test-0\.parquet, .*test-1\.parquet: .*\bn\b") as error:
+        write_subset(scan(paths), paths, [0, 1], tmp_path / "o.parquet")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("*o.parquet*"))
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_output_equal_to_input_is_refused(tmp_path: Path, force: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    path, link = tmp_path / "d.jsonl", tmp_path / "link.jsonl"
+    path.write_bytes(FIELDS.read_bytes())
+    link.symlink_to(path)
+    for output in (path, link, tmp_path / "x" / ".." / "d.jsonl"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        assert data("subset", path, "-n", 1, "-o", output, *force) == 2
+        assert "is the dataset itself; name another file" in capsys.readouterr().err
+    assert path.read_bytes() == FIELDS.read_bytes()
+
+
+def test_a_json_array_becomes_one_row_a_line(tmp_path: Path):
+    path, out = tmp_path / "d.json", tmp_path / "o.jsonl"
+    rows = questions({"n": 1}, {"n": 2})
+    path.write_text(json.dumps(rows, indent=2))
+    assert data("subset", path, "-o", out) == 0
+    assert written(out) == rows
+
+
+def test_half_a_character_does_not_break_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"id": "a", "question": "Q", "answer": "A", "category": "\\ud800", "canary": "\\udfff"}\n')
+    assert data("describe", path) == 0
+    assert "  \\ud800: 1" in capsys.readouterr().out
+    assert data("describe", path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["category"] == {"\ud800": 1}
+    assert data("subset", path, "-o", tmp_path / "o.jsonl") == 0
+    assert data("describe", path, "--category", "x") == 2
+
+
+def test_check_names_images_that_models_do_not_take_and_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.Table.from_pylist(questions({"image": b"BM1"}, {"image": b"\x89PNG"}, {"image": None})), path)
+    assert data("check", path) == 0
+    out = capsys.readouterr().out
+    assert f"{path} row 1: warning: 'image' is image/bmp, which models do not take; convert it to PNG or JPEG" in out
+    assert "3 rows, 3 good, 0 problem(s)" in out
+    assert "1 question(s) with an image that a model is likely to refuse" in out

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from podium_eval.dataset.load import image_of, load_questions, scan
+from podium_eval.dataset.load import load_questions, scan
 from podium_eval.dataset.selection import DatasetError, Selection
+from podium_eval.dataset_image import image_of
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"
 PNG = b"\x89PNG\r\n\x1a\nrest"
@@ -148,7 +149,7 @@ def test_image_bytes_become_a_data_url():
     assert image_of({"bytes": b"\xff\xd8\xff", "path": None}).startswith("data:image/jpeg;")
     assert image_of(None) is None
     assert image_of("") is None
-    with pytest.raises(ValueError, match="must be a URL"):
+    with pytest.raises(ValueError, match=r"only names 'x\.png'"):
         image_of({"bytes": None, "path": "x.png"})
 
 

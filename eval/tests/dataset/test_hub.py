@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
-from podium_eval.dataset.hub import load_dataset
+from podium_eval.dataset.hub import is_on_hub, load_dataset
 from podium_eval.dataset.selection import DatasetError, Selection
 from podium_eval.settings.run import HubSettings
 from pydantic import SecretStr
@@ -146,3 +146,40 @@ def test_a_file_needs_no_hub():
 def test_a_hub_dataset_is_checked_by_command(hub: Hub, capsys: pytest.CaptureFixture[str]):
     assert main(["check", "hub:cais/hle"], dataset=None, hub=settings(hub)) == 0
     assert "20 rows, 20 good, 0 problem(s)" in capsys.readouterr().out
+
+
+def test_the_hubs_own_name_needs_no_prefix(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset("cais/hle", Selection(), settings(hub)).path == f"hub:cais/hle@{COMMIT}"
+    assert main(["check", "cais/hle"], dataset=None, hub=settings(hub)) == 0
+    assert f"hub:cais/hle@{COMMIT}: 20 rows" in capsys.readouterr().out
+    assert main(["describe"], dataset="cais/hle@main", hub=settings(hub)) == 0
+
+
+def test_a_name_that_is_neither_file_nor_on_the_hub_says_both(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match=r"no such dataset.*there is no file cais/other either"):
+        load_dataset("cais/other", Selection(), settings(hub))
+    (tmp_path / "cais").mkdir()
+    with pytest.raises(DatasetError, match="No such file"):
+        load_dataset("cais/hle", Selection(), settings(hub))
+
+
+def test_what_means_a_file_stays_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "hle").write_bytes(FIELDS.read_bytes())
+    assert load_dataset("here/hle", Selection(), HubSettings()).n == 20
+    files = ("datasets/hle.jsonl", "datasets/hle.Parquet", "datasets/hle.jsonl.gz", "./hle", "../hle", "/a/hle", "hle")
+    assert [name for name in (*files, "here/other", "a/b/c") if is_on_hub(name)] == []
+    assert is_on_hub("hub:here/hle")
+
+
+@pytest.mark.parametrize("address", ["https://hub.example/datasets/cais/hle", "hf://datasets/cais/hle"])
+def test_an_address_is_told_from_a_name(address: str):
+    with pytest.raises(DatasetError, match="is an address; name a hub dataset as owner/name"):
+        load_dataset(address, Selection(), HubSettings())
