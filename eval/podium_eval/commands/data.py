@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from podium_eval.data_subset import refuse_output, write_subset
 from podium_eval.dataset.hub import scan_dataset
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
+from podium_eval.dataset.subset import refuse_output, write_subset
 from podium_eval.files import encodable
 from podium_eval.settings.run import HubSettings
 

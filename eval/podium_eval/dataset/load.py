@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
+from podium_eval.dataset.file import decode, is_parquet, raw_rows
+from podium_eval.dataset.image import fault_of, image_of_row, type_name
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, select
-from podium_eval.dataset_file import decode, is_parquet, raw_rows
-from podium_eval.dataset_image import fault_of, image_of_row, type_name
 
 REQUIRED: Final = ("id", "question", "answer")
 OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
-from podium_eval.data_subset import write_subset
 from podium_eval.dataset.load import load_questions, scan
 from podium_eval.dataset.selection import DatasetError
+from podium_eval.dataset.subset import write_subset
 from podium_eval.settings.run import HubSettings
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"

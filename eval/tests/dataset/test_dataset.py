@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from podium_eval.dataset.image import image_of
 from podium_eval.dataset.load import load_questions, scan
 from podium_eval.dataset.selection import DatasetError, Selection
-from podium_eval.dataset_image import image_of
 
 FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"
 PNG = b"\x89PNG\r\n\x1a\nrest"

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from podium_eval.commands.data import main
+from podium_eval.dataset.image import fault_of, image_of
 from podium_eval.dataset.load import load_questions, scan
 from podium_eval.dataset.selection import DatasetError
-from podium_eval.dataset_image import fault_of, image_of
 from podium_eval.settings.run import HubSettings
 
-FIELDS = Path(__file__).parents[1] / "podium_eval" / "data" / "fields" / "questions.jsonl"
+FIELDS = Path(__file__).parents[2] / "podium_eval" / "data" / "fields" / "questions.jsonl"
 ROW = {"id": "a", "question": "What?", "answer": "That"}
 PNG = b"\x89PNG\r\n\x1a\nx"
 PNG_URL = "data:image/png;base64,iVBORw0KGgp4"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from podium_eval.dataset.file import raw_rows
+from podium_eval.dataset.image import image_of
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.selection import DatasetError
-from podium_eval.dataset_file import raw_rows
-from podium_eval.dataset_image import image_of
 from podium_eval.files import write_atomically
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from podium_eval.dataset_file import DECODER
+from podium_eval.dataset.file import DECODER
 
 TAKEN: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """What the models' APIs document that they take."""
