@@ -13,8 +13,8 @@ from podium_eval.settings.run import HubSettings
 
 PREFIX: Final = "hub:"
 _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
-_FORMATS: Final = (".parquet", ".jsonl")
-_FILE_SUFFIXES: Final = (*_FORMATS, ".json", ".gz", ".arrow", ".csv", ".tsv", ".txt", ".zip", ".zst", ".xz", ".bz2")
+_FORMATS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".json")
+_FILE_SUFFIXES: Final = (*_FORMATS, ".gz", ".arrow", ".csv", ".tsv", ".txt", ".zip", ".zst", ".xz", ".bz2")
 
 
 def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Dataset:
@@ -79,10 +79,10 @@ def hub_files(source: str, settings: HubSettings) -> tuple[list[Path], str]:
         if source.startswith(PREFIX):
             raise
         raise DatasetError(f"{error} (there is no file {source} either)") from error
-    files = _split_files(sorted(p for p in folder.rglob("*") if p.suffix in _FORMATS), settings.dataset_split)
+    files = _split_files(sorted(p for p in folder.rglob("*") if p.name.endswith(_FORMATS)), settings.dataset_split)
     if not files:
         raise DatasetError(
-            f"{source}: has no Parquet or jsonl file of the split {settings.dataset_split!r}; set DATASET_SPLIT"
+            f"{source}: has no Parquet or JSON file of the split {settings.dataset_split!r}; set DATASET_SPLIT"
         )
     return files, f"{PREFIX}{match['repo']}@{folder.name}"
 
@@ -126,7 +126,10 @@ def _fetch(repo: str, revision: str | None, settings: HubSettings) -> Path:
 
 
 def _split_files(files: Sequence[Path], split: str) -> list[Path]:
-    """The files whose name is the split or begins with it and a dash; of both formats Parquet wins."""
-    named = [p for p in files if p.stem == split or p.stem.startswith(f"{split}-")]
-    parquet = [p for p in named if p.suffix == ".parquet"]
-    return parquet or named
+    """The files whose name is the split or begins with it and a dash; of several formats the first of _FORMATS wins."""
+    for suffix in _FORMATS:
+        stems = {p: p.name.removesuffix(suffix) for p in files if p.name.endswith(suffix)}
+        found = [p for p, stem in stems.items() if stem == split or stem.startswith(f"{split}-")]
+        if found:
+            return found
+    return []

@@ -61,6 +61,9 @@ def _rows(
     try:
         with pq.ParquetFile(path) as file:
             columns = [column.name for column in file.schema_arrow if wanted(column)]
+            if not columns:
+                yield from ({} for _ in range(file.metadata.num_rows))
+                return
             for batch in file.iter_batches(batch_size=64, columns=columns):
                 changed = [change(column) for column in batch.columns]
                 yield from pa.RecordBatch.from_arrays(changed, names=batch.schema.names).to_pylist()
@@ -78,7 +81,17 @@ def write_rows(source: Sequence[Path], indexes: Sequence[int], target: Path) -> 
     """
     try:
         tables = [pq.read_table(path) for path in source]
+        if any(table.schema != tables[0].schema for table in tables):
+            tables = [_without_dictionaries(table) for table in tables]
         table = pa.concat_tables(tables, promote_options="permissive")
         pq.write_table(table.take(pa.array(indexes, type=pa.int64())), target)
     except pa.ArrowException as error:
         raise Unreadable(str(error)) from error
+
+
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """The same values written out: Arrow does not put a dictionary and plain texts together."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(place, column.name, table.column(place).cast(column.type.value_type))
+    return table

@@ -189,6 +189,15 @@ def test_shards_of_different_columns_are_put_together(tmp_path: Path):
     assert [row["note"] for row in written(tmp_path / "o.jsonl")] == [None, "x"]
 
 
+def test_shards_of_texts_and_of_a_dictionary_are_put_together(tmp_path: Path):
+    one = pa.Table.from_pylist(questions({"kind": "x"}))
+    two = pa.Table.from_pylist([{**questions({"kind": "y"})[0], "id": "other"}])
+    two = two.set_column(3, "kind", two["kind"].dictionary_encode())
+    paths = shards(tmp_path, one, two)
+    write_subset(scan(paths), paths, [0, 1], tmp_path / "o.parquet")
+    assert pq.read_table(tmp_path / "o.parquet")["kind"].to_pylist() == ["x", "y"]
+
+
 def test_shards_whose_types_do_not_go_together_are_named(tmp_path: Path):
     one = pa.Table.from_pylist([{"id": "a", "question": "Q", "answer": "A", "n": "text"}])
     two = pa.Table.from_pylist([{"id": "b", "question": "Q", "answer": "A", "n": 1}])

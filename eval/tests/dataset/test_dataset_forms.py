@@ -226,3 +226,11 @@ def test_parquet_columns_that_python_cannot_hold_hurt_nothing_when_unread(tmp_pa
     table = table.append_column("ns", pa.array([1], pa.timestamp("ns")))
     pq.write_table(table, path)
     assert [q.id for q in load_questions(path).questions] == ["a"]
+
+
+def test_parquet_with_none_of_the_fields_says_which_are_missing(tmp_path: Path):
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"at": pa.array([1, 2], pa.timestamp("ns"))}), path)
+    assert [p.message for p in scan(path).problems] == [
+        f"field {n!r} is missing" for n in ("id", "question", "answer")
+    ] * 2

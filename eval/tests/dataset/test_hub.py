@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import json
 import threading
@@ -126,7 +127,7 @@ def test_other_refusals_are_named(hub: Hub):
         load_dataset("hub:cais/other", Selection(), settings(hub))
     with pytest.raises(DatasetError, match=r"hub:cais/hle: has no revision 'v9'"):
         load_dataset("hub:cais/hle@v9", Selection(), settings(hub))
-    with pytest.raises(DatasetError, match="no Parquet or jsonl file of the split 'dev'; set DATASET_SPLIT"):
+    with pytest.raises(DatasetError, match="no Parquet or JSON file of the split 'dev'; set DATASET_SPLIT"):
         load_dataset("hub:cais/hle", Selection(), settings(hub, dataset_split="dev"))
     with pytest.raises(DatasetError, match="name a hub dataset as hub:owner/name"):
         load_dataset("hub:hle", Selection(), settings(hub))
@@ -183,3 +184,14 @@ def test_what_means_a_file_stays_a_file(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_address_is_told_from_a_name(address: str):
     with pytest.raises(DatasetError, match="is an address; name a hub dataset as owner/name"):
         load_dataset(address, Selection(), HubSettings())
+
+
+@pytest.mark.parametrize("name", ["test.jsonl", "data/test-0.jsonl.gz", "test.json"])
+def test_a_hub_dataset_in_json_is_read(hub: Hub, name: str):
+    content = FIELDS.read_bytes()
+    if name.endswith(".gz"):
+        content = gzip.compress(content)
+    elif name.endswith(".json"):
+        content = json.dumps([json.loads(line) for line in content.splitlines()]).encode()
+    hub.files = {"test_infos.json": b"{}", "README.md": b"x", name: content}
+    assert load_dataset("cais/hle", Selection(), settings(hub)).n == 20
