@@ -109,13 +109,19 @@ def number(value: float | int | None, digits: int | None = None) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """Milliseconds as a person would say them."""
+    """Milliseconds in the unit that reads best, rounded before the unit is chosen: 59,960 ms is `1 min 00 s`."""
     if ms is None or not math.isfinite(ms):
         return MISSING
-    if abs(ms) < 1000:
-        return f"{ms:.1f} ms" if abs(ms) < 10 else f"{ms:.0f} ms"
-    if abs(ms) < 60_000:
-        return f"{ms / 1000:.2f} s" if abs(ms) < 10_000 else f"{ms / 1000:.1f} s"
+    if ms < 0:  # before divmod, which rounds down: -64 s would be -2 min 56 s
+        return f"-{duration(-ms)}"
+    if ms < 9.95:
+        return f"{ms:.1f} ms"
+    if ms < 999.5:
+        return f"{ms:.0f} ms"
+    if ms < 9_995:
+        return f"{ms / 1000:.2f} s"
+    if ms < 59_950:
+        return f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

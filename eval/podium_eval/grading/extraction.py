@@ -3,13 +3,16 @@
 import re
 from typing import Final
 
-_LABEL: Final = r"[ \t]*(?:[#>*_-][ \t#>*_-]*)?{name}[ \t]*(?:\*\*|__)?[ \t]*[:：][ \t]*(?:\*\*|__)?"
+# Possessive throughout: what a model writes is read in linear time, however many blanks it holds.
+_LABEL: Final = r"[ \t]*+(?:[#>*_-][ \t#>*_-]*+)?+{name}[ \t]*+(?:\*\*|__)?+[ \t]*+[:：][ \t]*+(?:\*\*|__)?+"
 _ANSWER: Final = re.compile("^" + _LABEL.format(name=r"(?:exact |final )?answer"), re.IGNORECASE | re.MULTILINE)
 _AFTER: Final = re.compile("^" + _LABEL.format(name=r"(?:confidence|explanation)"), re.IGNORECASE | re.MULTILINE)
 _CONFIDENCE: Final = re.compile(
     "^"
     + _LABEL.format(name="confidence")
-    + r"[ \t]*(?:about|around|roughly|~|≈)?[ \t]*(\d{1,3}(?:\.\d+)?)[ \t]*(%|percent)?",
+    + r"[ \t]*+(?:about|around|roughly|~|≈)?+[ \t]*+\$?+(\d{1,3}(?:\.\d+)?+)(?![\d.]*\d)"
+    + r"[ \t]*+(\\?+%|percent|/[ \t]*+100?\b)?+"
+    + r"(?!\$?+[ \t]*+[-–—/][ \t]*+\d)",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAGS: Final = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -33,14 +36,17 @@ def labelled_answer(text: str) -> str | None:
 
 
 def stated_confidence(text: str) -> float | None:
-    """Percent of the last `Confidence:` line. None: no such line, above 100, or a bare fraction such as 0.9, which
-    may mean 90% or 0.9%.
+    """Percent of the last `Confidence:` line; `9/10` and `90/100` are 90.
+
+    None: no such line, above 100, a range such as 85-90%, or a bare fraction such as 0.9, which may mean 90% or 0.9%.
     """
     found = list(_CONFIDENCE.finditer(text))
     if not found:
         return None
-    value = float(found[-1][1])
-    if value > 100 or (found[-1][2] is None and 0 < value < 1):
+    value, unit = float(found[-1][1]), found[-1][2]
+    if unit is not None and unit.startswith("/") and unit.endswith("10"):
+        value *= 10
+    if value > 100 or (unit is None and 0 < value < 1):
         return None
     return value
 

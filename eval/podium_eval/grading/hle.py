@@ -99,9 +99,12 @@ def _lines(reply: str) -> dict[str, Any]:
 
 
 def _percent(value: object) -> float | None:
+    """A percentage from 0 to 100. None: none, or a bare fraction such as 0.9, which may mean 90% or 0.9%."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
+        if not 0 <= value <= 100 or 0 < value < 1:  # before float(), which an integer of 400 digits overflows
+            return None
         number = float(value)
     else:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%?\s*", str(value))

@@ -1,5 +1,6 @@
 """ToolOrchestra's grading: exact match first, else a judge that says true or false; no confidence."""
 
+import re
 from typing import Final
 
 from podium_contracts import names
@@ -10,6 +11,7 @@ from podium_eval.grading import verdict
 from podium_eval.grading.verdict import Answer, Verdict
 from podium_eval.models.chat import Form
 
+_TAG: Final = re.compile(r"<correct>([^<]*+)</correct>", re.IGNORECASE)
 _SCHEMA: Final = {
     "type": "object",
     "properties": {"correct": {"type": "boolean"}},
@@ -51,11 +53,19 @@ class ToolOrchestraProtocol:
         return Form(json_schema=_SCHEMA, name="judgement")
 
     def read(self, reply: str, answer: Answer) -> Verdict:
-        """Raises UnreadableVerdict: neither the JSON nor a reply that is the one word."""
-        fields = verdict.json_object(reply, "correct") or {}
-        lines = reply.strip().splitlines()
-        value = fields.get("correct", lines[-1] if lines else "")
-        correct = verdict.decision(value, "yes", "no") if fields else verdict.decision(value, "true", "false")
-        if correct is None:
+        """Raises UnreadableVerdict: no JSON, `correct: …`, its tag, nor the word itself; or two that differ."""
+        fields = verdict.json_object(reply, "correct")
+        decisions = {verdict.decision(fields["correct"], "yes", "no")} if fields else _decisions(reply)
+        if len(decisions) != 1 or None in decisions:
             raise verdict.unreadable(reply)
-        return Verdict(correct=correct, extracted_answer=answer.extracted)
+        return Verdict(correct=decisions.pop(), extracted_answer=answer.extracted)  # type: ignore[arg-type]
+
+
+def _decisions(reply: str) -> set[bool | None]:
+    """What labelled lines and tags decide; without any the last line, and the first sentence's first word."""
+    named = [*verdict.labelled(reply, "correct"), *_TAG.findall(reply)]
+    if named:
+        return {verdict.decision(value, "yes", "no") for value in named}
+    lines = reply.strip().splitlines() or [""]
+    decided = (verdict.decision(lines[-1], "true", "false"), verdict.first_word(lines[0]))
+    return {value for value in decided if value is not None}

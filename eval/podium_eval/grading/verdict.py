@@ -15,8 +15,19 @@ class Answer:
     confidence: float | None = None
 
 
+_DECISIONS: Final = {"yes": True, "true": True, "no": False, "false": False}
 _DECODER: Final = json.JSONDecoder(strict=False)
-_FIELD: Final = r"^[ \t>*_#-]*[\"']?{name}[\"']?[ \t]*(?:\*\*|__)?[ \t]*[:：][ \t]*(?:\*\*|__)?[ \t]*[\"']?"
+# Possessive throughout: a reply is read in linear time, however many blanks it holds.
+_FIELD: Final = r"^[ \t>*_#-]*+[\"']?+{name}[\"']?+[ \t]*+(?:\*\*|__)?+[ \t]*+[:：][ \t]*+(?:\*\*|__)?+[ \t]*+[\"']?+"
+_ESCAPE: Final = re.compile(
+    r"\\(?:[\\\"/]|u[0-9a-fA-F]{4}|(?P<latex>[bf](?=[a-zA-Z])"
+    r"|(?:nabla|neq?|not|nu|rangle|rho|right|rm|tan|tau|text|tfrac|theta|times|to|triangle)(?![a-zA-Z]))"
+    r"|[bfnrt]|(?P<other>.))",
+    re.DOTALL,
+)
+"""A backslash in JSON. LaTeX in a reply (`\\alpha`, `\\frac`) is no escape of JSON's, or one that nobody means."""
+_DECIDED: Final = re.compile(r"[\s\"'*_`]*+(\w++)[\s.!\"'*_`]*+(?:\(|\Z)")
+_FIRST_WORD: Final = re.compile(r"[\s\"'*_`]*+(\w++)[\"'*_`]*+[.,:;!]")
 
 
 class UnreadableVerdict(ValueError):
@@ -37,11 +48,12 @@ class Verdict:
 def json_object(reply: str, needed: str) -> dict[str, Any] | None:
     """The last JSON object in the reply that has the field `needed`, prose and code fences around it or not."""
     found: dict[str, Any] | None = None
+    reply = _ESCAPE.sub(lambda match: f"\\{match[0]}" if match["latex"] or match["other"] else match[0], reply)
     at = reply.find("{")
     while at >= 0:
         try:
             value, end = _DECODER.raw_decode(reply, at)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # ValueError: also an integer of more digits than Python reads
             end = at + 1
         else:
             if isinstance(value, dict) and needed in value:
@@ -57,11 +69,20 @@ def labelled(reply: str, name: str) -> list[str]:
 
 
 def decision(value: object, yes: str, no: str) -> bool | None:
-    """True for the word `yes` (or JSON true), False for `no` (or false), None for anything else."""
+    """True for the word `yes` (or JSON true), False for `no` (or false), None for anything else.
+
+    A remark in parentheses may follow the word.
+    """
     if isinstance(value, bool):
         return value
-    word = str(value).strip().strip(".!\"'*_` ").casefold()
-    return {yes: True, "true": True, no: False, "false": False}.get(word)
+    match = _DECIDED.match(value) if isinstance(value, str) else None
+    return _DECISIONS.get(match[1].casefold()) if match and match[1].casefold() in {yes, no, "true", "false"} else None
+
+
+def first_word(line: str) -> bool | None:
+    """The decision of a sentence that begins with it: `True. The two agree.`"""
+    match = _FIRST_WORD.match(line)
+    return {"true": True, "false": False}.get(match[1].casefold()) if match else None
 
 
 def unreadable(reply: str) -> UnreadableVerdict:
