@@ -8,9 +8,9 @@ from harness.process import Eval, assert_whole
 from loopback.openai_server import Fault
 
 FAULTS = {
-    "429 with Retry-After": (Fault("status", status=429, retry_after="0"), "rate_limit"),
+    "429 with Retry-After": (Fault("status", status=429, retry_after="0.01"), "rate_limit"),
     "500": (Fault("status", status=500), None),
-    "503 with Retry-After": (Fault("status", status=503, retry_after="0"), None),
+    "503 with Retry-After": (Fault("status", status=503, retry_after="0.01"), None),
     "hang": (Fault("hang"), "timeout"),
     "reset connection": (Fault("reset"), "connection"),
     "half a JSON body": (Fault("half_json"), None),

@@ -1,10 +1,7 @@
 """What a model's server said no with, by name: exceptions, statuses and bodies become a Refusal."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 import httpx2
@@ -13,6 +10,7 @@ import orjson
 from podium_contracts.names import ErrorType
 
 from podium_eval.transport.pool import AnswerTooLong
+from podium_eval.transport.retry_after import retry_after_s
 
 _SHOWN: Final = 500
 """Characters of a server's words that a message carries."""
@@ -31,9 +29,12 @@ _MODEL = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}api[_ -]?key|api[_ -]?key.{0,20}(invalid|expired)", re.I)
-_QUOTA = re.compile(
-    r"insufficient_quota|credit (limit|balance)|billing|exceeded your current quota|payment", re.IGNORECASE
-)
+_SPENT = re.compile(r"insufficient_quota|billing_hard_limit_reached|credit (limit|balance)", re.IGNORECASE)
+"""Codes of an account with nothing left. Words alone do not tell: a passing 429 also speaks of billing and quotas."""
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
+_BORROWED = re.compile(r"already borrowed", re.IGNORECASE)
+"""A tokenizer that two requests of one server used at once (vLLM, TGI): the next attempt passes."""
+_PAGE = re.compile(r"\s*+<(?:!doctype|html)", re.IGNORECASE)
 _RAN_OUT = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
 _OVERLOAD = re.compile(r"overload|capacity|too many requests|rate.?limit|engine is busy|try again later", re.IGNORECASE)
 
@@ -84,10 +85,15 @@ def _status(error: openai.APIStatusError) -> Refusal:
     words = said(error.response.content)
     shown = f"{status}: {_short(words)}" if words else str(status)
     wish = retry_after_s(error.response.headers)
+    if status == 403 and _PAGE.match(words):
+        return Refusal("bad_response", f"{shown} (a page of something between here and the provider)")
     if status in (401, 403):
-        return Refusal("auth", shown)
-    if status == 402 or (status == 429 and _QUOTA.search(words)):
+        named = _client_error(status, words) if status == 403 else "auth"
+        return Refusal("auth" if named == "bad_request" else named, shown)
+    if status == 402 or (status == 429 and _SPENT.search(words)):
         return Refusal("auth", f"{shown} (the account behind the key has nothing left)")
+    if status == 429 and _TOO_LARGE.search(words):
+        return Refusal("bad_request", f"{shown} (one request is above the account's limit of tokens a minute)")
     if status == 429:
         return Refusal("rate_limit", shown, wish, overload=True)
     if status == 408:
@@ -98,6 +104,8 @@ def _status(error: openai.APIStatusError) -> Refusal:
         return Refusal("server_error", shown, wish, overload=overload, silent=gone and wish is None)
     if status in (409, 425):
         return Refusal("server_error", shown, wish, overload=wish is not None)
+    if status == 400 and _BORROWED.search(words):
+        return Refusal("server_error", shown)
     if status < 400:
         return Refusal("bad_response", f"{shown} (an answer of another kind was expected)")
     return Refusal(_client_error(status, words), shown)
@@ -138,37 +146,6 @@ def said(body: bytes) -> str:
         if isinstance(inner, str):
             return inner
     return body[: 4 * _SHOWN].decode("utf-8", "replace")
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds of Retry-After (number or date) or retry-after-ms; None where it is absent or unreadable."""
-    milliseconds = headers.get("retry-after-ms")
-    if milliseconds is not None:
-        try:
-            return max(0.0, float(milliseconds) / 1000)
-        except ValueError:
-            pass
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    moment = _moment(value)
-    if moment is None:
-        return None
-    # A date is one of the server's clock, so it is held against that clock where the answer says what it shows.
-    now = _moment(headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (moment - now).total_seconds())
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _short(text: str) -> str:

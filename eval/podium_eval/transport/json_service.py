@@ -12,6 +12,7 @@ from tenacity import RetryCallState, stop_after_attempt
 
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.transport.retry import attempted
+from podium_eval.transport.retry_after import retry_after_s
 
 
 class Gate(Protocol):
@@ -148,7 +149,7 @@ class HttpService:
         shown = raw[:300].decode("utf-8", "replace")
         message = f"{self._name} answered {response.status}: {shown}"
         kind: ErrorType = "rate_limit" if response.status == 429 else self._failure
-        wish = _seconds(response.headers.get("Retry-After"))
+        wish = retry_after_s(response.headers)
         if response.status in (408, 429) or response.status >= 500:
             return _Passing(kind, message, retry_after_s=wish)
         return Failure(kind, message, retry_after_s=wish)
@@ -163,13 +164,6 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
         if size > limit:
             raise Failure("bad_response", f"the answer of {response.url} is longer than {limit} bytes")
     return b"".join(parts)
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return None if header is None else max(0.0, float(header))
-    except ValueError:
-        return None
 
 
 class _Passing(Failure):

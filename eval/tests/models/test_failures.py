@@ -1,10 +1,7 @@
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-
 import httpx2
 import openai
 import pytest
-from podium_eval.models.refusal import Refusal, classify, retry_after_s, said
+from podium_eval.models.refusal import Refusal, classify, said
 from podium_eval.transport.pool import AnswerTooLong
 
 REQUEST = httpx2.Request("POST", "http://h/v1/chat/completions")
@@ -48,6 +45,19 @@ def test_servers_say_too_long_in_many_ways(words: bytes) -> None:
         (409, b"", "server_error"),
         (302, b"", "bad_response"),
         (451, b"", "bad_request"),
+        (400, b'{"error":{"message":"Already borrowed"}}', "server_error"),
+        (401, b'{"error":{"code":"model_not_found","message":"m"}}', "auth"),
+        (403, b'{"error":{"message":"Country not supported"}}', "auth"),
+        (
+            403,
+            b'{"error":{"message":"Input token count exceeds the context length"}}',
+            "context_length",
+        ),
+        (403, b'{"error":{"code":"model_not_found","message":"Project has no access to model m"}}', "unknown_model"),
+        (403, b"<!DOCTYPE html><html>Access denied by proxy</html>", "bad_response"),
+        (429, b'{"error":{"message":"Limit 3 a minute. Add a payment method at /account/billing"}}', "rate_limit"),
+        (429, b'{"error":{"message":"You exceeded your current quota","status":"RESOURCE_EXHAUSTED"}}', "rate_limit"),
+        (429, b'{"error":{"code":"insufficient_quota","message":"check your plan and billing"}}', "auth"),
     ],
 )
 def test_other_client_errors(code: int, words: bytes, expected: str) -> None:
@@ -57,6 +67,14 @@ def test_other_client_errors(code: int, words: bytes, expected: str) -> None:
 def test_words_of_a_prompt_in_an_error_are_no_quota() -> None:
     echoed = b'{"error":{"message":"invalid: messages[0] = \'my billing, my payment\'"}}'
     assert status(400, echoed).error_type == "bad_request"
+
+
+def test_a_request_that_is_too_large_leaves_the_limit_alone() -> None:
+    words = (
+        b'{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 30000, Requested 40000"}}'
+    )
+    refusal = status(429, words, retry_after="2")
+    assert (refusal.error_type, refusal.overload, refusal.retry_after_s) == ("bad_request", False, None)
 
 
 def test_overload_and_silence_are_told_apart() -> None:
@@ -82,34 +100,6 @@ def test_exceptions_of_the_transport() -> None:
     assert classify(slow) == Refusal("connection", "t", silent=True)
     assert classify(AnswerTooLong("long")) == Refusal("bad_response", "long")
     assert classify(ValueError("a bug")) is None
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "2"}, 2.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after": "-3"}, 0.0),
-        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
-        ({"retry-after": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(httpx2.Headers(headers)) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    wish = retry_after_s({"retry-after": moment})
-    assert wish is not None
-    assert 25 <= wish <= 30
-
-
-def test_a_date_is_held_against_the_servers_own_clock() -> None:
-    ahead = datetime.now(UTC) + timedelta(hours=2)
-    moment = format_datetime(ahead + timedelta(seconds=7), usegmt=True)
-    assert retry_after_s({"retry-after": moment, "date": format_datetime(ahead, usegmt=True)}) == 7.0
 
 
 def test_a_conflict_that_names_a_time_is_asked_again_after_it() -> None:
