@@ -70,9 +70,7 @@ def test_words_of_a_prompt_in_an_error_are_no_quota() -> None:
 
 
 def test_a_request_that_is_too_large_leaves_the_limit_alone() -> None:
-    words = (
-        b'{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 30000, Requested 40000"}}'
-    )
+    words = b'{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 30000, Requested 40000"}}'
     refusal = status(429, words, retry_after="2")
     assert (refusal.error_type, refusal.overload, refusal.retry_after_s) == ("bad_request", False, None)
 
