@@ -91,7 +91,15 @@ def test_bad_requests_say_what_is_wrong(start_sandbox: Start):
     long = post("/run", json={"code": "#" * 100_001})
     assert long.status_code == 413
     assert "SANDBOX_CODE_BYTES allows 100000" in long.json()["detail"]
-    assert post("/run", json={"code": "#" * 1_000_000}).status_code == 413
+    assert "SANDBOX_CODE_BYTES=100000" in post("/run", json={"code": "#" * 1_000_000}).json()["detail"]
+    chunked = post("/run", content=(b"#" * 100_000 for _ in range(100)), headers={"content-type": "application/json"})
+    assert chunked.status_code == 413
+    assert "SANDBOX_CODE_BYTES=100000" in chunked.json()["detail"]
+    for endless in ("NaN", "Infinity", "-Infinity", "1e999"):
+        body = b'{"code": "1", "timeout_s": %s}' % endless.encode()
+        response = post("/run", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 422
+        assert "timeout_s" in response.json()["detail"]
     assert service.run("")["status"] == "ok"
     assert service.run("x = 'a\0b'")["status"] == "error"  # no source may hold a null byte
     service.assert_undisturbed()

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
@@ -62,12 +63,20 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
 
     metrics.restarts.set_function(lambda: supervisor.restarts)
     app = FastAPI(title="Podium sandbox", docs_url=None, redoc_url=None)
-    app.add_middleware(BodyLimit, limit=6 * settings.code_bytes + 4096)  # JSON may write one byte as six
+    longest = 6 * settings.code_bytes + 4096  # JSON may write one byte as six
+    allowed = f"SANDBOX_CODE_BYTES={settings.code_bytes} allows {longest} bytes in all"
+    app.add_middleware(BodyLimit, limit=longest, detail=f"the request is too long: {allowed}")
 
     def refuse(status_code: int, reason: str, detail: str) -> JSONResponse:
         metrics.refused.labels(reason).inc()
         headers = {"Retry-After": str(settings.retry_after_s)} if status_code in (429, 503) else None
         return JSONResponse({"detail": detail}, status_code=status_code, headers=headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
+        # FastAPI's own answer repeats the input, which JSON cannot hold when it is NaN.
+        problems = (f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"detail": "; ".join(problems)}, 422)
 
     async def execute(body: RunBody, timeout_s: float) -> tuple[Outcome, float]:
         async with slots.slot() as waited_s:
