@@ -58,19 +58,22 @@ def _dispatch(command: str, args: list[str]) -> int:
         rejudge = command == "run" and "--rejudge" in args
         given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
         settings = read_settings(given, env_file)
-        from podium_eval.run import segment as run
-
         if command == "check":
-            return 0 if uvloop.run(run.checked(settings, run.plain_console())) else BAD_CONFIGURATION
+            from podium_eval.commands import check
+
+            return 0 if uvloop.run(check.checked(settings, check.plain_console())) else BAD_CONFIGURATION
         if command == "estimate":
             from podium_eval.commands import estimate as estimate_run
+            from podium_eval.run.plan import plan
 
-            return estimate_run.print_estimate(settings, run.plan(settings).dataset, Console())
+            return estimate_run.print_estimate(settings, plan(settings).dataset, Console())
         if command == "rejudge" or rejudge:
             from podium_eval.commands import rejudge as rejudge_run
 
             return uvloop.run(rejudge_run.rejudge(settings))
-        return uvloop.run(run.run(settings))
+        from podium_eval.commands.run import run
+
+        return uvloop.run(run(settings))
     settings = read_settings({}, None)
     if command == "data":
         from podium_eval.commands import data as data_cli

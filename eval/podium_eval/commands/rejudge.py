@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +14,13 @@ from podium_contracts.records import REJUDGE_LOG
 from podium_eval.clock import SystemClock
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import BadPrompt, build_grader
-from podium_eval.log.console import ConsoleHandler
 from podium_eval.log.event_log import EventLog, LogBroken, LogWriter
 from podium_eval.log.redact import Redactor, secrets_of
+from podium_eval.log.set_up import logging_to
 from podium_eval.models.build import build_models
 from podium_eval.run.folder import RunFolder, RunLocked
 from podium_eval.run.rejudge import Rejudge, Tally
+from podium_eval.run.runner import WorkerPool
 from podium_eval.run.stop import Stop, unwatch_signals, watch_signals
 from podium_eval.settings.models import expert_variable
 from podium_eval.settings.read import Settings
@@ -56,22 +56,16 @@ async def _logged(settings: Settings, folder: RunFolder, manifest: dict[str, Any
     log = folder.path / REJUDGE_LOG
 
     def broken(error: OSError) -> None:
-        loop.call_soon_threadsafe(stop.request, "disk_full", f"{log} cannot be written: {error}", "now")
+        loop.call_soon_threadsafe(stop.cannot_write, log, error)
 
     segment = _segments(log) + 1
     writer = LogWriter(log, folder.log, redactor=redactor, on_failure=broken)
-    logger = logging.getLogger("podium_eval")
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.handlers[:] = [writer, ConsoleHandler(redactor, colour="NO_COLOR" not in os.environ)]
-    writer.start()
-    watch_signals(loop, stop, settings.grace_s)
-    try:
-        return await _judged(settings, folder, manifest, writer, segment, stop)
-    finally:
-        unwatch_signals(loop)
-        logger.handlers.clear()
-        await asyncio.to_thread(writer.close)
+    async with logging_to(writer, redactor):
+        watch_signals(loop, stop, settings.grace_s)
+        try:
+            return await _judged(settings, folder, manifest, writer, segment, stop)
+        finally:
+            unwatch_signals(loop)
 
 
 async def _judged(
@@ -110,11 +104,9 @@ async def _judged(
         work = Rejudge(
             folder,
             grader,
+            WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s),
             segment=segment,
-            concurrency=settings.concurrency,
             max_words=settings.answer_max_words,
-            grace_s=settings.grace_s,
-            stop=stop,
         )
         tally = await work.run()
         sink.emit(

@@ -55,9 +55,12 @@ class Task:
     def key(self) -> str:
         return task_key(self.question.id, self.epoch)
 
+    def __str__(self) -> str:
+        return f"task {self.question.id!r}"
+
     @property
     def problem(self) -> str:
-        """The question as prompts show it to a reader without eyes."""
+        """Question text, with a note if it has an image."""
         if self.image is not None:
             return f"{self.question.question}\n\n(An image belongs to this problem. Experts are shown it.)"
         if self.image_hidden:

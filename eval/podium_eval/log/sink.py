@@ -15,6 +15,25 @@ class EventSink(Protocol):
         ...
 
 
+class LateSink:
+    """Keeps nothing until a sink is attached: for models that are built, and checked, before a run's log is open."""
+
+    def __init__(self) -> None:
+        self._sink: EventSink = Discard()
+
+    def attach(self, sink: EventSink) -> None:
+        """What is emitted from now on goes to `sink`."""
+        self._sink = sink
+
+    def emit(self, event: Event) -> None:
+        """See EventSink."""
+        self._sink.emit(event)
+
+    async def flush(self) -> None:
+        """See EventSink."""
+        await self._sink.flush()
+
+
 class Discard:
     """An EventSink that keeps nothing."""
 

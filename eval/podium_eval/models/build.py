@@ -108,7 +108,7 @@ def build_models(
     """Wire every model that the settings name. Opens nothing: connections begin with the first call.
 
     Args:
-        ids: run_id and segment, for Limit and Breaker events.
+        ids: run_id and segment, for Limit and Breaker events; read at each, so that a segment may become known later.
         concurrency: tasks at once; the ceiling of limits that no setting lowers, and of open sockets (a few spare).
         on_auth_failures: called once, with the line to show, when a provider has refused its key auth_failures times
             in a row; from then on every call fails as `auth` without being sent.
@@ -125,7 +125,7 @@ class _Builder:
     def __init__(self, settings: ModelSettings, sink: EventSink, ids: Mapping[str, Any], concurrency: int) -> None:
         self._settings = settings
         self._sink = sink
-        self._ids = dict(ids)
+        self._ids = ids
         self._concurrency = concurrency
         self._pool = HttpPool(concurrency + _SPARE_CONNECTIONS)
         self._limits: dict[str, AdaptiveLimit] = {}
@@ -285,7 +285,7 @@ class _Builder:
         for url in addresses:
             shown, headers = _shown(url), _headers(url, key)
             if shown not in self._addresses:
-                breaker = Breaker(f"{service} {shown}", self._sink, self._ids, _breaker_limits(settings))
+                breaker = Breaker(f"{service} {shown}", self._sink, self._ids, breaker_limits(settings))
                 self._addresses[shown] = Address(shown, breaker)
             placed.append(self._addresses[shown])
             clients[shown] = self._client(shown, headers, proxy)
@@ -374,7 +374,7 @@ class _Builder:
         return self._tokenizers[path]
 
 
-def _breaker_limits(settings: ModelSettings) -> BreakerLimits:
+def breaker_limits(settings: ModelSettings) -> BreakerLimits:
     return BreakerLimits(
         threshold=settings.breaker_failures,
         first_s=settings.breaker_first_s,

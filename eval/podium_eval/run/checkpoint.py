@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +42,16 @@ class Checkpoints:
         }
         path = self._path(key)
         self._writer.put_job(lambda: append_line(path, self._redactor.data(json_bytes(line))))
+
+    def begun(self, finished: Container[str]) -> frozenset[str]:
+        """Keys with a checkpoint. One of a `finished` task, recorded just before a crash, is removed."""
+        keys: set[str] = set()
+        for path in self._folder.glob("*.jsonl"):
+            if path.stem in finished:
+                path.unlink()
+            else:
+                keys.add(path.stem)
+        return frozenset(keys)
 
     def remove(self, key: str) -> None:
         """Queue the removal: the task has a record now, or starts afresh."""

@@ -1,20 +1,22 @@
-"""A run's folder: its lock, its layout, and finished tasks written whole or not at all."""
+"""A run's folder: its lock, its layout, tasks written whole or not at all, and the count of how they ended."""
 
 import fcntl
 import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+from podium_contracts.events import TaskComplete
 from podium_contracts.names import ErrorType, TaskStatus
 from podium_contracts.records import TaskRecord, record_from_json
 
+from podium_eval.episode.task import task_complete
 from podium_eval.files import json_bytes, write_atomically
 from podium_eval.log.redact import Redactor
 
@@ -43,6 +45,33 @@ class Saved:
     def ungraded_answer(self) -> bool:
         """Answered, but the judge failed: only the judge runs again."""
         return self.status == "error" and self.error_type == "judge_error" and self.has_answer
+
+
+@dataclass(slots=True)
+class Endings:
+    """Over all segments. total: tasks of the run. failed: id and error, by key, of tasks whose last end is an error."""
+
+    total: int
+    done: int = 0
+    skipped: int = 0
+    correct: int = 0
+    failed: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, end: Saved) -> None:
+        """A task's end; one that had ended in an error before may end again."""
+        self.failed.pop(end.key, None)
+        if end.status == "error":
+            self.failed[end.key] = f"{end.task_id} ({end.error_type})"
+        elif end.status == "skipped":
+            self.skipped += 1
+        else:
+            self.done += 1
+            self.correct += end.correct is True
+
+    @property
+    def left(self) -> int:
+        """Tasks that have not ended."""
+        return self.total - self.done - self.skipped - len(self.failed)
 
 
 def saved_of(record: TaskRecord) -> Saved:
@@ -140,3 +169,18 @@ class RunFolder:
                 aside = path.with_suffix(".corrupt")
                 path.rename(aside)
                 _log.warning("%s is no task record (%s): set aside as %s, its task runs again", path, error, aside.name)
+
+    def unlogged(self, saved: Iterable[Saved], run_id: str, segment: int) -> Iterator[TaskComplete]:
+        """The task_complete events of tasks whose record was kept but whose event was lost in a crash."""
+        logged: set[tuple[str, int]] = set()
+        with self.events.open("rb") as file:
+            for line in file:
+                if line.startswith(b'{"type":"task_complete"'):
+                    try:
+                        event = orjson.loads(line)
+                        logged.add((event["task_id"], event["epoch"]))
+                    except (ValueError, KeyError):
+                        continue
+        for one in saved:
+            if (one.task_id, one.epoch) not in logged:
+                yield task_complete(self.read_record(one.key), run_id, segment)

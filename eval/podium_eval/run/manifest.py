@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import shutil
@@ -12,10 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+import orjson
 from podium_contracts.events import SCHEMA_VERSION, NewerSchema, check_schema
 
+from podium_eval.clock import Clock, iso
+from podium_eval.errors import ConfigError
 from podium_eval.files import json_bytes, write_atomically
 from podium_eval.log.redact import Redactor
+from podium_eval.models.build import Models
+from podium_eval.run.plan import Plan
+from podium_eval.settings.read import Settings, shown
+
+_log = logging.getLogger(__name__)
 
 _PACKAGES: Final = (
     "podium-eval",
@@ -98,6 +107,45 @@ def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: R
     }
     manifest = Manifest(path, made, redactor)
     manifest.write()
+    return manifest
+
+
+def begin_manifest(
+    path: Path, settings: Settings, planned: Plan, models: Models, run_id: str, clock: Clock, redactor: Redactor
+) -> Manifest:
+    """Begin a segment of the run in run.json.
+
+    Raises:
+        ConfigError: the run that is there is another one.
+        OSError: the folder cannot be read or written.
+    """
+    dataset = planned.dataset
+    fields = {
+        "run_id": run_id,
+        "protocol": settings.protocol,
+        "settings": shown(settings),
+        "dataset": {
+            "path": dataset.path,
+            "sha256": dataset.sha256,
+            "n": dataset.n,
+            "n_selected": dataset.n_selected,
+        },
+        "prompts": dict(planned.prompts.hashes),
+        "epochs": settings.epochs,
+        **models.describe(),
+    }
+    old: dict[str, Any] = {}
+    if path.exists():
+        try:
+            old = orjson.loads(path.read_bytes())
+        except ValueError:
+            old = {}
+    try:
+        manifest = open_manifest(path, fields, ts=iso(clock.wall()), redactor=redactor)
+    except OtherRun as error:
+        raise ConfigError([str(error)]) from error
+    if old and (changed := changed_prompts(old.get("prompts", {}), planned.prompts.hashes)):
+        _log.warning("prompts differ from those this run began with: %s", ", ".join(changed))
     return manifest
 
 

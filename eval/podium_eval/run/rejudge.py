@@ -5,7 +5,6 @@ rejudge.jsonl and not in events.jsonl, so that the run's own profile and cost st
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from podium_eval.dataset.question import Question
 from podium_eval.grading.grader import extract_answer
 from podium_eval.grading.judge import JudgeGrader
 from podium_eval.run.folder import RunFolder
-from podium_eval.run.stop import Stop
+from podium_eval.run.runner import WorkerPool
 
 Due = Literal["due", "already", "no_answer", "resume"]
 """already: this judge graded it by this protocol and prompt. no_answer: there is nothing to grade. resume: it is the
@@ -74,62 +73,37 @@ class Rejudge:
         self,
         folder: RunFolder,
         grader: JudgeGrader,
+        pool: WorkerPool,
         *,
         segment: int,
-        concurrency: int,
         max_words: int,
-        grace_s: float,
-        stop: Stop,
     ) -> None:
         self._folder = folder
         self._grader = grader
+        self._pool = pool
         self._segment = segment
-        self._concurrency = concurrency
         self._max_words = max_words
-        self._grace_s = grace_s
-        self._stop = stop
         self.tally = Tally()
 
     async def run(self) -> Tally:
         """Grade every record that is due; returns early, with `left` counted, when the Stop says so."""
         waiting = deque(sorted(path.stem for path in self._folder.tasks.glob("*.json")))
-        async with asyncio.TaskGroup() as group:
-            workers = [
-                group.create_task(self._work(waiting), name=f"rejudge-{n}")
-                for n in range(min(self._concurrency, len(waiting)))
-            ]
-            halt = group.create_task(self._halt(workers), name="halt")
-            if workers:
-                await asyncio.wait(workers)
-            halt.cancel()
+        await self._pool.run(waiting, self._rejudge)
         self.tally.left += len(waiting)
         return self.tally
 
-    async def _halt(self, workers: "list[asyncio.Task[None]]") -> None:
-        await self._stop.reached("halt")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace_s):
-                await self._stop.reached("now")
-        for worker in workers:
-            worker.cancel()
-
-    async def _work(self, waiting: deque[str]) -> None:
-        while waiting and self._stop.taking:
-            key = waiting.popleft()
-            try:
-                record = await asyncio.to_thread(self._folder.read_record, key)
-            except ValueError as error:
-                _log.error("tasks/%s.json is no task record (%s): not graded", key, error)
-                self.tally.failed.append(key)
-                continue
-            try:
-                await self._grade(record)
-            except asyncio.CancelledError:
-                self.tally.left += 1
-                raise
-            except OSError as error:
-                self.tally.left += 1
-                self._stop.request("disk_full", f"{self._folder.path} cannot be written: {error}", "now")
+    async def _rejudge(self, key: str) -> None:
+        try:
+            record = await asyncio.to_thread(self._folder.read_record, key)
+        except ValueError as error:
+            _log.error("tasks/%s.json is no task record (%s): not graded", key, error)
+            self.tally.failed.append(key)
+            return
+        try:
+            await self._grade(record)
+        except (asyncio.CancelledError, OSError):
+            self.tally.left += 1
+            raise
 
     async def _grade(self, record: TaskRecord) -> None:
         tally, grader = self.tally, self._grader

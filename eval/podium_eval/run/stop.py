@@ -1,8 +1,10 @@
 """Why and how fast a run stops; signals are one of the reasons."""
 
 import asyncio
+import errno
 import logging
 import signal
+from pathlib import Path
 from typing import Final, Literal
 
 Reason = Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal"]
@@ -10,6 +12,7 @@ Pace = Literal["drain", "halt", "now"]
 """drain: take no further task, let the running ones end. halt: they stop at their next turn, at the latest after the
 grace period. now: at once."""
 
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ORDER: Final[tuple[Pace, ...]] = ("drain", "halt", "now")
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,16 @@ class Stop:
         self.pace = pace
         _log.warning("stopping (%s): %s", pace, message)
         self._changed.set()
+
+    def cannot_write(self, where: Path, error: OSError) -> None:
+        """`where` cannot be written: nothing more can be kept, so nothing more is asked. Of the loop's thread only."""
+        full = error.errno in DISK_FULL
+        what = "the disk is full" if full else f"cannot be written ({error})"
+        self.request(
+            "disk_full" if full else "internal",
+            f"{where}: {what}; free some space and run the same command again, it goes on from here",
+            "now",
+        )
 
     @property
     def taking(self) -> bool:

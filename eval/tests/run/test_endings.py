@@ -1,7 +1,6 @@
 from typing import Any
 
-from podium_eval.run.endings import Endings
-from podium_eval.run.folder import Saved
+from podium_eval.run.folder import Endings, Saved
 
 
 def end(key: str, status: Any, *, correct: bool | None = None, error: Any = None) -> Saved:

@@ -1,0 +1,164 @@
+"""What a check tries: each item returns its detail, or a Finding of its own, or raises what kept it from that."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import aiohttp
+from podium_contracts.search import SearchRequest
+
+from podium_eval.errors import Failure
+from podium_eval.models.chat import Chat, ChatRequest
+from podium_eval.models.openai_chat import OpenAIChat
+from podium_eval.settings.run import RunSettings
+from podium_eval.tools.retrieval_client import RetrievalClient
+from podium_eval.tools.sandbox_client import SandboxClient
+from podium_eval.tools.specs import ToolSpecs
+
+Status = Literal["ok", "warning", "failed"]
+
+
+_CLOCK_SKEW_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the table."""
+
+    item: str
+    status: Status
+    detail: str
+
+
+class OpenGate:
+    """A Gate that never closes: a check asks once and says what it got."""
+
+    async def wait(self) -> float:
+        """At once."""
+        return 0.0
+
+    def succeeded(self) -> None:
+        """Nothing to note."""
+
+    def failed(self, reason: str) -> None:
+        """Nothing to note."""
+
+    def abandoned(self) -> None:
+        """Nothing to note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked. models: experts by alias, and the judge under `judge`."""
+
+    settings: RunSettings
+    orchestrator_url: str
+    orchestrator_model: str
+    tool_choice: str
+    orchestrator: Chat
+    models: Mapping[str, Chat]
+    specs: ToolSpecs
+    session: aiohttp.ClientSession
+
+
+async def served(subject: Subject) -> str | Finding:
+    said: list[str] = []
+    for url in subject.orchestrator_url.split(","):
+        address = f"{url.strip().rstrip('/')}/models"
+        async with subject.session.get(address) as answer:
+            if answer.status != 200:
+                return Finding("orchestrator is served", "failed", f"{address} answered {answer.status}")
+            body: dict[str, Any] = await answer.json(content_type=None)
+        names = [str(model.get("id")) for model in body.get("data", [])]
+        if subject.orchestrator_model not in names:
+            return Finding(
+                "orchestrator is served",
+                "failed",
+                f"{address} serves {', '.join(names) or 'nothing'}, "
+                f"not ORCHESTRATOR_MODEL={subject.orchestrator_model}",
+            )
+        said.append(url.strip())
+    return f"{subject.orchestrator_model} at {', '.join(said)}"
+
+
+async def calls_tools(subject: Subject) -> str | Finding:
+    item = "orchestrator calls tools"
+    required = subject.tool_choice == "required"
+    said = await subject.orchestrator.complete(
+        ChatRequest(
+            system="Call one tool.",
+            user="# Problem\nWhat is 6 times 7?\n\n# Your turn\nCall one tool now.",
+            tools=subject.specs.specs,
+            tool_choice="required" if required else "auto",
+            max_tokens=min(512, subject.settings.orchestrator_max_tokens),
+        )
+    )
+    metrics = "per-request metrics" if said.timing_source == "server" else None
+    if not said.tool_calls:
+        return Finding(
+            item,
+            "failed" if required else "warning",
+            f"the probe came back without a tool call (finish_reason {said.finish_reason}); is vLLM's tool parser on, "
+            "or is ORCHESTRATOR_TOOL_CHOICE=required needed?",
+        )
+    if metrics is None:
+        return Finding(
+            item,
+            "warning",
+            "no per-request metrics in the answer: turns are timed by streaming; "
+            "start vLLM with --enable-per-request-metrics",
+        )
+    return f"{said.tool_calls[0].name}, {metrics}"
+
+
+async def searches(client: RetrievalClient) -> str:
+    response = await client.search(SearchRequest(("boiling point of water",), 3))
+    return f"{len(response.results[0])} documents for a query"
+
+
+async def runs_programs(client: SandboxClient) -> str | Finding:
+    ran = await client.run("print(1)", 10.0)
+    if ran.status != "ok" or ran.stdout.strip() != "1":
+        return Finding("sandbox", "failed", f"print(1) ended {ran.status}: {(ran.stderr or ran.stdout)[:200]}")
+    return "print(1) runs"
+
+
+async def answers(chat: Chat) -> str:
+    try:
+        said = await chat.complete(ChatRequest(user="Say OK.", max_tokens=16))
+    except Failure as failure:
+        # A reasoning model may spend 16 tokens on thinking alone; that it answers at all is what is asked.
+        if failure.error_type == "bad_response" and "length" in failure.message:
+            return f"{chat.provider}/{chat.model}"
+        raise
+    return f"{said.provider}/{said.model}"
+
+
+async def clocks_agree(subject: Subject) -> str | Finding:
+    address = f"{subject.settings.retrieval_url.rstrip('/')}/health"
+    async with subject.session.get(address) as answer:
+        date = answer.headers.get("Date")
+    if time.time() < 1_700_000_000:
+        return Finding("clock", "failed", f"the machine's clock says {time.strftime('%F', time.gmtime())}")
+    if date is None:
+        return "plausible"
+    try:
+        skew = abs(time.time() - parsedate_to_datetime(date).timestamp())
+    except ValueError:
+        return "plausible"
+    if skew > _CLOCK_SKEW_S:
+        return Finding(
+            "clock", "warning", f"differs from retrieval's by {skew:.0f} s: timestamps will not fit together"
+        )
+    return "agrees with retrieval's"
+
+
+def distinct(models: Mapping[str, Chat]) -> list[tuple[str, Chat]]:
+    """Each backend once, named by all its aliases."""
+    groups: dict[tuple[str, str, tuple[str, ...]], tuple[list[str], Chat]] = {}
+    for alias, chat in models.items():
+        key = (chat.provider, chat.model, chat.addresses if isinstance(chat, OpenAIChat) else (alias,))
+        groups.setdefault(key, ([], chat))[0].append(alias)
+    return [(", ".join(names), chat) for names, chat in groups.values()]

@@ -1,0 +1,129 @@
+"""What a run asks: questions, prompts, tools and tasks, read and checked before anything is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from podium_eval.dataset.hub import load_dataset
+from podium_eval.dataset.load import Dataset
+from podium_eval.dataset.question import Question
+from podium_eval.dataset.selection import DatasetError, Selection, read_ids
+from podium_eval.episode.task import Task
+from podium_eval.errors import ConfigError
+from podium_eval.models.build import Models
+from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
+from podium_eval.settings.read import Settings
+from podium_eval.tools.specs import ToolSpecs, load_tool_specs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The selected questions and the prompts."""
+
+    dataset: Dataset
+    prompts: Prompts
+
+    def tasks(self, settings: Settings) -> list[Task]:
+        """Every task of the run: each question in each epoch, in the order in which they are taken."""
+        return [
+            _task(question, epoch, settings)
+            for epoch in range(1, settings.epochs + 1)
+            for question in self.dataset.questions
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The tools of a task, and of one with an image: only experts that see, None when no answer expert does."""
+
+    everyone: ToolSpecs
+    seeing: ToolSpecs | None
+
+    def of(self, task: Task) -> ToolSpecs | None:
+        """None: the task cannot be asked."""
+        return self.everyone if task.image is None else self.seeing
+
+
+def selection_of(settings: Settings) -> Selection:
+    """The settings' choice of questions. IDS is a file where one of that name is there, else ids themselves."""
+    ids: tuple[str, ...] | None = None
+    if settings.ids is not None:
+        path = Path(settings.ids)
+        try:
+            there = path.is_file()
+        except (OSError, ValueError):
+            there = False
+        ids = read_ids(path) if there else tuple(part.strip() for part in settings.ids.split(",") if part.strip())
+    return Selection(
+        text_only=settings.text_only,
+        categories=_listed(settings.category),
+        answer_types=_listed(settings.answer_type),
+        ids=ids,
+        shuffle_seed=settings.shuffle,
+        limit=settings.limit,
+    )
+
+
+def plan(settings: Settings) -> Plan:
+    """Read the dataset and the prompts.
+
+    Raises:
+        ConfigError: all that is wrong with them.
+    """
+    problems: list[str] = []
+    dataset: Dataset | None = None
+    prompts: Prompts | None = None
+    if settings.dataset is None:
+        problems.append("DATASET is not set: name a .jsonl or .parquet file of questions, or hub:owner/name")
+    else:
+        try:
+            dataset = load_dataset(settings.dataset, selection_of(settings), settings)
+        except DatasetError as error:
+            problems.append(str(error))
+    try:
+        prompts = load_prompts(settings.prompts_dir, settings.tools_file)
+    except PromptError as error:
+        problems.append(str(error))
+    if problems or dataset is None or prompts is None:
+        raise ConfigError(problems)
+    return Plan(dataset, prompts)
+
+
+def plan_tools(prompts: Prompts, models: Models, settings: Settings) -> Tools:
+    """The tools that the configured experts allow.
+
+    Raises:
+        ConfigError: tools.json cannot be used with the configured experts.
+    """
+    names = {alias: chat.model for alias, chat in models.experts.items()}
+    seeing = {alias: name for alias, name in names.items() if models.experts[alias].vision}
+    try:
+        everyone = load_tool_specs(prompts, names, settings.tool_model_aliases)
+    except PromptError as error:
+        raise ConfigError([str(error)]) from error
+    sees = any(alias in seeing for alias in everyone.aliases_of("answer"))
+    return Tools(everyone, everyone.only(frozenset(seeing)) if sees else None)
+
+
+def refuse_images(tasks: Sequence[Task], tools: Tools, settings: Settings) -> None:
+    """Raise ConfigError where tasks have an image that no answer expert sees and IMAGE_QUESTIONS refuses them."""
+    blind = [task.question.id for task in tasks if task.image is not None] if tools.seeing is None else []
+    if blind and settings.image_questions == "refuse":
+        raise ConfigError(
+            [
+                f"{len(blind)} questions have an image and no configured answer expert can see (the first: "
+                f"{blind[0]}): configure one, or set TEXT_ONLY=1 or IMAGE_QUESTIONS=skip"
+            ]
+        )
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _task(question: Question, epoch: int, settings: Settings) -> Task:
+    if question.image is None:
+        return Task(question, epoch)
+    if settings.image_questions == "text":
+        return Task(question, epoch, image_hidden=True)
+    return Task(question, epoch, image=question.image)
