@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     )
     retrieval_max_body_bytes: int = Field(1 << 20, ge=1024, description="Larger request bodies get a 413.")
     retrieval_max_queries: int = Field(64, ge=1, description="More queries in one request get a 422.")
+    retrieval_search_r1_queries: int = Field(
+        4096,
+        ge=1,
+        description="The same where RETRIEVAL_RESPONSE is search-r1, whose client sends a whole rollout batch in one "
+        "request; queue and body limit are then at least as large.",
+    )
     retrieval_max_query_chars: int = Field(
         100_000, ge=1, description="Longer queries get a 422; shorter ones are cut by tokens."
     )
@@ -166,6 +172,12 @@ class Settings(BaseSettings):
     retrieval_document_tokens: int = Field(
         512, ge=8, description="build-index: a document is cut to this many tokens, or to the model's limit."
     )
+
+    @property
+    def most_queries(self) -> int:
+        """That one request may hold, in the shape that is answered."""
+        list_shape = self.retrieval_response == "list"
+        return self.retrieval_max_queries if list_shape else self.retrieval_search_r1_queries
 
     @field_validator("log_level")
     @classmethod

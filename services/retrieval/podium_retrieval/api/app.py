@@ -97,12 +97,14 @@ def _openapi(app: FastAPI, options: HttpOptions) -> dict[str, Any]:
 
 
 def _request_schema(limits: RequestLimits) -> dict[str, Any]:
-    query = {"type": "string", "minLength": 1, "maxLength": limits.query_chars, "pattern": r"\S"}
+    query: dict[str, Any] = {"type": "string", "maxLength": limits.query_chars}
+    if not limits.empty:
+        query |= {"minLength": 1, "pattern": r"\S"}
     return {
         "type": "object",
         "required": ["queries"],
         "properties": {
-            "queries": {"type": "array", "items": query, "minItems": 1, "maxItems": limits.queries},
+            "queries": {"type": "array", "items": query, "minItems": int(not limits.empty), "maxItems": limits.queries},
             "topk": {
                 "type": ["integer", "null"],
                 "minimum": 1,

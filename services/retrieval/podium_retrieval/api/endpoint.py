@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 import orjson
 from podium_contracts import search as wire
-from podium_contracts.search import SearchTiming
+from podium_contracts.search import SearchRequest, SearchTiming
 from starlette.types import Receive, Scope, Send
 
 from podium_retrieval.api.request import RequestLimits, read_request
@@ -44,7 +46,7 @@ class RetrieveEndpoint:
             request = read_request(body, self._limits)
             left: asyncio.Task[object] = asyncio.ensure_future(_disconnect(receive))
             try:
-                answer = await self._service.search(request, left)
+                answer = await self._search(request, left)
             finally:
                 left.cancel()
         except ClientLeft:
@@ -64,6 +66,19 @@ class RetrieveEndpoint:
         if answer.timing.queue_ms is not None:
             self._metrics.queue_time.observe(answer.timing.queue_ms / 1e3)
         await _send(send, 200, self._write(answer), _timing_headers(answer.timing))
+
+    async def _search(self, request: SearchRequest, left: "asyncio.Future[object]") -> Answer:
+        """What the service finds; a query without text finds nothing, and is not asked."""
+        asked = [at for at, query in enumerate(request.queries) if query.strip()]
+        if len(asked) == len(request.queries) > 0:
+            return await self._service.search(request, left)
+        documents: list[Sequence[bytes]] = [()] * len(request.queries)
+        if not asked:
+            return Answer(documents, SearchTiming())
+        answer = await self._service.search(replace(request, queries=tuple(request.queries[at] for at in asked)), left)
+        for at, found in zip(asked, answer.documents, strict=True):
+            documents[at] = found
+        return Answer(documents, answer.timing)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         for name, value in scope["headers"]:

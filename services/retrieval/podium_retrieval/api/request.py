@@ -19,6 +19,8 @@ class RequestLimits:
     topk: int
     default_topk: int = 3
     """search-R1's servers give three documents when topk is missing."""
+    empty: bool = False
+    """Whether no query at all, and queries without text, are taken: search-R1's client sends both."""
 
 
 def read_request(body: bytes, limits: RequestLimits) -> SearchRequest:
@@ -48,7 +50,7 @@ def _queries(value: Any, limits: RequestLimits) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _bad("'queries' must be a list of texts")
     queries: list[Any] = value
-    if not queries:
+    if not queries and not limits.empty:
         raise _bad("'queries' is empty: ask at least one query")
     if len(queries) > limits.queries:
         raise _bad(f"'queries' holds {len(queries)} queries, the limit is {limits.queries}")
@@ -57,7 +59,7 @@ def _queries(value: Any, limits: RequestLimits) -> tuple[str, ...]:
             raise _bad(f"queries[{at}] is no text")
         if len(query) > limits.query_chars:
             raise _bad(f"queries[{at}] has {len(query)} characters, the limit is {limits.query_chars}")
-        if not query.strip():
+        if not query.strip() and not limits.empty:
             raise _bad(f"queries[{at}] is empty")
     return tuple(queries)
 

@@ -21,6 +21,10 @@ _SWITCH_INTERVAL_S = 0.0005
 """Python's default of 5 ms lets answers being written hold up the encoder at each of its hundred operations."""
 
 
+_QUERY_BYTES = 2048
+"""Of a query in a body that holds as many as are allowed."""
+
+
 def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish within the drain time.
 
@@ -41,11 +45,12 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
             metrics,
             HttpOptions(
                 limits=RequestLimits(
-                    queries=settings.retrieval_max_queries,
+                    queries=settings.most_queries,
                     query_chars=settings.retrieval_max_query_chars,
                     topk=settings.retrieval_max_topk,
+                    empty=settings.retrieval_response == "search-r1",
                 ),
-                max_body_bytes=settings.retrieval_max_body_bytes,
+                max_body_bytes=max(settings.retrieval_max_body_bytes, settings.most_queries * _QUERY_BYTES),
                 shape=settings.retrieval_response,
                 drain_s=settings.retrieval_drain_s,
             ),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from podium_contracts.search import SearchRequest, SearchTiming, parse_response
 from podium_retrieval.api.request import RequestLimits, read_request
 from podium_retrieval.errors import Refusal
+from podium_retrieval.settings import Settings
 
 
 def ids(response: httpx.Response, row: int = 0) -> list[str]:
@@ -44,6 +45,38 @@ async def test_search_r1s_request_is_answered_in_its_shape(start: Any) -> None:
     (documents,) = plain.json()["result"]
     assert documents[0]["id"] == "doc-4"
     assert "score" not in documents[0]
+
+
+async def test_search_r1s_empty_searches_find_nothing(start: Any) -> None:
+    limits = RequestLimits(4096, query_chars=5000, topk=50, empty=True)
+    async with start(shape="search-r1", limits=limits) as running:
+
+        async def ask(*queries: str) -> Any:
+            answer = await running.client.post("/retrieve", json={"queries": list(queries), "topk": 1})
+            assert answer.status_code == 200, answer.text
+            return answer.json()
+
+        assert await ask() == {"result": []}
+        assert await ask("") == {"result": [[]]}
+        found = (await ask("", "heron", " \n", "osprey"))["result"]
+    assert [[one["id"] for one in row] for row in found] == [[], ["doc-1"], [], ["doc-2"]]
+
+
+async def test_search_r1s_whole_batch_is_one_request(start: Any) -> None:
+    limits = RequestLimits(4096, query_chars=5000, topk=50, empty=True)
+    async with start(shape="search-r1", limits=limits, queue_limit=4096, max_body_bytes=8 << 20) as running:
+        queries = ["heron", "osprey"] * 256
+        answer = await running.client.post("/retrieve", json={"queries": queries, "topk": 1}, timeout=60)
+        over = await running.client.post("/retrieve", json={"queries": ["heron"] * 4097})
+    rows = answer.json()["result"]
+    assert [row[0]["id"] for row in rows] == ["doc-1", "doc-2"] * 256
+    assert over.status_code == 422
+    assert "the limit is 4096" in over.text
+
+
+def test_the_shape_decides_how_many_queries_a_request_may_hold() -> None:
+    assert Settings(retrieval_response="search-r1").most_queries == 4096
+    assert Settings(retrieval_response="list").most_queries == 64
 
 
 async def test_the_evals_client_reads_answer_and_timing(start: Any) -> None:
