@@ -5,9 +5,12 @@ import errno
 import os
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import msgspec
 import orjson
+
+Read = TypeVar("Read")
 
 
 def repair_tail(path: Path) -> int:
@@ -87,3 +90,15 @@ def encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encodable(item) for item in cast("list[Any]", value)]
     return value
+
+
+def decoded(decoder: msgspec.json.Decoder[Read], raw: bytes) -> Read:
+    """JSON of the decoder's type.
+
+    Raises:
+        ValueError: no JSON, or a field that is missing or of another type; it is named.
+    """
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error

@@ -4,18 +4,45 @@ import logging
 import os
 from collections.abc import Container
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import orjson
+import msgspec
 from podium_contracts.records import Turn
 
 from podium_eval.episode.task import Progress
-from podium_eval.files import append_line, json_bytes, repair_tail
+from podium_eval.files import append_line, decoded, json_bytes, repair_tail
 from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
 
-VERSION: Final = 1
+CHECKPOINT_VERSION: Final = 1
 _log = logging.getLogger(__name__)
+
+
+class CheckpointLine(msgspec.Struct):
+    """A line of checkpoints/<key>.jsonl. Times and costs are the task's so far, over all segments."""
+
+    version: int
+    turn: Turn
+    active_ms: float
+    cost_usd: float | None
+    n_unpriced: int
+    started_ts: str | None
+    attempts: int
+
+
+_LINE: Final = msgspec.json.Decoder(CheckpointLine)
+
+
+def read_checkpoint(raw: bytes) -> CheckpointLine:
+    """One line of a checkpoint.
+
+    Raises:
+        ValueError: another version, no JSON, or a field that is missing or of another type; it is named.
+    """
+    line = decoded(_LINE, raw)
+    if line.version != CHECKPOINT_VERSION:
+        raise ValueError(f"version {line.version}, this Podium writes {CHECKPOINT_VERSION}")
+    return line
 
 
 class Checkpoints:
@@ -32,7 +59,7 @@ class Checkpoints:
     def append(self, key: str, turn: Turn, progress: Progress) -> None:
         """Queue the turn; returns at once. A disk that is full breaks the log, which stops the run."""
         line = {
-            "version": VERSION,
+            "version": CHECKPOINT_VERSION,
             "turn": turn,
             "active_ms": progress.active_ms,
             "cost_usd": progress.cost_usd,
@@ -71,7 +98,7 @@ class Checkpoints:
         for raw in lines:
             try:
                 progress = _read(raw, progress.turns)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except ValueError as error:
                 # What is appended from now on must be readable: nothing may stand behind this line.
                 os.truncate(path, good)
                 _log.warning("%s: a line is no checkpoint (%r): its task goes on before it", path, error)
@@ -85,15 +112,12 @@ class Checkpoints:
 
 def _read(raw: bytes, before: list[Turn]) -> Progress:
     """A line and the turns before it."""
-    line: dict[str, Any] = orjson.loads(raw)
-    if line["version"] != VERSION:
-        raise ValueError(f"version {line['version']!r}, this Podium writes {VERSION}")
-    known = {k: v for k, v in line["turn"].items() if k in Turn.__dataclass_fields__}
+    line = read_checkpoint(raw)
     return Progress(
-        turns=[*before, Turn(**known)],
-        active_ms=float(line["active_ms"]),
-        cost_usd=line["cost_usd"],
-        n_unpriced=int(line["n_unpriced"]),
-        started_ts=line["started_ts"],
-        attempts=int(line["attempts"]),
+        turns=[*before, line.turn],
+        active_ms=line.active_ms,
+        cost_usd=line.cost_usd,
+        n_unpriced=line.n_unpriced,
+        started_ts=line.started_ts,
+        attempts=line.attempts,
     )

@@ -1,7 +1,6 @@
 """A run's folder: its lock, its layout, tasks written whole or not at all, and the count of how they ended."""
 
 import fcntl
-import json
 import logging
 import os
 import socket
@@ -10,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
+import msgspec
 import orjson
 from podium_contracts.events import TaskComplete
 from podium_contracts.names import ErrorType, TaskStatus
-from podium_contracts.records import TaskRecord, record_from_json
+from podium_contracts.records import RECORD_VERSION, TaskRecord
 
 from podium_eval.episode.task import task_complete
-from podium_eval.files import json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes, write_atomically
 from podium_eval.log.redact import Redactor
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,26 @@ def saved_of(record: TaskRecord) -> Saved:
     )
 
 
+class _Version(msgspec.Struct):
+    record_version: int
+
+
+_RECORD: Final = msgspec.json.Decoder(TaskRecord)
+_RECORD_VERSION: Final = msgspec.json.Decoder(_Version)
+
+
+def read_record(raw: bytes) -> TaskRecord:
+    """tasks/<key>.json; fields of a newer minor version are dropped.
+
+    Raises:
+        ValueError: a newer record version, no JSON, or a field that is missing or of another type; it is named.
+    """
+    version = decoded(_RECORD_VERSION, raw).record_version
+    if version > RECORD_VERSION:
+        raise ValueError(f"record version {version}; this Podium reads up to {RECORD_VERSION}")
+    return decoded(_RECORD, raw)
+
+
 class RunFolder:
     """runs/<run_id>/ and who may write in it."""
 
@@ -158,13 +179,13 @@ class RunFolder:
             ValueError: it is no record that this version reads.
             FileNotFoundError: there is none.
         """
-        return record_from_json(json.loads((self.tasks / f"{key}.json").read_bytes()))
+        return read_record((self.tasks / f"{key}.json").read_bytes())
 
     def saved(self) -> Iterator[Saved]:
         """Every finished task. A file that is no record is set aside as *.corrupt and its task runs again."""
         for path in sorted(self.tasks.glob("*.json")):
             try:
-                yield saved_of(record_from_json(orjson.loads(path.read_bytes())))
+                yield saved_of(read_record(path.read_bytes()))
             except ValueError as error:
                 aside = path.with_suffix(".corrupt")
                 path.rename(aside)

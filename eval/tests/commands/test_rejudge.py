@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply
-from podium_contracts.records import Judgement, TaskRecord, record_from_json, task_key
+from podium_contracts.records import Judgement, TaskRecord, task_key
 from podium_eval.commands.rejudge import rejudge
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import judge_template
-from podium_eval.run.folder import RunFolder
+from podium_eval.run.folder import RunFolder, read_record
 from podium_eval.run.rejudge import due
 from podium_eval.settings.read import Settings
 
@@ -82,7 +82,7 @@ def settings(runs: Path, server: LoopbackServer, **fields: Any) -> Settings:
 
 
 def stored(run: Path, task_id: str) -> TaskRecord:
-    return record_from_json(json.loads((run / "tasks" / f"{task_key(task_id)}.json").read_bytes()))
+    return read_record((run / "tasks" / f"{task_key(task_id)}.json").read_bytes())
 
 
 def events(run: Path, kind: str) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from podium_contracts.records import TaskRecord, record_from_json
-from podium_eval.run.folder import RunFolder
+from podium_contracts.records import TaskRecord
+from podium_eval.run.folder import RunFolder, read_record
 
 from harness.chain import GOLD
 
@@ -178,7 +178,7 @@ class Eval:
         """Finished tasks by id (epoch 1)."""
         found: dict[str, TaskRecord] = {}
         for path in self.folder.tasks.glob("*.json"):
-            record = record_from_json(json.loads(path.read_bytes()))
+            record = read_record(path.read_bytes())
             assert path.stem == record.key
             assert record.task_id not in found
             found[record.task_id] = record
