@@ -1,15 +1,17 @@
 """What calls cost: a dated table with a source for every row. What the table does not know costs None, never zero."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from podium_eval.errors import ConfigError
+from podium_eval.settings.toml_rows import StrictRow, read_rows, validated
 
 Unit = Literal["search", "extract", "code_second", "gpu_hour"]
 UNIT_NAMES: Mapping[Unit, str] = {
@@ -19,6 +21,16 @@ UNIT_NAMES: Mapping[Unit, str] = {
     "gpu_hour": "hours of a GPU",
 }
 UNITS: tuple[Unit, ...] = tuple(UNIT_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Prices of a call whose prompt has more than `above` tokens: all its tokens cost that."""
+
+    above: int
+    input: float
+    output: float
+    cached_input: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +45,17 @@ class TokenPrice:
     """None: cached tokens cost what others do, as far as is known."""
     date: str
     source: str
+    tiers: tuple[Tier, ...] = ()
+    """By `above`, rising; the last that a prompt exceeds counts."""
 
     def cost(self, prompt_tokens: int | None, cached_tokens: int | None, completion_tokens: int | None) -> float | None:
         """USD of one call; None unless both token counts are known. Completion tokens include reasoning."""
         if prompt_tokens is None or completion_tokens is None:
             return None
+        price = next((tier for tier in reversed(self.tiers) if prompt_tokens > tier.above), self)
         cached = min(cached_tokens or 0, prompt_tokens)
-        cached_price = self.input if self.cached_input is None else self.cached_input
-        return ((prompt_tokens - cached) * self.input + cached * cached_price + completion_tokens * self.output) / 1e6
+        cached_price = price.input if price.cached_input is None else price.cached_input
+        return ((prompt_tokens - cached) * price.input + cached * cached_price + completion_tokens * price.output) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,66 +140,68 @@ def describe_price(price: TokenPrice | None) -> dict[str, Any] | None:
         "input": price.input,
         "cached_input": price.cached_input,
         "output": price.output,
+        **({"tiers": [asdict(tier) for tier in price.tiers]} if price.tiers else {}),
         "date": price.date,
         "source": price.source,
     }
 
 
+Usd = Annotated[float, Field(ge=0, allow_inf_nan=False, description="USD, not negative")]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Tier(StrictRow):
+    above: Annotated[int, Field(gt=0)]
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = None
+
+
+class _TokenRow(StrictRow):
+    provider: Name
+    model: Name
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = None
+    tiers: list[_Tier] = Field(default_factory=list[_Tier])
+    date: date
+    source: Name
+
+
+class _UnitRow(StrictRow):
+    unit: Unit
+    usd: Usd
+    date: date
+    source: Name
+
+
 def _rows(text: str, where: str) -> tuple[list[TokenPrice], list[UnitPrice]]:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{where}: {error}"]) from error
-    problems: list[str] = []
-    unknown = sorted(set(table) - {"tokens", "unit"})
-    if unknown:
-        problems.append(f"{where}: [[{unknown[0]}]] is neither [[tokens]] nor [[unit]]")
     tokens: list[TokenPrice] = []
     units: list[UnitPrice] = []
-    for at, row in enumerate(cast("list[dict[str, Any]]", table.get("tokens", [])), 1):
+    problems: list[str] = []
+    for row in read_rows(text, where, ("tokens", "unit")):
         try:
-            tokens.append(
-                TokenPrice(
-                    provider=_text(row, "provider"),
-                    model=_text(row, "model"),
-                    input=_usd(row, "input"),
-                    output=_usd(row, "output"),
-                    cached_input=_usd(row, "cached_input") if "cached_input" in row else None,
-                    date=_date(row),
-                    source=_text(row, "source"),
-                )
-            )
-        except ValueError as error:
-            problems.append(f"{where}: [[tokens]] row {at}: {error}")
-    for at, row in enumerate(cast("list[dict[str, Any]]", table.get("unit", [])), 1):
-        try:
-            name = _text(row, "unit")
-            if name not in UNITS:
-                raise ValueError(f"unit = {name!r} is none of {', '.join(UNITS)}")
-            units.append(UnitPrice(unit=name, usd=_usd(row, "usd"), date=_date(row), source=_text(row, "source")))
-        except ValueError as error:
-            problems.append(f"{where}: [[unit]] row {at}: {error}")
+            if row.table == "unit":
+                unit = validated(row, _UnitRow)
+                units.append(UnitPrice(unit.unit, unit.usd, unit.date.isoformat(), unit.source))
+            else:
+                tokens.append(_token_price(validated(row, _TokenRow)))
+        except ConfigError as error:
+            problems += error.problems
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError([*problems, f"{where}: leave a row out where a price is not known"])
     return tokens, units
 
 
-def _text(row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"lacks {name}, a text")
-    return value
-
-
-def _usd(row: dict[str, Any], name: str) -> float:
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ValueError(f"lacks {name}, a number of USD that is not negative (leave the row out for an unknown price)")
-    return float(value)
-
-
-def _date(row: dict[str, Any]) -> str:
-    value = row.get("date")
-    if isinstance(value, date):
-        return value.isoformat()
-    raise ValueError("lacks date, such as 2026-08-01")
+def _token_price(row: _TokenRow) -> TokenPrice:
+    tiers = tuple(Tier(t.above, t.input, t.output, t.cached_input) for t in sorted(row.tiers, key=lambda t: t.above))
+    return TokenPrice(
+        provider=row.provider,
+        model=row.model,
+        input=row.input,
+        output=row.output,
+        cached_input=row.cached_input,
+        date=row.date.isoformat(),
+        source=row.source,
+        tiers=tiers,
+    )

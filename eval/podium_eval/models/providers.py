@@ -1,6 +1,5 @@
 """Providers and models as rows of one table: address, key variable, limits and quirks. Adding one is adding a row."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from podium_eval.errors import ConfigError
+from podium_eval.settings.toml_rows import read_rows
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 SystemRole = Literal["system", "developer", "user"]
@@ -166,25 +166,16 @@ _QUIRK_NAMES = frozenset(one.name for one in fields(Quirks))
 
 
 def _read(text: str, where: str, providers: dict[str, Provider], models: list[_ModelRow]) -> None:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{where}: {error}"]) from error
     problems: list[str] = []
-    unknown = sorted(set(table) - {"provider", "model"})
-    if unknown:
-        problems.append(f"{where}: [[{unknown[0]}]] is neither [[provider]] nor [[model]]")
-    for at, row in enumerate(cast("list[dict[str, Any]]", table.get("provider", [])), 1):
+    for row in read_rows(text, where, ("provider", "model")):
         try:
-            provider = _provider(dict(row), providers)
-            providers[provider.name] = provider
+            if row.table == "provider":
+                provider = _provider(dict(row.fields), providers)
+                providers[provider.name] = provider
+            else:
+                models.append(_model(dict(row.fields), providers))
         except ValueError as error:
-            problems.append(f"{where}: [[provider]] row {at}: {error}")
-    for at, row in enumerate(cast("list[dict[str, Any]]", table.get("model", [])), 1):
-        try:
-            models.append(_model(dict(row), providers))
-        except ValueError as error:
-            problems.append(f"{where}: [[model]] row {at}: {error}")
+            problems.append(f"{row.place}: {error}")
     if problems:
         raise ConfigError(problems)
 
@@ -202,10 +193,12 @@ def _provider(row: dict[str, Any], known: Mapping[str, Provider]) -> Provider:
     row.pop("date", None)
     if base_url is not None and not str(base_url).startswith(("http://", "https://")):
         raise ValueError(f"base_url = {base_url!r} is not an address")
+    if not isinstance(hints, dict) or not all(isinstance(hint, str) for hint in cast("dict[str, Any]", hints).values()):
+        raise ValueError("hints is a table of texts, by the beginning of a model's name")
     if not isinstance(key, bool) or not isinstance(local, bool):
         raise ValueError("key and local are true or false")
     quirks = replace(before.quirks if before else Quirks(), **_changes(row))
-    return Provider(name, base_url, key, local, quirks, hints, str(source))
+    return Provider(name, base_url, key, local, quirks, cast("dict[str, str]", hints), str(source))
 
 
 def _model(row: dict[str, Any], known: Mapping[str, Provider]) -> _ModelRow:
@@ -229,4 +222,6 @@ def _changes(row: Mapping[str, Any]) -> dict[str, Any]:
         wanted = _TYPES.get(name)
         if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
             raise ValueError(f"{name} = {value!r} is not of type {wanted.__name__}")
+        if wanted is int and value < 1:
+            raise ValueError(f"{name} = {value!r} is not above 0")
     return dict(row)

@@ -79,14 +79,31 @@ def test_a_users_rows_win_and_may_be_patterns(tmp_path: Path) -> None:
     assert prices.describe()["gpu_hour"] == {"usd": 2.5, "date": "2026-11-01", "source": "our bill"}
 
 
+ROW = '[[tokens]]\nprovider="p"\nmodel="m"\ninput={}\noutput=1\ndate=2026-01-01\nsource="s"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ('[[tokens]]\nprovider="p"\nmodel="m"\noutput=1\ndate=2026-01-01\nsource="s"', "row 1: lacks input"),
-        ('[[tokens]]\nprovider="p"\nmodel="m"\ninput=-1\noutput=1\ndate=2026-01-01\nsource="s"', "not negative"),
+        (
+            '[[tokens]]\nprovider="p"\nmodel="m"\ninput=-1\noutput=1\ndate=2026-01-01\nsource="s"',
+            "greater than or equal to 0",
+        ),
         ('[[tokens]]\nprovider="p"\nmodel="m"\ninput=1\noutput=1\nsource="s"', "lacks date"),
         ('[[tokens]]\nprovider="p"\nmodel="m"\ninput=1\noutput=1\ndate=2026-01-01', "lacks source"),
-        ('[[unit]]\nunit="sandwich"\nusd=1\ndate=2026-01-01\nsource="s"', "'sandwich' is none of search"),
+        ('[[unit]]\nunit="sandwich"\nusd=1\ndate=2026-01-01\nsource="s"', "'sandwich': input should be 'search'"),
+        (ROW.format("nan"), "row 1: input = 'nan': input should be a finite number"),
+        (ROW.format("inf"), "input should be a finite number"),
+        (ROW.format("true"), "input should be a valid number"),
+        (ROW.format('"1"'), "input should be a valid number"),
+        ("# ours\n\n" + ROW.format("1") + "inptu=2", "line 3: [[tokens]] row 1: inptu is no field; use cached_input"),
+        (ROW.format("1") + ROW.format("-2"), "line 8: [[tokens]] row 2"),
+        (ROW.format("1") + "tiers=[{above=0, input=1, output=1}]", "tiers.0.above"),
+        (ROW.format("1").replace("[[tokens]]", "[tokens]"), "line 1: rows begin with [[tokens]], in two brackets"),
+        ("tokens = 5", "rows begin with [[tokens]]"),
+        ("x = " + "9" * 5000, "PRICES_FILE="),
+        ("x = " + "[" * 3000, "PRICES_FILE="),
         ("[[price]]\na=1", "neither [[tokens]] nor [[unit]]"),
         ("not toml", "PRICES_FILE="),
     ],
@@ -107,3 +124,13 @@ def test_every_row_of_ours_is_dated_and_sourced() -> None:
         assert date.fromisoformat(price.date) <= date(2027, 1, 1)
         assert price.source
         assert 0 <= (price.cached_input or 0) <= price.input <= price.output * 10
+
+
+def test_a_long_prompt_costs_its_tiers_price(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(ROW.format("1") + "tiers=[{above=272000, input=2, output=4}, {above=500000, input=3, output=6}]")
+    price = Prices.load(path).tokens("p", "m")
+    assert price is not None
+    assert price.cost(272_000, 0, 0) == pytest.approx(0.272)
+    assert price.cost(272_001, 0, 1_000_000) == pytest.approx(0.544002 + 4)
+    assert price.cost(600_000, 0, 0) == pytest.approx(1.8)

@@ -73,6 +73,10 @@ def test_a_known_provider_can_be_changed_in_part(tmp_path: Path) -> None:
         ('[[provider]]\nname="a"\nkey="K"', "key and local are true or false"),
         ("[[provder]]\na=1", "neither [[provider]] nor [[model]]"),
         ("=", "MODELS_FILE="),
+        ('[[model]]\nprovider="vllm"\nmodel="m"\ncontext_tokens=-1', "line 1: [[model]] row 1: context_tokens = -1 is"),
+        ('[model]\nprovider="vllm"', "line 1: rows begin with [[model]], in two brackets"),
+        ('[[provider]]\nname="a"\nhints="x"', "hints is a table of texts"),
+        ("x = " + "[" * 3000, "MODELS_FILE="),
     ],
 )
 def test_a_wrong_row_is_named(text: str, expected: str, tmp_path: Path) -> None:
