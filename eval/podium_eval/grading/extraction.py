@@ -21,8 +21,11 @@ _BRACE: Final = re.compile(r"\\[{}\\]|[{}]")
 
 
 def after_thinking(text: str) -> str:
-    """The text behind the last </think>, for servers that leave thinking in the answer."""
-    return text.rpartition("</think>")[2]
+    """The text behind the last </think>, for servers that leave thinking in the answer.
+
+    Thinking that was cut off before its </think> is no part of the answer: what it drafts must not be graded.
+    """
+    return text.rpartition("</think>")[2].partition("<think>")[0]
 
 
 def labelled_answer(text: str) -> str | None:

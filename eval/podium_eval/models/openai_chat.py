@@ -18,7 +18,8 @@ from podium_eval.models.chat import ChatRequest, ChatResult
 from podium_eval.models.providers import Quirks
 from podium_eval.models.refusal import Refusal, classify, ran_out
 from podium_eval.models.request import render_body
-from podium_eval.models.response import Answer, StreamedAnswer, Usage, parse_answer, sse_data
+from podium_eval.models.response import Answer, Usage, parse_answer
+from podium_eval.models.stream import StreamedAnswer, sse_data
 from podium_eval.models.truncation import Fitted, Fitting
 from podium_eval.transport.auth_streak import AuthStreak
 from podium_eval.transport.concurrency_limit import AdaptiveLimit, Slot

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -11,7 +11,11 @@ from podium_contracts.names import ALIASES, TOOLS, Tool
 from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
 from podium_eval.prompts.templates import PromptError, Prompts
 
-_WRITTEN_CALL: Final = re.compile(r"<tool_call>\s*(\{.*?\})\s*(?:</tool_call>|\Z)", re.DOTALL)
+_CALL_TAG: Final = re.compile(r"</?tool_call>")
+_DEEPEST: Final = 50
+"""Levels of arguments: the log's JSON holds no more than some 250, and no tool takes more than one."""
+_INTEGER_DIGITS: Final = 18
+"""Of an integer that JSON's 64 bits hold for sure; a longer one stays text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,15 @@ class ToolSpecs:
         call = result.tool_calls[0] if result.tool_calls else _written(result)
         if call is None:
             return Invalid("", "the turn called no tool", {})
-        name = call.name.strip()
+        name = _tool_name(call.name)
         try:
-            parsed: Any = json.loads(call.arguments) if call.arguments.strip() else {}
-        except ValueError:
-            return Invalid(name, f"the arguments of {name!r} are no JSON", {})
+            parsed = _parsed(call.arguments)
+        except (ValueError, RecursionError):
+            return Invalid(name, f"the arguments of {name[:80]!r} are no JSON", {})
         if not isinstance(parsed, dict):
-            return Invalid(name, f"the arguments of {name!r} are no JSON object", {})
+            return Invalid(name, f"the arguments of {name[:80]!r} are no JSON object", {})
+        if not _shallow(parsed, _DEEPEST):
+            return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {_DEEPEST} levels", {})
         arguments = cast("dict[str, Any]", parsed)
         if name not in self._aliases:
             return Invalid(name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments)
@@ -100,7 +106,7 @@ def load_tool_specs(
             raise PromptError(f"TOOL_MODEL_ALIASES: {name!r} means {alias!r}, which is none of {', '.join(ALIASES)}")
     try:
         raw: Any = json.loads(prompts.tools)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PromptError(f"{where}: is no JSON ({error})") from error
     if not isinstance(raw, list) or not raw:
         raise PromptError(f"{where}: must be a list of function tools")
@@ -163,15 +169,61 @@ def _alias_of(entry: str, experts: Mapping[str, str], mapped: Mapping[str, str],
     raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
 
 
+def _tool_name(named: str) -> str:
+    """The tool of `functions.search` or `search<|channel|>commentary`, as gpt-oss writes them."""
+    return named.partition("<|")[0].strip().removeprefix("functions.")
+
+
+def _parsed(arguments: str) -> Any:
+    """JSON arguments; a text that is itself JSON is read once more, as some servers encode twice."""
+    parsed: Any = _json(arguments) if arguments.strip() else {}
+    return _json(parsed) if isinstance(parsed, str) else parsed
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _INTEGER_DIGITS else digits)
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie at most so many deep."""
+    layer: list[Any] = [value]
+    for _ in range(levels + 1):
+        inner: list[Any] = []
+        for one in layer:
+            if isinstance(one, dict):
+                inner += cast("dict[str, Any]", one).values()
+            elif isinstance(one, list):
+                inner += cast("list[Any]", one)
+        if not inner:
+            return True
+        layer = inner
+    return False
+
+
 def _written(result: ChatResult) -> ToolInvocation | None:
     for text in (result.text, result.reasoning or ""):
-        for raw in _WRITTEN_CALL.findall(text):
+        for raw in _tagged(text):
             try:
-                call: Any = json.loads(raw)
-            except ValueError:
+                call: Any = _json(raw)
+            except (ValueError, RecursionError):
                 continue
             if isinstance(call, dict) and isinstance(call.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
                 known = cast("dict[str, Any]", call)
                 arguments = known.get("arguments", {})
-                return ToolInvocation(known["name"], arguments if isinstance(arguments, str) else json.dumps(arguments))
+                if isinstance(arguments, str) or _shallow(arguments, _DEEPEST):
+                    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
+                    return ToolInvocation(known["name"], written)
     return None
+
+
+def _tagged(text: str) -> Iterator[str]:
+    """What stands in <tool_call>…</tool_call>, the end of the last one perhaps cut off; each part is read once."""
+    opened: int | None = None
+    for tag in _CALL_TAG.finditer(text):
+        if tag[0] == "<tool_call>":
+            opened = tag.end()
+        elif opened is not None:
+            yield text[opened : tag.start()]
+            opened = None
+    if opened is not None:
+        yield text[opened:]

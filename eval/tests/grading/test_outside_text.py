@@ -66,6 +66,13 @@ def test_a_stated_confidence_is_read_or_not_stated(line: str, percent: float | N
     assert stated_confidence(line) == percent
 
 
+def test_a_draft_in_thinking_that_was_cut_off_is_no_answer() -> None:
+    cut = "<think>Perhaps <answer>41</answer>? Let me"
+    assert TOOLORCHESTRA.extract(cut, 500).extracted is None
+    assert TOOLORCHESTRA.extract("<answer>7</answer> <think>or <answer>8</answer>", 500).extracted == "7"
+    assert TOOLORCHESTRA.extract("<think>41?</think><answer>42</answer>", 500).extracted == "42"
+
+
 def reply(**fields: object) -> str:
     return json.dumps({"extracted_final_answer": "42", "reasoning": "s", "correct": "yes", "confidence": 80, **fields})
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_eval.errors import Failure
-from podium_eval.models.response import Answer, StreamedAnswer, parse_answer, sse_data
+from podium_eval.models.response import Answer, parse_answer
+from podium_eval.models.stream import StreamedAnswer, sse_data
 
 
 def body(message: Any, **rest: Any) -> bytes:
@@ -131,3 +132,76 @@ def test_an_error_in_a_stream_is_named() -> None:
     with pytest.raises(Failure) as caught:
         StreamedAnswer().add(b'{"error": {"message": "out of memory"}}')
     assert caught.value.error_type == "server_error"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-5", "1e400", "9" * 400, '"7"', "true", "null", "[]"])
+def test_a_count_that_is_none_is_not_known(number: str) -> None:
+    raw = body({"content": "a"}, usage={"prompt_tokens": "X", "completion_tokens": 3}, metrics={"queue_time_ms": "X"})
+    answer = outcome_of(raw.replace(b'"X"', number.encode()))
+    assert answer == "bad_response" or (
+        isinstance(answer, Answer)
+        and (answer.usage.prompt, answer.usage.completion) == (None, 3)
+        and answer.times is not None
+        and answer.times.queue_ms is None
+    )
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"choices":' * 5000, b'{"a":' + b"9" * 9000 + b"}"])
+def test_json_that_nothing_can_hold_is_a_bad_response(raw: bytes) -> None:
+    assert outcome_of(raw) == "bad_response"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 7}},
+        {"cached_tokens": 7},
+        {"prompt_cache_hit_tokens": 7, "prompt_cache_miss_tokens": 3},
+    ],
+)
+def test_cached_tokens_of_every_provider_are_read(usage: dict[str, Any]) -> None:
+    answer = outcome_of(body({"content": "a"}, usage={"prompt_tokens": 10, **usage}))
+    assert isinstance(answer, Answer)
+    assert answer.usage.cached == 7
+
+
+def test_an_answer_in_the_thinking_alone_is_the_answer() -> None:
+    answer = outcome_of(body({"content": None, "reasoning": "Answer: 42"}))
+    assert isinstance(answer, Answer)
+    assert answer.text == "Answer: 42"
+    cut = json.dumps({"choices": [{"message": {"content": None, "reasoning": "I think"}, "finish_reason": "length"}]})
+    thinking = outcome_of(cut.encode())
+    assert isinstance(thinking, Answer)
+    assert thinking.text == ""
+
+
+def test_parallel_calls_that_share_an_index_stay_apart() -> None:
+    def part(**function: Any) -> dict[str, Any]:
+        id_ = function.pop("id", None)
+        return {
+            "choices": [{"delta": {"tool_calls": [{"index": 0, **({"id": id_} if id_ else {}), "function": function}]}}]
+        }
+
+    for ids in (("a", "b"), (None, None)):
+        stream = StreamedAnswer()
+        for n, id_ in enumerate(ids):
+            stream.add(json.dumps(part(id=id_, name=f"tool{n}", arguments="{")).encode())
+            stream.add(json.dumps(part(arguments=f'"n": {n}}}')).encode())
+        stream.add(b"[DONE]")
+        calls = stream.result(may_be_empty=False).tool_calls
+        assert [(call.name, call.arguments) for call in calls] == [("tool0", '{"n": 0}'), ("tool1", '{"n": 1}')]
+
+
+@settings(deadline=None)
+@given(st.lists(JSON | st.fixed_dictionaries({"choices": JSON}), max_size=4), st.binary(max_size=50))
+def test_any_stream_is_an_answer_or_a_named_failure(chunks: list[Any], raw: bytes) -> None:
+    stream = StreamedAnswer()
+    error_type = "none"
+    try:
+        for chunk in chunks:
+            stream.add(json.dumps(chunk).encode())
+        stream.add(raw)
+        stream.result(may_be_empty=False)
+    except Failure as failure:
+        error_type = failure.error_type
+    assert error_type in ("none", "bad_response", "connection", "server_error", "content_filter")

@@ -3,7 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from podium_contracts.names import ALIASES
+from podium_eval.files import json_bytes
 from podium_eval.models.chat import ChatResult, ToolInvocation
 from podium_eval.prompts.templates import PromptError, load_prompts
 from podium_eval.tools.specs import Chosen, Invalid, ToolSpecs, load_tool_specs
@@ -160,3 +163,50 @@ def test_a_prompt_without_the_question_or_a_missing_folder_is_refused(tmp_path: 
 def test_the_orchestrators_prompt_puts_the_problem_before_and_the_ask_behind_what_grows() -> None:
     text = load_prompts().texts["orchestrator.md"]
     assert text.index("{problem}") < text.index("{knowledge}") < text.index("Call one tool now")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("search", '{"model": "search-1"}'),
+        ("functions.search", '{"model": "search-1"}'),
+        ("search<|channel|>commentary", '{"model": "search-1"}'),
+        (" search ", '{"model": " search-1 "}'),
+        ("search", json.dumps('{"model": "search-1"}')),
+    ],
+)
+def test_a_call_is_read_in_the_forms_that_servers_give_it(call: tuple[str, str]) -> None:
+    chosen = specs().read(result(call))
+    assert isinstance(chosen, Chosen)
+    assert (chosen.tool, chosen.alias) == ("search", "search-1")
+
+
+DEEP = '{"model": "search-1", "x": ' + '{"a": ' * 5000 + "1" + "}" * 5000 + "}"
+
+
+@pytest.mark.parametrize("arguments", [DEEP, "[" * 100_000, '"' + "[" * 3000 + '"', "5", "null", "nope", '"a"'])
+def test_arguments_that_nothing_can_hold_are_an_invalid_turn(arguments: str) -> None:
+    invalid = specs().read(result(("search", arguments)))
+    assert isinstance(invalid, Invalid)
+    assert invalid.arguments == {}
+
+
+def test_arguments_that_are_kept_can_be_written() -> None:
+    many = "9" * 5000
+    chosen = specs().read(result(("search", f'{{"model": "search-1", "n": {many}, "f": 1e999, "x": NaN}}')))
+    assert isinstance(chosen, Chosen)
+    assert json.loads(json_bytes(chosen.arguments))["n"] == many
+
+
+def test_a_written_call_is_found_behind_many_that_are_none() -> None:
+    text = "<tool_call>{" * 50_000 + '<tool_call>{"name": "search", "arguments": {"model": "search-2"}}</tool_call>'
+    assert isinstance(specs().read(result(text=text)), Chosen)
+    cut = 'so: <tool_call>{"name": "search", "arguments": {"model": "search-2"}}'
+    assert isinstance(specs().read(result(reasoning=cut)), Chosen)
+
+
+@given(st.text(), st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_any_call_is_chosen_or_invalid(name: str, arguments: str) -> None:
+    read = specs().read(result((name, arguments)))
+    json_bytes(read.arguments)
+    assert isinstance(read, Chosen | Invalid)
