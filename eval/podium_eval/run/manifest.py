@@ -1,43 +1,25 @@
 """run.json: what a run is made of. Later segments add themselves, and may not change what the run asks."""
 
-import importlib.metadata
-import json
+import contextlib
 import logging
-import os
-import platform
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-import orjson
-from podium_contracts.events import SCHEMA_VERSION, NewerSchema, check_schema
+import msgspec
+from podium_contracts.events import SCHEMA_VERSION, NewerSchema, RunStart, check_schema
 
 from podium_eval.clock import Clock, iso
 from podium_eval.errors import ConfigError
-from podium_eval.files import json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes, write_atomically
+from podium_eval.log.machine import git_revision, gpus, host, versions
 from podium_eval.log.redact import Redactor
 from podium_eval.models.build import Models
 from podium_eval.run.plan import Plan
 from podium_eval.settings.read import Settings, shown
 
 _log = logging.getLogger(__name__)
-
-_PACKAGES: Final = (
-    "podium-eval",
-    "podium-contracts",
-    "openai",
-    "aiohttp",
-    "httpx",
-    "uvloop",
-    "orjson",
-    "pydantic",
-    "python-json-logger",
-    "tenacity",
-)
 
 
 class OtherRun(ValueError):
@@ -79,25 +61,16 @@ def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: R
         OtherRun: the run that is there has another dataset or protocol, or was written by a newer Podium.
         OSError: the folder cannot be read or written.
     """
-    segment = {"n": 1, "started_ts": ts, "ended_ts": None, "reason": None}
-    old: dict[str, Any] = {}
-    if path.exists():
-        try:
-            old = cast("dict[str, Any]", json.loads(path.read_bytes()))
-            check_schema(int(old["schema_version"]))
-            segments = list(old["segments"])
-        except NewerSchema as error:
-            raise OtherRun(f"{path}: {error}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise OtherRun(f"{path} is no run.json ({error}): move the folder away, or set another RUN_ID") from error
+    old = _earlier(path)
+    segments: list[Any] = []
+    if old is not None:
         _same(path, old, fields)
-        segment["n"] = len(segments) + 1
-    else:
-        segments = []
+        segments = old.segments
+    segment = {"n": len(segments) + 1, "started_ts": ts, "ended_ts": None, "reason": None}
     made = {
         "run_id": fields["run_id"],
         "schema_version": SCHEMA_VERSION,
-        "created_ts": old.get("created_ts", ts),
+        "created_ts": ts if old is None else old.created_ts or ts,
         **fields,
         "versions": versions(),
         "git_revision": git_revision(),
@@ -134,37 +107,93 @@ def begin_manifest(
         "epochs": settings.epochs,
         **models.describe(),
     }
-    old: dict[str, Any] = {}
-    if path.exists():
-        try:
-            old = orjson.loads(path.read_bytes())
-        except ValueError:
-            old = {}
     try:
+        old = _earlier(path)
         manifest = open_manifest(path, fields, ts=iso(clock.wall()), redactor=redactor)
     except OtherRun as error:
         raise ConfigError([str(error)]) from error
-    if old and (changed := changed_prompts(old.get("prompts", {}), planned.prompts.hashes)):
+    changed = [] if old is None or not old.prompts else changed_prompts(old.prompts, planned.prompts.hashes)
+    if changed:
         _log.warning("prompts differ from those this run began with: %s", ", ".join(changed))
     return manifest
 
 
 def next_segment(path: Path) -> int:
-    """The number of the segment that a start would be; an unreadable run.json is open_manifest's to refuse."""
+    """The number of the segment that a start would be; a run.json that cannot be read is begin_manifest's to refuse."""
     try:
-        return len(json.loads(path.read_bytes())["segments"]) + 1
-    except (OSError, ValueError, KeyError, TypeError):
+        old = _earlier(path)
+    except (OSError, OtherRun):
         return 1
+    return 1 if old is None else len(old.segments) + 1
 
 
-def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+class _Dataset(msgspec.Struct):
+    sha256: str
+
+
+class _Model(msgspec.Struct):
+    model: str
+
+
+class _Earlier(msgspec.Struct):
+    """What a start may not change of a run, and what it adds to. epochs None: not known."""
+
+    schema_version: int
+    protocol: str
+    dataset: _Dataset
+    orchestrator: _Model
+    segments: list[dict[str, Any]]
+    epochs: int | None = None
+    prompts: dict[str, str] = {}
+    created_ts: str | None = None
+
+
+_EARLIER: Final = msgspec.json.Decoder(_Earlier)
+_RUN_START: Final = msgspec.json.Decoder(RunStart)
+
+
+def _earlier(path: Path) -> _Earlier | None:
+    """The run that the folder holds, from run.json or, where that is gone, from the log; None for a new one."""
+    if not path.exists():
+        return _logged(path.parent / "events.jsonl")
+    try:
+        old = decoded(_EARLIER, path.read_bytes())
+        check_schema(old.schema_version)
+    except NewerSchema as error:
+        raise OtherRun(f"{path}: {error}") from error
+    except ValueError as error:
+        raise OtherRun(f"{path} is no run.json ({error}): move the folder away, or set another RUN_ID") from error
+    return old
+
+
+def _logged(events: Path) -> _Earlier | None:
+    starts: list[RunStart] = []
+    if events.exists():
+        with events.open("rb") as lines:
+            for line in lines:
+                if line.startswith(b'{"type":"run_start"'):
+                    with contextlib.suppress(ValueError):
+                        starts.append(decoded(_RUN_START, line))
+    if not starts:
+        return None
+    first = starts[0]
+    return _Earlier(
+        schema_version=first.schema_version,
+        protocol=first.protocol,
+        dataset=_Dataset(first.dataset_sha256),
+        orchestrator=_Model(first.orchestrator_model),
+        segments=[{"n": n, "started_ts": None, "ended_ts": None, "reason": None} for n, _ in enumerate(starts, 1)],
+    )
+
+
+def _same(path: Path, old: _Earlier, new: Mapping[str, Any]) -> None:
     for name, was, now in (
-        ("the dataset (sha256)", old["dataset"]["sha256"], new["dataset"]["sha256"]),
-        ("PROTOCOL", old["protocol"], new["protocol"]),
-        ("EPOCHS", old["epochs"], new["epochs"]),
-        ("the orchestrator's model", old["orchestrator"]["model"], new["orchestrator"]["model"]),
+        ("the dataset (sha256)", old.dataset.sha256, new["dataset"]["sha256"]),
+        ("PROTOCOL", old.protocol, new["protocol"]),
+        ("EPOCHS", old.epochs, new["epochs"]),
+        ("the orchestrator's model", old.orchestrator.model, new["orchestrator"]["model"]),
     ):
-        if was != now:
+        if was is not None and was != now:
             raise OtherRun(
                 f"{path}: this run was begun with another value of {name}: {was}, now {now}; set another RUN_ID, "
                 "or the old value to resume it"
@@ -174,50 +203,3 @@ def _same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
 def changed_prompts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Names of prompt files whose hash is not what it was."""
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that a measurement depends on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def git_revision() -> str | None:
-    """GIT_REVISION where the image was built with it, else the checkout's own; None without either."""
-    if built := os.environ.get("GIT_REVISION"):
-        return built
-    return _output("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
-
-
-def host() -> dict[str, Any]:
-    """Name, system, processors and memory (MB) of this machine."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
-    return {
-        "name": platform.node(),
-        "system": platform.platform(),
-        "cpus": os.cpu_count(),
-        "memory_mb": memory,
-        "python": sys.executable.rpartition("/")[2],
-    }
-
-
-def gpus() -> list[dict[str, str]]:
-    """What nvidia-smi names; empty where there is none (in compose the eval container sees no GPU)."""
-    text = _output("nvidia-smi", "--query-gpu=index,name,driver_version,memory.total", "--format=csv,noheader")
-    names = ("index", "name", "driver", "memory")
-    return [dict(zip(names, (p.strip() for p in line.split(",")), strict=False)) for line in (text or "").splitlines()]
-
-
-def _output(*command: str) -> str | None:
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return ran.stdout.strip() or None if ran.returncode == 0 else None
