@@ -1,9 +1,9 @@
-"""Secrets leave by no door: every file and line that this process writes passes through here."""
+"""Redacts secrets from everything this process writes."""
 
 import json
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -13,21 +13,25 @@ _SHORTEST: Final = 6
 
 
 class Redactor:
-    """Replaces the values of secrets wherever they appear: as they are, JSON-escaped, or URL-quoted."""
+    """Replaces the values of secrets wherever they appear: raw, stripped, JSON-escaped, quoted or URL-encoded."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms: set[str] = set()
-        for secret in secrets:
+        for secret in {one for given in secrets for one in (given, given.strip())}:
             if len(secret) >= _SHORTEST:
                 forms |= {
                     secret,
                     json.dumps(secret)[1:-1],
                     json.dumps(secret, ensure_ascii=False)[1:-1],
-                    quote(secret, safe=""),
+                    repr(secret)[1:-1],
+                    repr(secret.encode("utf-8", "surrogatepass"))[2:-1],
+                    quote(secret, safe="", errors="surrogateescape"),
+                    quote(secret, errors="surrogateescape"),
+                    quote_plus(secret, errors="surrogateescape"),
                 }
         # Longest first: a key may be the beginning of another.
         self._text = sorted(forms, key=len, reverse=True)
-        self._bytes = [form.encode() for form in self._text]
+        self._bytes = [form.encode("utf-8", "surrogateescape") for form in self._text]
         self._mask = MASK.encode()
 
     def text(self, value: str) -> str:

@@ -7,6 +7,8 @@ from podium_contracts.names import ALIASES
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from podium_eval.settings.secrets import Key
+
 _EXPERT = "as provider/model, or vllm/model@http://host:port/v1[,http://…]. Empty: EXPERT_DEFAULT."
 
 
@@ -23,7 +25,7 @@ class ModelSettings(BaseSettings):
     orchestrator_provider: str = Field(
         default="vllm", description="Row of the provider table that tells the orchestrator's quirks and price."
     )
-    orchestrator_api_key: SecretStr | None = Field(
+    orchestrator_api_key: Key | None = Field(
         default=None, description="Key that the orchestrator's server demands; empty: none is sent."
     )
     orchestrator_tool_choice: Literal["auto", "required"] = Field(
@@ -81,28 +83,28 @@ class ModelSettings(BaseSettings):
     expert_base_url: str | None = Field(
         default=None, description="Address of experts written vllm/model without one of their own."
     )
-    expert_api_key: SecretStr | None = Field(
+    expert_api_key: Key | None = Field(
         default=None, description="Key for servers of one's own (vllm/…); empty: none is sent."
     )
     expert_concurrency: PositiveInt | None = Field(
         default=None, description="Most calls at once to each server of one's own (vllm/…); empty: CONCURRENCY."
     )
     openai_base_url: str | None = Field(default=None, description="Another address for openai/… models.")
-    openai_api_key: SecretStr | None = Field(default=None, description="Key for openai/… models.")
+    openai_api_key: Key | None = Field(default=None, description="Key for openai/… models.")
     openai_concurrency: PositiveInt | None = Field(
         default=None, description="Most calls at once to OpenAI, where the adaptive limit starts; empty: CONCURRENCY."
     )
     together_base_url: str | None = Field(default=None, description="Another address for together/… models.")
-    together_api_key: SecretStr | None = Field(default=None, description="Key for together/… models.")
+    together_api_key: Key | None = Field(default=None, description="Key for together/… models.")
     together_concurrency: PositiveInt | None = Field(
         default=None, description="Most calls at once to Together, where the adaptive limit starts; empty: CONCURRENCY."
     )
     nebius_base_url: str | None = Field(default=None, description="Another address for nebius/… models.")
-    nebius_api_key: SecretStr | None = Field(default=None, description="Key for nebius/… models.")
+    nebius_api_key: Key | None = Field(default=None, description="Key for nebius/… models.")
     nebius_concurrency: PositiveInt | None = Field(
         default=None, description="Most calls at once to Nebius, where the adaptive limit starts; empty: CONCURRENCY."
     )
-    added_keys: dict[str, SecretStr] = Field(
+    added_keys: dict[str, Key] = Field(
         default_factory=dict,
         exclude=True,
         description="Filled by itself: <NAME>_API_KEY for providers that MODELS_FILE adds.",

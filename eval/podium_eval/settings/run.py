@@ -13,10 +13,11 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    SecretStr,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from podium_eval.settings.secrets import Key
 
 
 class HubSettings(BaseSettings):
@@ -24,7 +25,7 @@ class HubSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    hf_token: SecretStr | None = Field(
+    hf_token: Key | None = Field(
         default=None, description="Token of an account that may read the hub dataset (HLE is gated)."
     )
     hf_endpoint: str | None = Field(default=None, description="Address of a hub mirror; empty: the public hub.")

@@ -34,3 +34,25 @@ def test_no_form_of_a_secret_gets_through(secret: str, around: str) -> None:
     for ascii_only in (True, False):
         line = json.dumps({"text": secret}, ensure_ascii=ascii_only).encode()
         assert json.loads(redactor.data(line))["text"] == MASK
+
+
+def test_a_key_that_comes_back_in_another_form_is_redacted() -> None:
+    key = "sk-a/b+c=d \r"
+    redactor = Redactor([key])
+    for form in (
+        key,
+        key.strip(),
+        "sk-a%2Fb%2Bc%3Dd",
+        "sk-a/b%2Bc%3Dd",
+        repr(key),
+        repr(key.encode()),
+        json.dumps(key),
+    ):
+        shown = redactor.text(f"Bearer {form}!")
+        assert MASK in shown
+        assert "b+c" not in shown
+        assert "b%2Bc" not in shown
+
+
+def test_a_key_of_bytes_that_are_no_text_does_not_break_the_log() -> None:
+    assert Redactor(["sk-\udcff-abcdef"]).data(b"x") == b"x"
