@@ -284,10 +284,12 @@ class _Builder:
         clients: dict[str, AsyncOpenAI] = {}
         for url in addresses:
             shown, headers = _shown(url), _headers(url, key)
-            if shown not in self._addresses:
-                breaker = Breaker(f"{service} {shown}", self._sink, self._ids, breaker_limits(settings))
-                self._addresses[shown] = Address(shown, breaker)
-            placed.append(self._addresses[shown])
+            # A model that always fails must not close its address for the other models there.
+            place = f"{target.provider}/{target.model} at {shown}"
+            if place not in self._addresses:
+                named = f"{service} {place}"
+                self._addresses[place] = Address(shown, Breaker(named, self._sink, self._ids, breaker_limits(settings)))
+            placed.append(self._addresses[place])
             clients[shown] = self._client(shown, headers, proxy)
         server = None
         if quirks.tokenize:

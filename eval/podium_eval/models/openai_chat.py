@@ -164,17 +164,26 @@ class OpenAIChat:
     async def _attempt(self, content: bytes, stream: bool, fitted: Fitted, spent: _Spent) -> ChatResult:
         if self._auth.stopped is not None:
             raise Failure("auth", self._auth.stopped)
-        slot = await self._limit.acquire()
-        spent.limiter_ms += slot.waited_ms
+        # The address first: a call that waits for one that is down must not hold a slot that the provider's other
+        # models could use.
+        address, waited_ms = await self._balance.acquire()
+        spent.limiter_ms += waited_ms
         try:
-            address, waited_ms = await self._balance.acquire()
-            spent.limiter_ms += waited_ms
+            slot = await self._slot(address)
+            spent.limiter_ms += slot.waited_ms
             try:
                 return await self._send(address, slot, content, stream, fitted, spent)
             finally:
-                self._balance.release(address)
+                self._limit.release()
         finally:
-            self._limit.release()
+            self._balance.release(address)
+
+    async def _slot(self, address: Address) -> Slot:
+        try:
+            return await self._limit.acquire()
+        except asyncio.CancelledError:
+            address.breaker.abandoned()
+            raise
 
     async def _send(
         self, address: Address, slot: Slot, content: bytes, stream: bool, fitted: Fitted, spent: _Spent

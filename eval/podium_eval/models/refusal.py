@@ -100,7 +100,8 @@ def _status(error: openai.APIStatusError) -> Refusal:
         return Refusal("timeout", shown, wish)
     if status >= 500:
         gone = status in (502, 503, 504)
-        overload = wish is not None or status in (503, 529) or bool(_OVERLOAD.search(words))
+        # A bare 503 is one model's that is not up; the provider's limit, which its other models share, stays.
+        overload = wish is not None or status == 529 or bool(_OVERLOAD.search(words))
         return Refusal("server_error", shown, wish, overload=overload, silent=gone and wish is None)
     if status in (409, 425):
         return Refusal("server_error", shown, wish, overload=wish is not None)

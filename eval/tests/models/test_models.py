@@ -91,14 +91,15 @@ def test_aliases_without_a_variable_stand_for_the_default_or_are_not_offered() -
     assert tuple(models.experts) == ("answer-math-1",)
 
 
-async def test_experts_on_one_server_share_its_limit_and_breaker() -> None:
+async def test_models_on_one_server_share_its_limit_and_no_breaker() -> None:
     async with LoopbackServer() as server:
         models = models_for(server.base_url, expert_answer_1=f"vllm/x@{server.base_url}", expert_concurrency=5)
         assert {name: limit.maximum for name, limit in models.limits.items()} == {
             "orchestrator": 16,
             f"vllm {server.base_url}": 5,
         }
-        assert list(models.breakers) == [server.base_url]
+        named = ("vllm/orchestrator", "vllm/expert", "vllm/x", "vllm/judge")
+        assert set(models.breakers) == {f"{model} at {server.base_url}" for model in named}
         await models.aclose()
 
 

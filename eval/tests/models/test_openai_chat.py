@@ -278,14 +278,13 @@ async def test_calls_pause_while_a_server_is_down_and_go_on_when_it_is_back() ->
         calls = [asyncio.create_task(expert.complete(ChatRequest(user="during"))) for _ in range(6)]
         await sink.seen(lambda event: event.type == "breaker" and event.state == "half_open")
         assert not any(call.done() for call in calls)
-        assert models.breakers[server.base_url].state != "closed"
+        assert models.breakers[f"vllm/expert at {server.base_url}"].state != "closed"
         await server.start()
         results = await asyncio.gather(*calls)
-        assert models.breakers[server.base_url].state == "closed"
+        assert models.breakers[f"vllm/expert at {server.base_url}"].state == "closed"
     assert all(result.text == "ok" for result in results)
     assert sink.of("breaker")[0].state == "open"
     assert sink.of("breaker")[-1].state == "closed"
-    # The name says what fell over: the orchestrator's address is the first to be wired here.
     assert server.base_url in sink.of("breaker")[0].service
 
 
@@ -295,7 +294,7 @@ async def test_a_server_that_is_back_is_found_by_a_cheap_question_not_by_a_long_
         expert = models.experts["answer-1"]
         await server.stop()
         calls = [asyncio.create_task(expert.complete(ChatRequest(user="q"))) for _ in range(8)]
-        breaker = models.breakers[server.base_url]
+        breaker = models.breakers[f"vllm/expert at {server.base_url}"]
         while breaker.state == "closed":
             await breaker.changed(1)
         await server.start()
@@ -332,7 +331,7 @@ async def test_a_cancelled_try_does_not_hold_the_others_back() -> None:
     async with wired(server, breaker_failures=1, breaker_try_s=60.0) as models:
         expert = models.experts["answer-1"]
         expert._fitting.context_tokens = 8192  # known already: only the try itself is asked of the mute server
-        models.breakers[server.base_url].failed("refused")
+        models.breakers[f"vllm/expert at {server.base_url}"].failed("refused")
         first = asyncio.create_task(expert.complete(ChatRequest(user="q")))
         await server.asked.wait()
         first.cancel()
@@ -430,3 +429,30 @@ async def test_sockets_stay_within_the_concurrency() -> None:
         await asyncio.gather(*(task() for _ in range(20)))
         await models.aclose()
     assert 20 <= open_at_most <= 20 + 32 + 8
+
+
+async def test_a_model_that_always_answers_503_leaves_its_siblings_alone() -> None:
+    class OneDown(LoopbackServer):
+        def answer(self, path: str, head: bytes, body: bytes) -> Any:
+            if b'"down"' in body:
+                return 0.0, Fault("status", 503)
+            return super().answer(path, head, body)
+
+    async with OneDown() as server:
+        own = f"vllm/down@{server.base_url}"
+        models = models_for(
+            server.base_url, expert_search_1=own, expert_concurrency=2, breaker_failures=2, breaker_wait_s=30.0
+        )
+        healthy, dead = models.experts["answer-1"], models.experts["search-1"]
+        waiting = [asyncio.create_task(dead.complete(ChatRequest(user="q"))) for _ in range(8)]
+        breaker = models.breakers[f"vllm/down at {server.base_url}"]
+        while breaker.state == "closed":
+            await breaker.changed(1)
+        async with asyncio.timeout(10):
+            results = await asyncio.gather(*(healthy.complete(ChatRequest(user="q")) for _ in range(32)))
+        assert not any(call.done() for call in waiting)
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await models.aclose()
+    assert [result.text for result in results] == ["ok"] * 32

@@ -1,7 +1,7 @@
 """Every setting of the service and of build-index, read once from environment and flags at the edge."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +16,10 @@ OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
 OptionalStr = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_unset)]
 OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
+
+
+_QUERY_BYTES: Final = 2048
+"""Of a query in the body of search-R1's client, on average."""
 
 
 class Settings(BaseSettings):
@@ -176,8 +180,22 @@ class Settings(BaseSettings):
     @property
     def most_queries(self) -> int:
         """That one request may hold, in the shape that is answered."""
-        list_shape = self.retrieval_response == "list"
-        return self.retrieval_max_queries if list_shape else self.retrieval_search_r1_queries
+        return self.retrieval_max_queries if self._list_shape else self.retrieval_search_r1_queries
+
+    @property
+    def most_body_bytes(self) -> int:
+        """Of a request; in search-R1's shape never less than its queries take."""
+        needed = 0 if self._list_shape else self.retrieval_search_r1_queries * _QUERY_BYTES
+        return max(self.retrieval_max_body_bytes, needed)
+
+    @property
+    def most_waiting(self) -> int:
+        """Queries in the queue; in search-R1's shape never fewer than one request may hold."""
+        return max(self.retrieval_queue_limit, 0 if self._list_shape else self.retrieval_search_r1_queries)
+
+    @property
+    def _list_shape(self) -> bool:
+        return self.retrieval_response == "list"
 
     @field_validator("log_level")
     @classmethod

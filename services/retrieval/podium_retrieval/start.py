@@ -126,7 +126,7 @@ def make_service(ready: Ready, metrics: Metrics) -> SearchService:
     if settings.retrieval_mode == "lock":
         worker = Lock(
             ready.engine,
-            queue_limit=max(settings.retrieval_queue_limit, settings.most_queries),
+            queue_limit=settings.most_waiting,
             watchdog_s=settings.retrieval_watchdog_s,
             observer=metrics,
         )
@@ -134,7 +134,7 @@ def make_service(ready: Ready, metrics: Metrics) -> SearchService:
         worker = Owner(
             ready.engine,
             ready.budget,
-            queue_limit=max(settings.retrieval_queue_limit, settings.most_queries),
+            queue_limit=settings.most_waiting,
             watchdog_s=settings.retrieval_watchdog_s,
             wait_s=settings.retrieval_wait_ms / 1e3,
             observer=metrics,

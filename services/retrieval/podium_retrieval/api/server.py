@@ -21,10 +21,6 @@ _SWITCH_INTERVAL_S = 0.0005
 """Python's default of 5 ms lets answers being written hold up the encoder at each of its hundred operations."""
 
 
-_QUERY_BYTES = 2048
-"""Of a query in a body that holds as many as are allowed."""
-
-
 def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish within the drain time.
 
@@ -50,7 +46,7 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
                     topk=settings.retrieval_max_topk,
                     empty=settings.retrieval_response == "search-r1",
                 ),
-                max_body_bytes=max(settings.retrieval_max_body_bytes, settings.most_queries * _QUERY_BYTES),
+                max_body_bytes=settings.most_body_bytes,
                 shape=settings.retrieval_response,
                 drain_s=settings.retrieval_drain_s,
             ),

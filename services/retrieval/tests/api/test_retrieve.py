@@ -75,8 +75,11 @@ async def test_search_r1s_whole_batch_is_one_request(start: Any) -> None:
 
 
 def test_the_shape_decides_how_many_queries_a_request_may_hold() -> None:
-    assert Settings(retrieval_response="search-r1").most_queries == 4096
-    assert Settings(retrieval_response="list").most_queries == 64
+    low = {"retrieval_queue_limit": 10, "retrieval_max_body_bytes": 1024}
+    r1 = Settings(retrieval_response="search-r1", **low)
+    assert (r1.most_queries, r1.most_waiting, r1.most_body_bytes) == (4096, 4096, 8 << 20)
+    plain = Settings(retrieval_response="list", **low)
+    assert (plain.most_queries, plain.most_waiting, plain.most_body_bytes) == (64, 10, 1024)
 
 
 async def test_the_evals_client_reads_answer_and_timing(start: Any) -> None:
