@@ -4,15 +4,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import aiohttp
 from podium_contracts.search import SearchRequest
 
 from podium_eval.errors import Failure
+from podium_eval.models.build import headers_of, without_password
 from podium_eval.models.chat import Chat, ChatRequest
 from podium_eval.models.openai_chat import OpenAIChat
-from podium_eval.settings.run import RunSettings
+from podium_eval.models.response import loads
+from podium_eval.settings.read import Settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.specs import ToolSpecs
@@ -53,7 +55,7 @@ class OpenGate:
 class Subject:
     """What is checked. models: experts by alias, and the judge under `judge`."""
 
-    settings: RunSettings
+    settings: Settings
     orchestrator_url: str
     orchestrator_model: str
     tool_choice: str
@@ -64,23 +66,41 @@ class Subject:
 
 
 async def served(subject: Subject) -> str | Finding:
-    said: list[str] = []
+    """That each address of the orchestrator lists its model."""
+    item, key = "orchestrator is served", subject.settings.orchestrator_api_key
+    addresses: list[str] = []
     for url in subject.orchestrator_url.split(","):
         address = f"{url.strip().rstrip('/')}/models"
-        async with subject.session.get(address) as answer:
+        headers = headers_of(address, key.get_secret_value() if key else "")
+        async with subject.session.get(without_password(address), headers=headers) as answer:
+            raw = await answer.read()
             if answer.status != 200:
-                return Finding("orchestrator is served", "failed", f"{address} answered {answer.status}")
-            body: dict[str, Any] = await answer.json(content_type=None)
-        names = [str(model.get("id")) for model in body.get("data", [])]
+                return Finding(item, "failed", f"{address} answered {answer.status}")
+        names = listed_models(raw)
+        if names is None:
+            shown = " ".join(raw[:80].decode("utf-8", "replace").split())
+            return Finding(item, "failed", f"{address} answered no list of models: {shown!r}; is it vLLM's address?")
         if subject.orchestrator_model not in names:
             return Finding(
-                "orchestrator is served",
+                item,
                 "failed",
                 f"{address} serves {', '.join(names) or 'nothing'}, "
                 f"not ORCHESTRATOR_MODEL={subject.orchestrator_model}",
             )
-        said.append(url.strip())
-    return f"{subject.orchestrator_model} at {', '.join(said)}"
+        addresses.append(url.strip())
+    return f"{subject.orchestrator_model} at {', '.join(addresses)}"
+
+
+def listed_models(raw: bytes) -> list[str] | None:
+    """The ids of /v1/models: OpenAI's object with `data`, or the bare list of some servers; None for anything else."""
+    try:
+        body: Any = loads(raw)
+    except Failure:
+        return None
+    listed: Any = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else body
+    if not isinstance(listed, list):
+        return None
+    return [str(cast("dict[str, Any]", one).get("id")) for one in cast("list[Any]", listed) if isinstance(one, dict)]
 
 
 async def calls_tools(subject: Subject) -> str | Finding:
@@ -93,6 +113,7 @@ async def calls_tools(subject: Subject) -> str | Finding:
             tools=subject.specs.specs,
             tool_choice="required" if required else "auto",
             max_tokens=min(512, subject.settings.orchestrator_max_tokens),
+            wait_if_down=False,
         )
     )
     metrics = "per-request metrics" if said.timing_source == "server" else None
@@ -127,7 +148,7 @@ async def runs_programs(client: SandboxClient) -> str | Finding:
 
 async def answers(chat: Chat) -> str:
     try:
-        said = await chat.complete(ChatRequest(user="Say OK.", max_tokens=16))
+        said = await chat.complete(ChatRequest(user="Say OK.", max_tokens=16, wait_if_down=False))
     except Failure as failure:
         # A reasoning model may spend 16 tokens on thinking alone; that it answers at all is what is asked.
         if failure.error_type == "bad_response" and "length" in failure.message:

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from podium_contracts.names import ALIASES
@@ -176,5 +176,5 @@ class _Heard:
         return self._chat.context_tokens
 
     async def complete(self, request: ChatRequest) -> ChatResult:
-        self.result = await self._chat.complete(request)
+        self.result = await self._chat.complete(replace(request, wait_if_down=False))
         return self.result

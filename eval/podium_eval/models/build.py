@@ -16,7 +16,7 @@ from podium_eval.errors import ConfigError
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import TokenCounter
 from podium_eval.models.openai_chat import OpenAIChat, Patience, Target, Timing
-from podium_eval.models.providers import ModelSpec, Provider, ProviderTable
+from podium_eval.models.providers import ModelSpec, Provider, ProviderTable, is_address
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
 from podium_eval.models.truncation import Fitting, ServerTokenizer
@@ -242,7 +242,7 @@ class _Builder:
             self._keyless.setdefault(key_variable, []).append(variable)
             return None
         # One limit for a provider on the internet, one for each server (or set of servers) of one's own.
-        name = f"{provider.name} {' '.join(map(_shown, addresses))}" if provider.local else provider.name
+        name = f"{provider.name} {' '.join(map(without_password, addresses))}" if provider.local else provider.name
         return self._chat(
             Target(
                 provider=provider.name,
@@ -283,7 +283,7 @@ class _Builder:
         placed: list[Address] = []
         clients: dict[str, AsyncOpenAI] = {}
         for url in addresses:
-            shown, headers = _shown(url), _headers(url, key)
+            shown, headers = without_password(url), headers_of(url, key)
             # A model that always fails must not close its address for the other models there.
             place = f"{target.provider}/{target.model} at {shown}"
             if place not in self._addresses:
@@ -294,7 +294,7 @@ class _Builder:
         server = None
         if quirks.tokenize:
             first = placed[0].url
-            server = ServerTokenizer(self._pool, first, target.model, _headers(addresses[0], key), _TOKENIZE_S)
+            server = ServerTokenizer(self._pool, first, target.model, headers_of(addresses[0], key), _TOKENIZE_S)
         return OpenAIChat(
             target,
             clients=clients,
@@ -388,19 +388,18 @@ def breaker_limits(settings: ModelSettings) -> BreakerLimits:
 
 def _addresses(listed: str, variable: str) -> tuple[str, ...]:
     addresses = tuple(part.strip().rstrip("/") for part in listed.split(",") if part.strip())
-    wrong = [address for address in addresses if not address.startswith(("http://", "https://"))]
-    if wrong or not addresses:
+    if not addresses or not all(is_address(address) for address in addresses):
         raise ConfigError([f"{variable}={listed!r} is not an address such as http://host:port/v1"])
     return addresses
 
 
-def _shown(url: str) -> str:
+def without_password(url: str) -> str:
     """The address without user and password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _headers(url: str, key: str) -> dict[str, str]:
+def headers_of(url: str, key: str) -> dict[str, str]:
     """All headers of a call to a model; a key wins over an address's user and password."""
     headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "podium-eval"}
     parts = urlsplit(url)

@@ -56,6 +56,8 @@ class ChatRequest:
     form: Form | None = None
     priority: int | None = None
     """Lower is served first, where the model's row says that its server has an order; elsewhere it is not sent."""
+    wait_if_down: bool = True
+    """False: a server that gives no answer is the failure at once, for a check that names what it met."""
     keep_user_end: bool = True
     """When `user` exceeds the model's context it loses its beginning, and its end stays (False: the reverse)."""
 

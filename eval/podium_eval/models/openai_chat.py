@@ -150,7 +150,7 @@ class OpenAIChat:
             return await attempted(
                 lambda: self._attempt(content, stream, fitted, spent),
                 again=lambda error: isinstance(error, Failure) and not error.permanent,
-                stop=lambda state: self._give_up(state, spent),
+                stop=lambda state: self._give_up(state, spent, wait_if_down=request.wait_if_down),
                 pause=self._pause,
             )
         except Failure as failure:
@@ -284,8 +284,10 @@ class OpenAIChat:
             duration_ms=(time.perf_counter() - began) * 1000,
         )
 
-    def _give_up(self, state: RetryCallState, spent: _Spent) -> bool:
+    def _give_up(self, state: RetryCallState, spent: _Spent, *, wait_if_down: bool) -> bool:
         failure = state.outcome.exception() if state.outcome else None
+        if not wait_if_down and isinstance(failure, Failure) and failure.error_type in ("connection", "timeout"):
+            return True
         wish = failure.retry_after_s if isinstance(failure, Failure) else None
         if wish is not None and wish > self._patience.retry_after_longest_s:
             return True

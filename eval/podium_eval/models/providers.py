@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from podium_eval.errors import ConfigError
 from podium_eval.settings.toml_rows import read_rows
@@ -97,9 +98,18 @@ class ModelSpec:
         if not name or not model:
             raise ConfigError([f"{variable}={text!r} is not provider/model or vllm/model@http://host:port/v1"])
         for address in addresses:
-            if not address.startswith(("http://", "https://")):
+            if not is_address(address):
                 raise ConfigError([f"{variable}: {address!r} is not an address; each begins with http:// or https://"])
         return cls(name, model, addresses)
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an http address with a host, and a port that there is."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # [::1 without its bracket, a port of letters or above 65,535
+        return False
 
 
 class ProviderTable:
@@ -191,7 +201,7 @@ def _provider(row: dict[str, Any], known: Mapping[str, Provider]) -> Provider:
     local: Any = row.pop("local", before.local if before else False)
     source: Any = row.pop("source", before.source if before else "")
     row.pop("date", None)
-    if base_url is not None and not str(base_url).startswith(("http://", "https://")):
+    if base_url is not None and not is_address(str(base_url)):
         raise ValueError(f"base_url = {base_url!r} is not an address")
     if not isinstance(hints, dict) or not all(isinstance(hint, str) for hint in cast("dict[str, Any]", hints).values()):
         raise ValueError("hints is a table of texts, by the beginning of a model's name")

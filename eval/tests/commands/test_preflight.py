@@ -6,7 +6,10 @@ import pytest
 from harness.chain import GOLD, numbered, questions, server
 from harness.process import Eval
 from loopback.openai_server import LoopbackServer, Rules
+from loopback.recording import models_for
 from podium_eval.commands.check import disk, files
+from podium_eval.commands.check_items import listed_models
+from podium_eval.errors import ConfigError
 
 EXECUTION = {"status": "ok", "exit_code": 0, "stdout": "1\n", "stderr": "", "duration_ms": 1.0, "truncated": False}
 
@@ -182,3 +185,55 @@ async def test_run_json_and_monitor_out_say_what_a_run_is_and_how_it_goes(tmp_pa
     assert manifest["segments"][0]["reason"] == "finished"
     assert set(manifest["prompts"]) >= {"orchestrator.md", "tools.json", "answer.md"}
     assert len(manifest["experts"]) == 12
+
+
+async def test_the_check_sends_the_orchestrators_key(tmp_path: Path) -> None:
+    async with whole() as stub:
+        stub.rules = Rules(api_key="sk-orchestrator")
+        run = Eval(
+            tmp_path,
+            stub.address,
+            questions(tmp_path / "q.jsonl", ["a"]),
+            orchestrator_api_key="sk-orchestrator",
+            expert_api_key="sk-orchestrator",
+        )
+        assert await run.run(command="check") == 0, run.said
+
+
+async def test_a_server_that_is_not_there_is_named_with_its_cause(tmp_path: Path) -> None:
+    async with whole() as stub:
+        run = Eval(
+            tmp_path,
+            stub.address,
+            questions(tmp_path / "q.jsonl", ["a"]),
+            expert_answer_1="vllm/gone@http://127.0.0.1:9/v1",
+            expert_answer_2="vllm/nowhere@http://no-such-host.invalid/v1",
+        )
+        assert await run.run(command="check", env={"COLUMNS": "300"}) == 2, run.said
+    assert run.said.count("connection:") == 2
+    assert "no answer within" not in run.said
+
+
+@pytest.mark.parametrize(
+    ("raw", "names"),
+    [
+        (b'{"data": [{"id": "a"}, {"id": "b"}]}', ["a", "b"]),
+        (b'[{"id": "a"}, 5]', ["a"]),
+        (b'{"data": []}', []),
+        (b'{"data": null}', None),
+        (b"<!DOCTYPE html><html></html>", None),
+        (b"5", None),
+        (b"", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_models_are_read_from_any_list_and_from_nothing_else(raw: bytes, names: list[str] | None) -> None:
+    assert listed_models(raw) == names
+
+
+@pytest.mark.parametrize("address", ["http://[::1:1/v1", "http://", "http://h:port/v1", "http://h:99999/v1", "h:1/v1"])
+@pytest.mark.parametrize("variable", ["ORCHESTRATOR_URL", "EXPERT_ANSWER_1"])
+def test_what_is_no_address_is_named_by_its_variable(variable: str, address: str) -> None:
+    value = address if variable == "ORCHESTRATOR_URL" else f"vllm/m@{address}"
+    with pytest.raises(ConfigError, match=variable):
+        models_for("http://h/v1", **{variable.lower(): value})
