@@ -70,6 +70,12 @@ def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) ->
     return read_template(GRADING[protocol].judge_prompt, prompts_dir)
 
 
+def check_prompts(protocol: names.Protocol, prompts_dir: Path | None = None) -> None:
+    """Raise BadPrompt where a prompt of grading cannot be read or lacks a slot."""
+    read_template(GRADING[protocol].judge_prompt, prompts_dir)
+    instructions(GRADING[protocol].answer_prompt, prompts_dir)
+
+
 def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = None) -> str:
     """What the answering expert is asked so that the protocol can read its answer.
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ PLACEHOLDERS: Final[dict[str, frozenset[str]]] = {
 """Each template and what may stand in it as {name}; other braces, as in \\boxed{}, are text."""
 
 _NEEDED: Final = frozenset({"problem"})
+_CLOSE: Final = 0.75
+"""Likeness from which a name counts as misspelt."""
 
 
 class PromptError(ValueError):
@@ -47,8 +50,8 @@ def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None
     Raises:
         PromptError: a folder or file is missing or unreadable, or a template lacks {problem}.
     """
-    if prompts_dir is not None and not prompts_dir.is_dir():
-        raise PromptError(f"PROMPTS_DIR={prompts_dir}: no such folder")
+    if prompts_dir is not None:
+        _refuse_misspelt(prompts_dir)
     texts: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for name, allowed in PLACEHOLDERS.items():
@@ -61,6 +64,9 @@ def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None
         missing = sorted((_NEEDED & allowed) - set(_names(text)))
         if missing:
             raise PromptError(f"{path}: lacks {{{missing[0]}}}, where the question goes")
+        for slot in sorted(set(_names(text)) - allowed):
+            if meant := get_close_matches(slot, allowed, 1, _CLOSE):
+                raise PromptError(f"{path}: {{{slot}}} is no slot; did you mean {{{meant[0]}}}?")
         texts[name] = text.strip()
         hashes[name] = hashlib.sha256(raw).hexdigest()
     if tools_file is not None and not tools_file.is_file():
@@ -71,6 +77,18 @@ def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None
     for path in sorted(BUILT_IN.glob("judge_*.md")):
         hashes[path.name] = hashlib.sha256(_read(_chosen(prompts_dir, path.name))).hexdigest()
     return Prompts(texts=texts, tools=tools, tools_path=tools_path, hashes=hashes)
+
+
+def _refuse_misspelt(folder: Path) -> None:
+    """Refuse a prompt that would silently not be used; files of other kinds are the user's own business."""
+    try:
+        names = sorted(entry.name for entry in folder.iterdir() if entry.suffix in (".md", ".json"))
+    except OSError as error:
+        raise PromptError(f"PROMPTS_DIR={folder}: {error.strerror}") from error
+    known = [*PLACEHOLDERS, "tools.json", *(path.name for path in BUILT_IN.glob("judge_*.md"))]
+    for name in names:
+        if name not in known and (meant := get_close_matches(name, known, 1, _CLOSE)):
+            raise PromptError(f"{folder / name}: is no prompt of Podium; did you mean {meant[0]}?")
 
 
 def _chosen(prompts_dir: Path | None, name: str) -> Path:

@@ -10,7 +10,9 @@ from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
+from podium_eval.grading.grader import check_prompts
 from podium_eval.models.build import Models
+from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
 from podium_eval.settings.read import Settings
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
@@ -83,6 +85,10 @@ def plan(settings: Settings) -> Plan:
     try:
         prompts = load_prompts(settings.prompts_dir, settings.tools_file)
     except PromptError as error:
+        problems.append(str(error))
+    try:
+        check_prompts(settings.protocol, settings.prompts_dir)
+    except BadPrompt as error:
         problems.append(str(error))
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -27,6 +28,8 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
     Raises:
         ConfigError: every value that is wrong, by the name of its variable.
     """
+    if env_file is not None:
+        _readable(Path(env_file))
     try:
         return Settings(_env_file=env_file, judging=JudgeSettings(_env_file=env_file), **given)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
@@ -37,6 +40,16 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         # Of a variable that holds JSON; which one stands in the message alone.
         name = re.search(r'"(\w+)"', str(error))
         raise ConfigError([f"{name[1].upper()}: is no JSON" if name else str(error)]) from error
+
+
+def _readable(env_file: Path) -> None:
+    """Raise ConfigError for a file that was named and is not there, or is no UTF-8."""
+    try:
+        env_file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{env_file} is not UTF-8 at byte {error.start}: save it as UTF-8"]) from error
+    except OSError as error:
+        raise ConfigError([f"--env-file {env_file}: {error.strerror}"]) from error
 
 
 def shown(settings: Settings) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def load_tool_specs(
     """Read tools.json in ToolOrchestra's form: a list of OpenAI function tools with a `model` parameter.
 
     experts: configured alias -> its model's name. A name in a `model` enum is an alias, a key of model_aliases
-    (TOOL_MODEL_ALIASES), or the model of exactly one configured expert; names of aliases that are not configured are
-    taken out of the enum. A tool without an enum takes every configured alias and every mapped name.
+    (TOOL_MODEL_ALIASES), or the model of exactly one of the tool's configured experts; names of aliases that are not configured are
+    taken out of the enum. A tool without an enum takes its own configured aliases and the names mapped to them.
 
     Raises:
         PromptError: the file has another form, a name means no alias, or a tool is left without any expert.
@@ -139,16 +139,23 @@ def _tool(
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
     listed: Any = model.get("enum")
     if listed is None:
-        names = {alias: alias for alias in ALIASES if alias in experts}
-        names |= {other: alias for other, alias in mapped.items() if alias in experts}
+        own = [alias for alias in ALIASES if alias in experts and _tool_of(alias) == name]
+        names = {alias: alias for alias in own}
+        names |= {other: alias for other, alias in mapped.items() if alias in own}
         wanted = dict(parameters)
     else:
-        meanings = {str(entry): _alias_of(str(entry), experts, mapped, where) for entry in listed}
+        meanings = {str(entry): _alias_of(str(entry), name, experts, mapped, where) for entry in listed}
         names = {entry: alias for entry, alias in meanings.items() if alias in experts}
         wanted = {**parameters, "properties": {**properties, "model": {**model, "enum": list(names)}}}
     if not names:
         raise PromptError(f"{where}: none of the experts of {name!r} is configured; set EXPERT_<ALIAS> for one")
     return ToolSpec(name, str(function.get("description", "")), wanted), names
+
+
+def _tool_of(alias: str) -> Tool:
+    """reasoner-1 is an expert of enhance_reasoning."""
+    kind = alias.partition("-")[0]
+    return "enhance_reasoning" if kind == "reasoner" else "search" if kind == "search" else "answer"
 
 
 def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
@@ -157,15 +164,23 @@ def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
     return replace(spec, parameters={**spec.parameters, "properties": {**properties, "model": model}})
 
 
-def _alias_of(entry: str, experts: Mapping[str, str], mapped: Mapping[str, str], where: str) -> str:
-    if entry in mapped:
+def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping[str, str], where: str) -> str:
+    """What a name in a tool's enum means: one name may mean another expert in each tool."""
+    if entry in mapped and _tool_of(mapped[entry]) == tool:
         return mapped[entry]
     if entry in ALIASES:
+        if _tool_of(entry) != tool:
+            raise PromptError(f"{where}: {entry!r} is an expert of {_tool_of(entry)!r}, not of {tool!r}")
         return entry
-    serving = [alias for alias, model in experts.items() if model == entry or model.rpartition("/")[2] == entry]
+    own = {alias: model for alias, model in experts.items() if _tool_of(alias) == tool}
+    serving = [alias for alias, model in own.items() if model == entry or model.rpartition("/")[2] == entry]
     if len(serving) == 1:
         return serving[0]
-    why = f"is the model of {', '.join(serving)}" if serving else "is no alias and no configured expert's model"
+    why = (
+        f"is the model of {', '.join(serving)}"
+        if serving
+        else f"is no alias and no configured expert's model of {tool}"
+    )
     raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
 
 

@@ -107,6 +107,7 @@ def test_a_mounted_file_without_enums_takes_aliases_and_mapped_names(tmp_path: P
         ({"search": ["nobody"], "answer": ["answer-1"]}, "'nobody' is no alias.*TOOL_MODEL_ALIASES"),
         ({"browse": ["search-1"]}, "'browse' is none of search"),
         ({"search": ["search-1"]}, "lacks the tool 'answer'"),
+        ({"search": ["answer-1"], "answer": ["answer-1"]}, "'answer-1' is an expert of 'answer', not of 'search'"),
     ],
 )
 def test_a_mounted_file_that_cannot_work_is_refused_with_its_name(
@@ -116,6 +117,20 @@ def test_a_mounted_file_that_cannot_work_is_refused_with_its_name(
     with pytest.raises(PromptError, match=message) as caught:
         load_tool_specs(load_prompts(tools_file=path), ALL)
     assert str(path) in str(caught.value)
+
+
+def test_without_enums_each_tool_takes_its_own_experts_alone(tmp_path: Path) -> None:
+    found = load_tool_specs(load_prompts(tools_file=original(tmp_path, search=None, answer=None)), ALL)
+    assert found.aliases_of("search") == {"search-1", "search-2", "search-3"}
+    assert isinstance(found.read(result(("search", '{"model":"answer-1"}'))), Invalid)
+
+
+def test_one_model_name_may_stand_in_every_tool(tmp_path: Path) -> None:
+    path = original(tmp_path, search=["gpt-5"], enhance_reasoning=["gpt-5"], answer=["gpt-5"])
+    experts = {"search-1": "gpt-5", "reasoner-2": "openai/gpt-5", "answer-1": "gpt-5"}
+    found = load_tool_specs(load_prompts(tools_file=path), experts)
+    for tool, alias in (("search", "search-1"), ("enhance_reasoning", "reasoner-2"), ("answer", "answer-1")):
+        assert found.aliases_of(tool) == {alias}
 
 
 def test_a_model_of_two_aliases_must_be_told_apart(tmp_path: Path) -> None:
