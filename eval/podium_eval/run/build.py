@@ -25,6 +25,7 @@ from podium_eval.log.monitor import Monitor
 from podium_eval.log.progress import Reporter
 from podium_eval.log.sampler import Sampler
 from podium_eval.log.sink import LateSink
+from podium_eval.log.troubles import Troubles
 from podium_eval.models.build import Models, breaker_limits, build_models, configured_models
 from podium_eval.models.providers import ProviderTable
 from podium_eval.prompts.judge_prompt import BadPrompt
@@ -67,11 +68,12 @@ class Account:
     meter: Meter
     reporter: Reporter
     budget: Budget | None
+    troubles: Troubles
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
-        observers = (self.meter.observe, self.reporter.observe)
+        observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
         return observers if self.budget is None else (*observers, self.budget.observe)
 
 

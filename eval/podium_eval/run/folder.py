@@ -56,6 +56,7 @@ class Endings:
     done: int = 0
     skipped: int = 0
     correct: int = 0
+    answered: int = 0
     failed: dict[str, str] = field(default_factory=dict[str, str])
 
     def add(self, end: Saved) -> None:
@@ -68,6 +69,7 @@ class Endings:
         else:
             self.done += 1
             self.correct += end.correct is True
+            self.answered += end.has_answer
 
     @property
     def left(self) -> int:

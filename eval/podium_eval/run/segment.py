@@ -14,6 +14,7 @@ from podium_eval.log.meter import Meter
 from podium_eval.log.progress import Reporter
 from podium_eval.log.redact import Redactor
 from podium_eval.log.set_up import logging_to
+from podium_eval.log.troubles import Troubles
 from podium_eval.run.build import Account, Prepared, build_budget, build_runner, start_background
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import Endings, RunFolder, Saved
@@ -85,7 +86,8 @@ class Segment:
         )
         budget = await asyncio.to_thread(build_budget, settings, meter)
         reporter = Reporter(meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self._live)
-        account = Account(endings, meter, reporter, budget)
+        troubles = Troubles(settings.trouble_in_row, self._in_trouble)
+        account = Account(endings, meter, reporter, budget, troubles)
         prepared.ids["segment"] = next_segment(folder.manifest)
         sink = EventLog(writer, level=settings.log_level, clock=self._clock, observers=account.observers)
         prepared.sink.attach(sink)
@@ -135,15 +137,19 @@ class Segment:
             for one in background:
                 one.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-        return await self._ended(sink, manifest, endings, began)
+        return await self._ended(sink, manifest, account, began)
+
+    def _in_trouble(self, line: str) -> None:
+        if self._settings.trouble_stops:
+            self._stop.request("trouble", f"{line} (TROUBLE_STOPS)", "drain")
 
     def _to_run(self, before: Saved | None) -> bool:
         if before is None:
             return not self._settings.retry_errors
         return before.status == "error"
 
-    async def _ended(self, sink: EventLog, manifest: Manifest, endings: Endings, began: float) -> int:
-        stop = self._stop
+    async def _ended(self, sink: EventLog, manifest: Manifest, account: Account, began: float) -> int:
+        stop, endings = self._stop, account.endings
         reason = stop.reason or "finished"
         failed = endings.failed
         sink.emit(
@@ -174,6 +180,12 @@ class Segment:
             names = ", ".join(islice(failed.values(), 50))
             more = f" and {len(failed) - 50} more" if len(failed) > 50 else ""
             _log.error("ended in an error: %s%s; the same command runs them again", names, more)
+        for line in account.troubles.lines():
+            _log.warning("%s", line)
+        unanswered = bool(endings.done) and not endings.answered
+        if unanswered:
+            _log.error("no task was answered: each ended at a limit, so the score tells nothing of the answers")
         if stop.message is not None:
             _log.error("stopped: %s", stop.message)
-        return 0 if not failed and not endings.left and reason == "finished" else 1
+        whole = not failed and not endings.left and reason == "finished"
+        return 0 if whole and not unanswered else 1

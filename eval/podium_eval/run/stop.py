@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Final, Literal
 
-Reason = Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal"]
+Reason = Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble"]
 Pace = Literal["drain", "halt", "now"]
 """drain: take no further task, let the running ones end. halt: they stop at their next turn, at the latest after the
 grace period. now: at once."""

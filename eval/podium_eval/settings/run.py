@@ -176,6 +176,11 @@ class RunSettings(BaseSettings):
     heartbeat_s: PositiveFloat = Field(
         default=30.0, description="Seconds without a finished task before a heartbeat line."
     )
+    trouble_in_row: PositiveInt = Field(
+        default=20,
+        description="Invalid turns, failed expert calls or failed judgements in a row that the log warns of.",
+    )
+    trouble_stops: bool = Field(default=False, description="Whether so many in a row stop the run.")
     monitor: bool = Field(default=False, description="Write monitor.out in the run's folder.")
     monitor_interval_s: PositiveFloat = Field(default=60.0, description="Seconds between lines of monitor.out.")
     sample_interval_s: NonNegativeFloat = Field(

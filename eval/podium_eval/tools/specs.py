@@ -93,8 +93,9 @@ def load_tool_specs(
     """Read tools.json in ToolOrchestra's form: a list of OpenAI function tools with a `model` parameter.
 
     experts: configured alias -> its model's name. A name in a `model` enum is an alias, a key of model_aliases
-    (TOOL_MODEL_ALIASES), or the model of exactly one of the tool's configured experts; names of aliases that are not configured are
-    taken out of the enum. A tool without an enum takes its own configured aliases and the names mapped to them.
+    (TOOL_MODEL_ALIASES), or the model of exactly one of the tool's configured experts; names of aliases that are not
+    configured are taken out of the enum. A tool without an enum takes its own configured aliases and names mapped to
+    them.
 
     Raises:
         PromptError: the file has another form, a name means no alias, or a tool is left without any expert.

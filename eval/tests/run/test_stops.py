@@ -165,7 +165,7 @@ async def test_a_full_disk_stops_the_run_and_a_resume_goes_on(tmp_path: Path) ->
 async def test_a_wall_time_limit_ends_a_task_by_name(tmp_path: Path) -> None:
     async with server(latency_s=120.0) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["slow"]), task_timeout_s=0.3)
-        assert await run.run() == 0, run.said
+        assert await run.run() == 1, run.said
     record = run.records()["slow"]
     assert (record.status, record.ending, record.correct) == ("done", "time_limit", False)
     assert record.judgements[0].method == "unanswered"
@@ -174,7 +174,7 @@ async def test_a_wall_time_limit_ends_a_task_by_name(tmp_path: Path) -> None:
 async def test_the_turn_limit_ends_a_task_by_name(tmp_path: Path) -> None:
     async with server(script=[Rule([call("search", "search-1")], contains=("Call one tool now",)), *EXPERTS]) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["round"]), max_rounds=4)
-        assert await run.run() == 0, run.said
+        assert await run.run() == 1, run.said
     record = run.records()["round"]
     assert (record.status, record.ending, record.correct, record.rounds) == ("done", "round_limit", False, 4)
 

@@ -251,7 +251,7 @@ class RunEnd(Event):
     LEVEL: ClassVar[int] = LEVELS["INFO"]
     ALWAYS: ClassVar[bool] = True
     type: Literal["run_end"] = "run_end"
-    reason: Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal"]
+    reason: Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble"]
     duration_ms: float
     n_done: int
     n_error: int
