@@ -6,7 +6,9 @@ import sys
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, Final
+from difflib import get_close_matches
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
 
 import uvloop
 from pydantic.fields import FieldInfo
@@ -31,6 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     command = args[0] if args else ""
     if command not in _COMMANDS:
+        if command and not command.startswith("-"):
+            meant = get_close_matches(command, _COMMANDS, 1)
+            hint = f"; did you mean {meant[0]}?" if meant else f"; there are {', '.join(_COMMANDS)}"
+            print(f"podium-eval: there is no command {command!r}{hint}", file=sys.stderr)
+            return BAD_CONFIGURATION
         _overview().parse_args(args or ["--help"])
         return BAD_CONFIGURATION
     try:
@@ -84,19 +91,33 @@ def _dispatch(command: str, args: list[str]) -> int:
     return uvloop.run(probe.probe(args, settings, Console()))
 
 
+class _Parser(argparse.ArgumentParser):
+    """Two lines for a wrong option; argparse's usage would be ninety."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, what may have been meant, where help is, and exit."""
+        options = [option for action in self._actions for option in action.option_strings]
+        wrong = [word for word in message.split() if word.startswith("--")]
+        meant = [close[0] for word in wrong if (close := get_close_matches(word.partition("=")[0], options, 1))]
+        hint = f"; did you mean {', '.join(meant)}?" if meant and "unrecognized" in message else ""
+        self.exit(BAD_CONFIGURATION, f"{self.prog}: {message}{hint}\n{self.prog} --help lists every option\n")
+
+
 def _overview() -> argparse.ArgumentParser:
     lines = "\n".join(f"  {name:9} {text}" for name, text in _COMMANDS.items())
-    return argparse.ArgumentParser(
+    parser = _Parser(
         prog="podium-eval",
         usage="podium-eval {run,check,probe,data,estimate,rejudge} …",
         description=f"Runs and times tool-orchestrating models on Humanity's Last Exam.\n\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"podium-eval {version('podium-eval')}")
+    return parser
 
 
 def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]:
     """Every setting as an option of the same name; only those that were given."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"podium-eval {command}",
         description=f"{_COMMANDS[command].capitalize()}. Every option is a variable too: --run-id is RUN_ID.",
         argument_default=argparse.SUPPRESS,

@@ -22,14 +22,34 @@ def test_every_setting_is_an_option_with_its_description(capsys: pytest.CaptureF
         assert field.description, f"{name} has no description"
 
 
-@pytest.mark.parametrize("argv", [["play"], ["run", "--no-such-option"], ["run", "--tool-model-aliases", "{"]])
-def test_a_command_line_that_makes_no_sense_is_bad_configuration(
-    argv: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["rn"], "there is no command 'rn'; did you mean run?"),
+        (["play"], "there is no command 'play'; there are run, check"),
+        (["run", "--max-round", "3"], "unrecognized arguments: --max-round 3; did you mean --max-rounds?"),
+        (["run", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["run", "--tool-model-aliases", "{"], "is no JSON"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_two_lines(
+    argv: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    try:
+        status: object = main(argv)
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    err = capsys.readouterr().err
+    assert line in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(argv)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("podium-eval 0.")
 
 
 async def test_the_command_line_wins_over_the_environment_and_that_over_the_env_file(tmp_path: Path) -> None:
