@@ -13,9 +13,17 @@ import diskcache  # pyright: ignore[reportMissingTypeStubs]
 import httpx
 import orjson
 
+from podium_retrieval.outgoing import describe_failure, without_key
+
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
-
+_UNSENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
 
 _DEPTH: Final = "basic"
 """Of search and extraction, said in every request, since the price of either depends on it."""
@@ -78,6 +86,7 @@ class WebSearch:
 
     def __init__(self, base_url: str, key: str, limits: WebLimits, cache_dir: Path, cache_bytes: int) -> None:
         self._base_url = base_url.rstrip("/")
+        self._key = key
         self._limits = limits
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"},
@@ -211,12 +220,13 @@ class WebSearch:
                     if len(content) > self._limits.max_bytes:
                         raise WebFailed(f"{path} answered more than {self._limits.max_bytes} bytes")
                 status = response.status_code
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise _Refused(f"{path}: {type(error).__name__}: {error}") from error
+        except _UNSENT as error:
+            raise _Refused(f"{path}: {describe_failure(error, self._key)}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise WebFailed(f"{path}: {type(error).__name__}: {error}") from error
+            raise WebFailed(f"{path}: {describe_failure(error, self._key)}") from None
         if status != 200:
-            raise _Refused(f"{path} answered {status}: {bytes(content[:200]).decode(errors='replace')}")
+            said = without_key(bytes(content).decode(errors="replace"), self._key)
+            raise _Refused(f"{path} answered {status}: {said[:200]}")
         try:
             parsed: Any = orjson.loads(content)
         except orjson.JSONDecodeError as error:

@@ -11,6 +11,7 @@ import orjson
 
 from podium_retrieval.encoder.embedder import Done, EmbedderFailed, Encoded, Prepared
 from podium_retrieval.errors import StartError
+from podium_retrieval.outgoing import describe_failure, without_key, without_password
 
 _CHARS_PER_TOKEN: Final = 4
 """For the batch budget alone: the server counts for itself."""
@@ -41,7 +42,9 @@ class RemoteEmbedder:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
-        self._url = address.rstrip("/") + "/embeddings"
+        self._address = address.rstrip("/") + "/embeddings"
+        self._url = without_password(self._address)
+        self._key = api_key
         self._instruction = instruction
         self._max_tokens: int | None = max_tokens
         self.model = model
@@ -118,12 +121,13 @@ class RemoteEmbedder:
         if self._max_tokens is not None:
             body["truncate_prompt_tokens"] = self._max_tokens
         try:
-            response = self._client.post(self._url, content=orjson.dumps(body))
-        except httpx.HTTPError as error:
-            raise EmbedderFailed(f"{self._url}: {type(error).__name__}: {error}") from error
+            response = self._client.post(self._address, content=orjson.dumps(body))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Not from it: a log shows the words of what an exception came from, and they may be a header.
+            raise EmbedderFailed(f"{self._url}: {describe_failure(error, self._key)}") from None
         if response.status_code != 200:
             kind = _TextsRefused if response.status_code in _ABOUT_TEXTS else EmbedderFailed
-            raise kind(f"{self._url} answered {response.status_code}: {response.text[:200]}")
+            raise kind(f"{self._url} answered {response.status_code}: {without_key(response.text, self._key)[:200]}")
         try:
             rows = sorted(orjson.loads(response.content)["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], np.float32)

@@ -1,0 +1,30 @@
+"""What may be said of a call to another server: no header, no key, no password of an address."""
+
+from urllib.parse import urlsplit
+
+import httpx
+
+
+def describe_failure(error: Exception, key: str | None) -> str:
+    """An httpx exception in one line, without the key.
+
+    The words of an exception that speaks of a header are left out: httpx puts the header itself there.
+    """
+    words = str(error)
+    if not words or isinstance(error, httpx.LocalProtocolError) or "header" in words.lower():
+        return type(error).__name__
+    return f"{type(error).__name__}: {without_key(words, key)}"
+
+
+def without_key(text: str, key: str | None) -> str:
+    """`text` with *** for the key: some servers repeat the key that they refuse."""
+    return text.replace(key.strip(), "***") if key and key.strip() else text
+
+
+def without_password(address: str) -> str:
+    """An address without the user and password that may stand before its host."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "an address that cannot be read"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
