@@ -1,11 +1,13 @@
 """The encoder: packed batches equal padded ones, whatever the model's kind of attention and pooling."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from podium_retrieval.encoder.model_path import resolve_model
 from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
 from podium_retrieval.errors import StartError
 from sentence_transformers import SentenceTransformer
@@ -113,6 +115,50 @@ def test_the_packaged_model_in_bf16_is_near_to_float32() -> None:
     assert exact.dimension == 384
     assert (a * b).sum(axis=1).min() > 0.999
     assert exact.weight_bytes == 2 * rough.weight_bytes
+
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+
+
+def packaged(folder: Path) -> Path:
+    """A copy of the packaged model that a test may take files from."""
+    return Path(shutil.copytree(resolve_model("embedded"), folder / "copy"))
+
+
+@pytest.mark.parametrize("left", [(), ("tokenizer_config.json",), ("tokenizer_config.json", "special_tokens_map.json")])
+def test_a_model_folder_without_tokenizer_files_stops_the_start(tmp_path: Path, left: tuple[str, ...]) -> None:
+    folder = packaged(tmp_path)
+    for name in set(TOKENIZER_FILES) - set(left):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(StartError, match=r"copy has a tokenizer that gives different texts .*tokenizer\.json"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_so_does_one_of_any_other_kind(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path, name)
+    for file in TOKENIZER_FILES:
+        (folder / file).unlink(missing_ok=True)
+    with pytest.raises(StartError, match=r"has a tokenizer that gives|cannot be loaded"):
+        load(folder)
+
+
+def test_a_vocabulary_that_knows_next_to_nothing_stops_the_start(tmp_path: Path) -> None:
+    folder = packaged(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "red"]))
+    with pytest.raises(StartError, match="has a tokenizer that gives"):
+        load(folder)
+
+
+@pytest.mark.parametrize("letters", ["红色的鸟在唱歌寒冷的河流淌", "красняптицпоехолдетч"])
+def test_a_vocabulary_of_one_other_script_is_taken(tmp_path: Path, letters: str) -> None:
+    folder = packaged(tmp_path)
+    (folder / "tokenizer.json").unlink()
+    known = [*dict.fromkeys(letters)]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*special, *known, *(f"##{letter}" for letter in known)]))
+    assert load(folder).dimension == 384
 
 
 def test_models_that_are_not_there_stop_the_start(tmp_path: Path) -> None:
