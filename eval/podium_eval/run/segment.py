@@ -135,15 +135,15 @@ class Segment:
             for one in background:
                 one.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-        return await self._ended(sink, manifest, endings, began)
+        return await self._ended(sink, manifest, account, began)
 
     def _to_run(self, before: Saved | None) -> bool:
         if before is None:
             return not self._settings.retry_errors
         return before.status == "error"
 
-    async def _ended(self, sink: EventLog, manifest: Manifest, endings: Endings, began: float) -> int:
-        stop = self._stop
+    async def _ended(self, sink: EventLog, manifest: Manifest, account: Account, began: float) -> int:
+        stop, endings, web = self._stop, account.endings, account.meter.web_failures
         reason = stop.reason or "finished"
         failed = endings.failed
         sink.emit(
@@ -156,6 +156,7 @@ class Segment:
                 n_error=len(failed),
                 n_skipped=endings.skipped,
                 n_left=endings.left,
+                n_web_failed=web.total(),
             )
         )
         try:
@@ -170,6 +171,9 @@ class Segment:
             *(reason, endings.done, endings.correct, len(failed), endings.skipped, endings.left, endings.total),
             self._folder.path,
         )
+        if web:
+            whys = ", ".join(f"{why} {n}" for why, n in web.most_common())
+            _log.warning("the web failed for %d searches: %s; see the retrieval service's log", web.total(), whys)
         if failed:
             names = ", ".join(islice(failed.values(), 50))
             more = f" and {len(failed) - 50} more" if len(failed) > 50 else ""
