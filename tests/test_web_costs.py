@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from harness.chain import TURNS, numbered, questions, server
+from harness.chain import TURNS, call, numbered, questions, server
 from harness.process import Eval, assert_whole
 from loopback.openai_server import Reply, Rule
 from podium_analysis.load.run_data import load_run
 from podium_analysis.stats.costs import costs, task_costs
+from podium_analysis.stats.usage import error_statistics
 
 PAGES = 4
 SEARCH, PAGE, SECOND, TOKEN = 0.008, 0.0016, 0.5, 1e-6
@@ -45,6 +46,7 @@ class Tavily:
     def __init__(self) -> None:
         self.searches: list[str] = []
         self.pages = 0
+        self.status = 200
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -64,6 +66,10 @@ class Tavily:
     async def _search(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.searches.append(body["query"])
+        if self.status != 200:
+            return web.json_response(
+                {"detail": {"error": "This request exceeds your plan's set usage limit."}}, status=self.status
+            )
         rows = [{"url": f"https://p.test/{n}", "title": f"t{n}", "content": f"snippet {n}"} for n in range(PAGES + 2)]
         return web.json_response({"results": rows})
 
@@ -183,6 +189,40 @@ async def test_searches_pages_and_seconds_are_paid_for_once_wherever_costs_are_t
     units = {unit.unit: (unit.quantity, unit.usd) for unit in got.units}
     assert units["search"] == (2.0, pytest.approx(2 * SEARCH))
     assert units["extract"] == (2.0 * PAGES, pytest.approx(2 * PAGES * PAGE))
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("status", "why", "asked"), [(401, "auth", 3), (432, "plan_limit", 1)])
+async def test_a_web_that_fails_is_in_every_event_and_in_the_summary(
+    tmp_path: Path, status: int, why: str, asked: int
+) -> None:
+    tavily = Tavily()
+    tavily.status = status
+    turns = [call("search", "search-1"), call("answer", "answer-1")] * 3
+    ids = ["q0001", "q0002", "other"]
+    async with (
+        tavily.listening() as address,
+        retrieval(tmp_path, address) as found,
+        server(script=[Rule(turns, contains=("Call one tool now",)), *EXPERTS]) as stub,
+    ):
+        run = Eval(
+            *(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids)),
+            retrieval_url=found,
+            concurrency=1,
+            monitor=1,
+        )
+        assert await run.run() == 0, run.said
+        assert_whole(run, ids)
+    searches = [event for event in run.events("tool_call") if event["tool"] == "search"]
+    assert [(e["status"], e["web_error"], e["web_searches"], e["n_documents"]) for e in searches] == [
+        ("ok", why, 0, 0)
+    ] * 3
+    assert len(tavily.searches) == asked, "a plan's limit pauses further calls"
+    assert run.events("run_end")[-1]["n_web_failed"] == 3
+    assert f"the web failed for 3 searches: {why} 3" in run.said
+    assert f"web_failed={why}:3" in run.folder.monitor.read_text().splitlines()[-1]
+    with load_run(run.folder.path) as loaded:
+        assert error_statistics(loaded)["web"] == [{"web_error": why, "n": 3}]
 
 
 async def test_a_budget_is_spent_by_what_tools_pay_for(tmp_path: Path) -> None:

@@ -138,6 +138,9 @@ def _notes(stats: Mapping[str, Any], bad_records: Sequence[BadRecord]) -> list[s
             f"The log holds no calls of {number(accounting['n_without_calls'])} tasks (its level kept them out, or it "
             "was cut): they are in no figure of time."
         )
+    if web := stats["errors"].get("web"):
+        whys = ", ".join(f"{one['web_error']} {number(one['n'])}" for one in web)
+        notes.append(f"The web failed for {number(sum(one['n'] for one in web))} searches ({whys}).")
     share = accounting["unexplained_share"]["p50"]
     if share is not None and abs(share) > UNEXPLAINED_LIMIT:
         notes.append(f"At the median {percent(share)} of a task's wall time is not explained by its parts.")

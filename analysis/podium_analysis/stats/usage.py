@@ -32,7 +32,7 @@ def _tokens(run: RunData, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def error_statistics(run: RunData) -> dict[str, Any]:
-    """Failures by type: of tasks (as they ended), model calls, tools and judgements; programs by how they ended."""
+    """Failures by type: of tasks as they ended, model calls, tools, judgements, the web; programs by how they ended."""
     return {
         "tasks": _counts(run, "(SELECT error_type, 1 AS n FROM final)", "error_type IS NOT NULL", "error_type"),
         "calls": _counts(
@@ -42,6 +42,9 @@ def error_statistics(run: RunData) -> dict[str, Any]:
             run, "cells", "type = 'tool_call' AND status = 'failed'", "tool", "error_type"
         ),
         "judgements": _counts(run, "cells", "type = 'judge' AND error_type IS NOT NULL", "error_type"),
+        "web": _counts(
+            run, "(SELECT web_error, 1 AS n FROM events WHERE type = 'tool_call')", "web_error IS NOT NULL", "web_error"
+        ),
         "programs": _counts(run, "cells", "type = 'tool_call' AND exec_status IS NOT NULL", "exec_status"),
     }  # fmt: skip
 

@@ -37,6 +37,8 @@ class Meter:
     ungraded: int = 0
     skipped: int = 0
     errors: Counter[str] = field(default_factory=Counter[str])
+    web_failures: Counter[str] = field(default_factory=Counter[str])
+    """Searches for which the web failed, by why."""
     in_flight: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
     breakers: dict[str, str] = field(default_factory=dict[str, str])
     prompt_tokens: int = 0
@@ -58,6 +60,8 @@ class Meter:
         elif isinstance(event, ToolCall):
             self.spent_usd += event.cost_usd or 0.0
             self.n_unpriced += event.n_unpriced
+            if event.web_error is not None:
+                self.web_failures[event.web_error] += 1
         elif isinstance(event, TaskComplete):
             self._task(event)
         elif isinstance(event, Breaker):

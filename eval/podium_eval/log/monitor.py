@@ -21,11 +21,13 @@ def monitor_line(meter: Meter, wall: float) -> str:
         else f"unknown({meter.n_unpriced}_calls)"
     )
     down = "".join(f" down={service}({state})" for service, state in sorted(meter.breakers.items()))
+    failed = ",".join(f"{why}:{n}" for why, n in meter.web_failures.most_common())
+    web = f" web_failed={failed}" if failed else ""
     return (
         f"{iso(wall)} done={meter.before + meter.finished}/{meter.before + meter.total} "
         f"in_flight={len(meter.in_flight)} "
         f"errors={errors} tokens_per_s={prompt:.0f}in/{completion:.0f}out cost_usd={cost} "
-        f"elapsed={clock_text(meter.elapsed_s)} eta={clock_text(meter.eta_s)}{down}"
+        f"elapsed={clock_text(meter.elapsed_s)} eta={clock_text(meter.eta_s)}{down}{web}"
     )
 
 

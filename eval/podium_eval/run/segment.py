@@ -149,7 +149,7 @@ class Segment:
         return before.status == "error"
 
     async def _ended(self, sink: EventLog, manifest: Manifest, account: Account, began: float) -> int:
-        stop, endings = self._stop, account.endings
+        stop, endings, web = self._stop, account.endings, account.meter.web_failures
         reason = stop.reason or "finished"
         failed = endings.failed
         sink.emit(
@@ -162,6 +162,7 @@ class Segment:
                 n_error=len(failed),
                 n_skipped=endings.skipped,
                 n_left=endings.left,
+                n_web_failed=web.total(),
             )
         )
         try:
@@ -176,6 +177,9 @@ class Segment:
             *(reason, endings.done, endings.correct, len(failed), endings.skipped, endings.left, endings.total),
             self._folder.path,
         )
+        if web:
+            whys = ", ".join(f"{why} {n}" for why, n in web.most_common())
+            _log.warning("the web failed for %d searches: %s; see the retrieval service's log", web.total(), whys)
         if failed:
             names = ", ".join(islice(failed.values(), 50))
             more = f" and {len(failed) - 50} more" if len(failed) > 50 else ""

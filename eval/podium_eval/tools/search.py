@@ -58,6 +58,7 @@ class SearchTool:
         timing = response.timing
         parts.web_ms, parts.retrieval_batch_size = timing.web_ms, timing.batch_size
         parts.web_searches, parts.web_pages = timing.web_searches, timing.web_pages
+        parts.web_error = timing.web_error
         parts.retrieval_queue_ms = timing.queue_ms
         parts.retrieval_encode_ms = timing.encode_ms
         parts.retrieval_search_ms = timing.search_ms

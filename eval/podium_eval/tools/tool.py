@@ -20,7 +20,10 @@ from podium_eval.tools.sandbox_client import Execution
 
 @dataclass(slots=True)
 class Parts:
-    """The timed and counted parts of one tool call, ms; None: the part was not reached, or nobody said."""
+    """The timed and counted parts of one tool call, ms; None: the part was not reached, or nobody said.
+
+    web_error: why the web failed, where it did.
+    """
 
     expert_ms: float | None = None
     judge_ms: float | None = None
@@ -30,6 +33,7 @@ class Parts:
     web_ms: float | None = None
     web_searches: int | None = None
     web_pages: int | None = None
+    web_error: str | None = None
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None

@@ -154,6 +154,8 @@ class ToolCall(Event):
     """Searches of the web to be paid for: 0 for one whose pages were kept from before or shared with another task."""
     web_pages: int | None = None
     """Pages of the web whose text was extracted, to be paid for."""
+    web_error: str | None = None
+    """Why the web gave nothing or only snippets though it was wanted: auth, rate_limit, plan_limit, timeout, …"""
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None
@@ -258,6 +260,8 @@ class RunEnd(Event):
     n_skipped: int
     n_left: int
     """Tasks not taken or put back: a resume takes them."""
+    n_web_failed: int = 0
+    """Searches of this segment for which the web failed; see ToolCall.web_error."""
 
 
 AnyEvent = RunStart | TaskStart | LlmCall | ToolCall | Judge | Limit | Breaker | TaskComplete | RunEnd

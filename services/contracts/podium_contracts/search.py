@@ -11,6 +11,7 @@ SEARCH_MS_HEADER: Final = "X-Podium-Search-Ms"
 WEB_MS_HEADER: Final = "X-Podium-Web-Ms"
 WEB_SEARCHES_HEADER: Final = "X-Podium-Web-Searches"
 WEB_PAGES_HEADER: Final = "X-Podium-Web-Pages"
+WEB_ERROR_HEADER: Final = "X-Podium-Web-Error"
 BATCH_SIZE_HEADER: Final = "X-Podium-Batch-Size"
 
 
@@ -63,7 +64,8 @@ class SearchTiming:
     """The service's own account of one request, in milliseconds; None where the service did not say.
 
     web_searches, web_pages: searches and extracted pages of the web that this request is to pay for. None beside a
-    web_ms: they were asked for, and whether they will be charged is not known.
+    web_ms: they were asked for, and whether they will be charged is not known. web_error: the web failed, and why:
+    words such as auth, rate_limit, plan_limit, timeout, with commas between them; None: it did not fail.
     """
 
     queue_ms: float | None = None
@@ -73,6 +75,7 @@ class SearchTiming:
     batch_size: int | None = None
     web_searches: int | None = None
     web_pages: int | None = None
+    web_error: str | None = None
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "SearchTiming":
@@ -96,6 +99,7 @@ class SearchTiming:
             batch_size=count(BATCH_SIZE_HEADER),
             web_searches=count(WEB_SEARCHES_HEADER),
             web_pages=count(WEB_PAGES_HEADER),
+            web_error=headers.get(WEB_ERROR_HEADER, "").strip()[:200] or None,
         )
 
 

@@ -41,3 +41,11 @@ def test_what_the_web_charges_is_read_and_what_was_not_said_is_missing():
     assert (said.web_ms, said.web_searches, said.web_pages) == (80.0, 1, 0)
     silent = SearchTiming.from_headers({"X-Podium-Web-Ms": "80", "X-Podium-Web-Searches": "inf"})
     assert (silent.web_searches, silent.web_pages) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [({"X-Podium-Web-Error": "plan_limit"}, "plan_limit"), ({}, None), ({"X-Podium-Web-Error": " "}, None)],
+)
+def test_a_failure_of_the_web_is_read(headers: dict[str, str], why: str | None):
+    assert SearchTiming.from_headers(headers).web_error == why

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import ValidationError
@@ -16,6 +16,10 @@ from podium_retrieval.logs import set_up_logging
 from podium_retrieval.settings import Settings
 
 _LOG = logging.getLogger("podium_retrieval")
+_SECRETS: Final = frozenset(
+    name.upper() for name, its in Settings.model_fields.items() if "Secret" in str(its.annotation)
+)
+"""Settings whose values are never shown."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,6 +110,8 @@ def _first(error: ValidationError) -> str:
     detail = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in detail["loc"]).upper()
     message = detail["msg"].removeprefix("Value error, ")
+    if name in _SECRETS:
+        return f"{name} {message}"
     return f"{name}={detail.get('input')!r}: {message}" if name else message
 
 

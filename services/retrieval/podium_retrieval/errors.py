@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 RefusalType = Literal[
     "bad_request",
+    "query_refused",
     "body_too_large",
     "queue_full",
     "deadline",
@@ -15,6 +16,7 @@ RefusalType = Literal[
 
 STATUS: Final[dict[RefusalType, int]] = {
     "bad_request": 422,
+    "query_refused": 422,
     "body_too_large": 413,
     "queue_full": 429,
     "deadline": 504,

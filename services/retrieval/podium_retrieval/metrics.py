@@ -35,6 +35,7 @@ class Metrics:
         self.search = Histogram(f"{name}_search_seconds", "Searching one batch.", buckets=_SECONDS, registry=registry)
         self.cache_hits = Counter(f"{name}_cache_hits", "Queries answered from the cache.", registry=registry)
         self.web = Counter(f"{name}_web_searches", "Web look-ups, by outcome.", ["outcome"], registry=registry)
+        self.web_failures = Counter(f"{name}_web_failures", "Failed web look-ups, by why.", ["why"], registry=registry)
         self.web_time = Histogram(f"{name}_web_seconds", "One web look-up.", buckets=_SECONDS, registry=registry)
 
     def batch(self, result: BatchResult, size: int, tokens: int) -> None:

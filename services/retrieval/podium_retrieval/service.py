@@ -18,7 +18,8 @@ from podium_retrieval.errors import Refusal
 from podium_retrieval.index.candidates import Filter
 from podium_retrieval.index.corpus import BadDocument, Corpus
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.web import Bill, Page, WebFailed, WebSearch
+from podium_retrieval.tavily import WebFailed
+from podium_retrieval.web import Bill, Page, WebSearch
 
 _LOG = logging.getLogger(__name__)
 
@@ -169,6 +170,7 @@ class SearchService:
             asyncio.ensure_future(self._look(self._web, request.queries[at], bill))
             for at, bill in zip(few, bills, strict=True)
         ]
+        errors: set[str] = set()
         all_looks = asyncio.ensure_future(asyncio.wait(looks))
         try:
             await asyncio.wait(
@@ -176,8 +178,10 @@ class SearchService:
             )
             if left.done():
                 raise ClientLeft
-            for at, look in zip(few, looks, strict=True):
+            for at, look, bill in zip(few, looks, bills, strict=True):
                 pages = look.result() if look.done() else []
+                if (error := bill.error if look.done() else "timeout") is not None:
+                    errors.add(error)
                 room = request.topk - len(documents[at])
                 web = [_web_hit(page, rank, request.return_scores) for rank, page in enumerate(pages[:room], 1)]
                 documents[at] = [*documents[at], *web]
@@ -188,6 +192,7 @@ class SearchService:
             web_ms=(time.monotonic() - started) * 1e3,
             web_searches=_sum(bill.searches for bill in bills),
             web_pages=_sum(bill.pages for bill in bills),
+            web_error=",".join(sorted(errors)) or None,
         )
 
     async def _look(self, web: WebSearch, query: str, bill: Bill) -> list[Page]:
@@ -197,6 +202,7 @@ class SearchService:
         except WebFailed as error:
             _LOG.warning("web search failed: %s", error)
             self._metrics.web.labels("failed").inc()
+            self._metrics.web_failures.labels(error.why).inc()
             return []
         self._metrics.web.labels("ok").inc()
         self._metrics.web_time.observe(time.monotonic() - started)

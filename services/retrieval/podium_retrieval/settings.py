@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -12,10 +12,21 @@ def _blank_is_unset(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _sendable(value: SecretStr | None) -> SecretStr | None:
+    """A key without blanks and line ends around it, which files and shells leave there; no header carries others."""
+    if value is None:
+        return None
+    key = value.get_secret_value().strip()
+    if not all("!" <= character <= "~" for character in key):
+        raise ValueError("holds a blank, a line end or another character that no key has: copy the key again")
+    return SecretStr(key)
+
+
+Address = Annotated[str, AfterValidator(str.strip)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
 OptionalStr = Annotated[str | None, BeforeValidator(_blank_is_unset)]
 OptionalInt = Annotated[int | None, BeforeValidator(_blank_is_unset)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset), AfterValidator(_sendable)]
 
 
 _QUERY_BYTES: Final = 2048
@@ -25,7 +36,9 @@ _QUERY_BYTES: Final = 2048
 class Settings(BaseSettings):
     """Field names in upper case are the environment's names."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=False, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=False, populate_by_name=True, hide_input_in_errors=True
+    )
 
     # What is served
     index_dir: OptionalPath = Field(
@@ -92,7 +105,7 @@ class Settings(BaseSettings):
     )
 
     # Encoder
-    retrieval_embedder: str = Field(
+    retrieval_embedder: Address = Field(
         "sentence-transformers",
         description="sentence-transformers, or the /v1 address of an OpenAI-compatible embeddings server.",
     )
@@ -151,7 +164,7 @@ class Settings(BaseSettings):
     tavily_api_key: OptionalSecret = Field(
         None, description="With a key, too few documents are topped up from the web; without one, never."
     )
-    tavily_base_url: str = Field("https://api.tavily.com", description="Address of the Tavily API.")
+    tavily_base_url: Address = Field("https://api.tavily.com", description="Address of the Tavily API.")
     retrieval_web_below: int = Field(3, ge=1, description="Fewer documents than this ask the web.")
     retrieval_web_results: int = Field(20, ge=1, le=20, description="Web results asked for a query.")
     retrieval_web_timeout_s: float = Field(15.0, gt=0, description="Limit of web search and extraction together.")

@@ -18,6 +18,7 @@ from podium_retrieval.index.candidates import Filter, load_allowed_ids
 from podium_retrieval.index.corpus import BadDocument, Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
 from podium_retrieval.metrics import Metrics
+from podium_retrieval.outgoing import without_password
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
 from podium_retrieval.web import WebLimits, WebSearch
@@ -220,7 +221,7 @@ def _remote(settings: Settings, instruction: str) -> RemoteEmbedder:
     address = settings.retrieval_embedder
     if not address.startswith(("http://", "https://")):
         raise StartError(
-            f"RETRIEVAL_EMBEDDER={address} is neither sentence-transformers nor an address like http://host:port/v1"
+            f"RETRIEVAL_EMBEDDER={without_password(address)} is neither sentence-transformers nor an address like http://host:port/v1"
         )
     key = settings.retrieval_embedder_api_key
     embedder = RemoteEmbedder(

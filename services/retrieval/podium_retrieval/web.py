@@ -5,28 +5,20 @@ import asyncio
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import diskcache  # pyright: ignore[reportMissingTypeStubs]
-import httpx
 import orjson
+
+from podium_retrieval.tavily import Refused, Tavily, WebError, WebFailed
 
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
-
-
 _DEPTH: Final = "basic"
 """Of search and extraction, said in every request, since the price of either depends on it."""
-
-
-class WebFailed(Exception):
-    """No web results, and why; the request goes on with what the corpus gave."""
-
-
-class _Refused(WebFailed):
-    """The server did not take the request, and charges nothing for it."""
 
 
 @dataclass(slots=True)
@@ -35,10 +27,12 @@ class Bill:
 
     searches: int | None = 0
     pages: int | None = 0
+    error: WebError | None = field(default=None, compare=False)
+    """Why the search or the extraction failed; told to all who share a look-up."""
 
     def take(self) -> "Bill":
         """What nobody has taken yet: of all who share a look-up the first one who hears of it pays."""
-        taken = Bill(self.searches, self.pages)
+        taken = Bill(self.searches, self.pages, self.error)
         self.searches = self.pages = 0
         return taken
 
@@ -73,24 +67,27 @@ class WebSearch:
     """POST /search, then POST /extract for full texts where they can be had within the time.
 
     Equal queries share one look-up while it runs, and its pages are kept on disk. Pages whose text could not be
-    extracted keep the search's own snippet.
+    extracted keep the search's own snippet. `clock`: seconds, by which pauses that the server asks for are kept.
     """
 
-    def __init__(self, base_url: str, key: str, limits: WebLimits, cache_dir: Path, cache_bytes: int) -> None:
-        self._base_url = base_url.rstrip("/")
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        limits: WebLimits,
+        cache_dir: Path,
+        cache_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._limits = limits
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"},
-            limits=httpx.Limits(max_connections=limits.concurrency, max_keepalive_connections=limits.concurrency),
-            follow_redirects=False,
-        )
+        self._server = Tavily(base_url, key, connections=limits.concurrency, max_bytes=limits.max_bytes, clock=clock)
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._running: dict[str, _LookUp] = {}
         cache_dir.mkdir(parents=True, exist_ok=True)
         self._cache: Any = diskcache.Cache(str(cache_dir), size_limit=cache_bytes, timeout=1)
 
     async def search(self, query: str, bill: Bill | None = None) -> list[Page]:
-        """Pages for a query. `bill`: filled in with what this caller has to pay for, also when it fails.
+        """Pages for a query. `bill`: filled in with what this caller has to pay for and what failed, also on WebFailed.
 
         Raises:
             WebFailed: time, status, size or content; never anything else.
@@ -107,7 +104,7 @@ class WebSearch:
         finally:
             if bill is not None and found.task.done():
                 taken = found.bill.take()
-                bill.searches, bill.pages = taken.searches, taken.pages
+                bill.searches, bill.pages, bill.error = taken.searches, taken.pages, taken.error
 
     async def close(self) -> None:
         """Stop look-ups and close connections and cache."""
@@ -115,7 +112,7 @@ class WebSearch:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        await self._server.close()
         self._cache.close()
 
     def _done(self, key: str, task: asyncio.Task[list[Page]]) -> None:
@@ -124,6 +121,13 @@ class WebSearch:
             task.exception()  # read, so that a failure all callers have left is not reported as lost
 
     async def _look_up(self, key: str, query: str, bill: Bill) -> list[Page]:
+        try:
+            return await self._pages(key, query, bill)
+        except WebFailed as error:
+            bill.error = error.why
+            raise
+
+    async def _pages(self, key: str, query: str, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._limits.timeout_s):
@@ -141,7 +145,7 @@ class WebSearch:
                 ]
                 pages = [page for page in pages if page.contents.strip()]
         except TimeoutError:
-            raise WebFailed(f"no answer within {self._limits.timeout_s:g} s") from None
+            raise WebFailed("timeout", f"no answer within {self._limits.timeout_s:g} s") from None
         if pages:
             await asyncio.to_thread(self._store, key, pages)
         return pages
@@ -149,16 +153,18 @@ class WebSearch:
     async def _search(self, query: str, bill: Bill) -> list[Page]:
         bill.searches = None  # until it is known
         try:
-            body = await self._post(
-                "/search", {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH}
+            body = await self._server.post(
+                "/search",
+                {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH},
+                self._limits.timeout_s,
             )
-        except _Refused:
+        except Refused:
             bill.searches = 0
             raise
         bill.searches = 1
         rows: Any = body.get("results")
         if not isinstance(rows, list):
-            raise WebFailed("the answer of /search has no list 'results'")
+            raise WebFailed("bad_answer", "the answer of /search has no list 'results'")
         pages: list[Page] = []
         items: list[Any] = rows
         for item in items[: self._limits.results]:
@@ -180,10 +186,13 @@ class WebSearch:
         bill.pages = None
         try:
             async with asyncio.timeout(limit_s):
-                body = await self._post("/extract", {"urls": urls[:_EXTRACT_AT_ONCE], "extract_depth": _DEPTH})
+                body = await self._server.post(
+                    "/extract", {"urls": urls[:_EXTRACT_AT_ONCE], "extract_depth": _DEPTH}, self._limits.timeout_s
+                )
         except (TimeoutError, WebFailed) as error:
-            if isinstance(error, _Refused):
+            if isinstance(error, Refused):
                 bill.pages = 0
+            bill.error = error.why if isinstance(error, WebFailed) else "timeout"
             _LOG.warning("web extraction gave nothing: %s", error or "too slow")
             return texts
         rows: Any = body.get("results")
@@ -195,35 +204,6 @@ class WebSearch:
             if isinstance(url, str) and isinstance(text, str) and text.strip():
                 texts[url] = text
         return texts
-
-    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        content = bytearray()
-        try:
-            async with self._client.stream(
-                "POST",
-                self._base_url + path,
-                content=orjson.dumps(body),
-                headers={"Content-Type": "application/json"},
-                timeout=self._limits.timeout_s,
-            ) as response:
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > self._limits.max_bytes:
-                        raise WebFailed(f"{path} answered more than {self._limits.max_bytes} bytes")
-                status = response.status_code
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise _Refused(f"{path}: {type(error).__name__}: {error}") from error
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise WebFailed(f"{path}: {type(error).__name__}: {error}") from error
-        if status != 200:
-            raise _Refused(f"{path} answered {status}: {bytes(content[:200]).decode(errors='replace')}")
-        try:
-            parsed: Any = orjson.loads(content)
-        except orjson.JSONDecodeError as error:
-            raise WebFailed(f"{path} answered no JSON: {error}") from None
-        if not isinstance(parsed, dict):
-            raise WebFailed(f"{path} answered no JSON object")
-        return parsed
 
     def _load(self, key: str) -> list[Page] | None:
         try:

@@ -125,6 +125,7 @@ class Parts:
     allowed: dict[str, frozenset[str]] | None = None
     cache_bytes: int = 0
     web: Callable[[], WebSearch] | None = None
+    embedder: Any = None
     limits: RequestLimits = field(default_factory=lambda: RequestLimits(4, query_chars=5000, topk=50))
     max_body_bytes: int = 64 << 10
 
@@ -147,8 +148,13 @@ def start(tmp_path: Path) -> Start:
         parts = Parts(**wishes)
         path = tmp_path / "eval.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in parts.documents))
-        embedder = WordEmbedder()
-        index = FaissIndex.flat(np.stack([vector(text_of(one) or "") for one in parts.documents]))
+        embedder = parts.embedder or WordEmbedder()
+        texts = [text_of(one) or "" for one in parts.documents]
+        if parts.embedder is None:
+            vectors = np.stack([vector(text) for text in texts])
+        else:
+            vectors = await asyncio.to_thread(embedder.encode, [embedder.prepare_document(text) for text in texts])
+        index = FaissIndex.flat(vectors)
         engine = Engine(embedder, index, 1000)
         metrics = Metrics()
         common: dict[str, Any] = {
@@ -180,7 +186,8 @@ def start(tmp_path: Path) -> Start:
             try:
                 yield Running(http, address, embedder, service, metrics, server, serving)
             finally:
-                embedder.gate.set()
+                if parts.embedder is None:
+                    embedder.gate.set()
 
     return run
 

@@ -6,12 +6,15 @@ import contextlib
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
-from podium_retrieval.web import Bill, WebFailed, WebLimits, WebSearch
+from podium_retrieval.tavily import WebFailed
+from podium_retrieval.web import Bill, WebLimits, WebSearch
 
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
 
@@ -28,6 +31,8 @@ class Tavily:
     status: int = 200
     raw: bytes | None = None
     extract_status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    now: float = 1000.0
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -41,7 +46,7 @@ class Tavily:
             self.depths.add(body.get("search_depth"))
             await self.gate.wait()
             if self.raw is not None or self.status != 200:
-                return Response(self.raw or b"", self.status)
+                return Response(self.raw or b"", self.status, self.headers)
             pages = [
                 {"url": f"https://pages.test/{n}", "title": f"page {n}", "content": f"snippet {n}", "score": 0.5}
                 for n in range(body["max_results"] + 3)
@@ -54,7 +59,7 @@ class Tavily:
             self.extracts.append(body["urls"])
             self.depths.add(body.get("extract_depth"))
             if self.extract_status != 200:
-                return Response(b"", self.extract_status)
+                return Response(b"", self.extract_status, self.headers)
             return {
                 "results": [{"url": url, "raw_content": f"full text of {url} " * 50} for url in body["urls"][:2]],
                 "failed_results": [{"url": url, "error": "timeout"} for url in body["urls"][2:]],
@@ -71,7 +76,7 @@ def tavily(listen: Any, tmp_path: Path) -> Any:
     async def run(limits: WebLimits = LIMITS) -> Any:
         fake = Tavily()
         async with listen(fake.app()) as (_, _, address):
-            web = WebSearch(address, "a-key", limits, tmp_path / "web", 10 << 20)
+            web = WebSearch(address, "a-key", limits, tmp_path / "web", 10 << 20, clock=lambda: fake.now)
             try:
                 yield fake, web
             finally:
@@ -252,6 +257,116 @@ async def test_a_broken_web_leaves_what_the_corpus_has(start: Any, tavily: Any) 
     assert 'podium_retrieval_web_searches_total{outcome="failed"} 1.0' in metrics
 
 
+REFUSALS = [
+    (401, "auth"),
+    (403, "auth"),
+    (429, "rate_limit"),
+    (432, "plan_limit"),
+    (433, "plan_limit"),
+    (500, "server_error"),
+    (504, "timeout"),
+    (400, "refused"),
+]
+
+
+@pytest.mark.parametrize(("status", "why"), REFUSALS)
+async def test_an_answer_says_that_the_web_failed_and_why(start: Any, tavily: Any, status: int, why: str) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        fake.status = status
+        answer = await running.ask("crane", topk=4)
+        enough = await running.ask("crane", topk=1)
+        metrics = (await running.client.get("/metrics")).text
+    assert (answer.status_code, len(answer.json()[0])) == (200, 1)
+    assert answer.headers["x-podium-web-error"] == why
+    assert (answer.headers["x-podium-web-searches"], answer.headers["x-podium-web-pages"]) == ("0", "0")
+    assert "x-podium-web-error" not in enough.headers, "the web was not wanted"
+    assert f'podium_retrieval_web_failures_total{{why="{why}"}} 1.0' in metrics
+
+
+@pytest.mark.parametrize(("raw", "why"), [(b"<html>", "bad_answer"), (b'{"results": 5}', "bad_answer")])
+async def test_so_does_one_to_what_is_no_answer(start: Any, tavily: Any, raw: bytes, why: str) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        fake.raw = raw
+        answer = await running.ask("crane", "gulls and cranes", topk=4)
+    assert answer.headers["x-podium-web-error"] == why
+
+
+async def test_nobody_listening_is_a_failure_of_the_connection(start: Any, tmp_path: Path) -> None:
+    nobody = WebSearch("http://127.0.0.1:9", "k", LIMITS, tmp_path / "nobody", 10 << 20)
+    async with start(documents=few(), min_score=0.4, web=lambda: nobody) as running:
+        answer = await running.ask("crane", topk=4)
+    assert answer.headers["x-podium-web-error"] == "connection"
+
+
+@pytest.mark.parametrize(("status", "why"), [(429, "rate_limit"), (432, "plan_limit"), (500, "server_error")])
+async def test_an_extraction_that_fails_is_said_beside_its_snippets(
+    start: Any, tavily: Any, status: int, why: str
+) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        fake.extract_status = status
+        answer = await running.ask("crane", topk=4)
+        fine = await running.ask("heron", topk=4)
+    assert [entry["document"]["contents"] for entry in answer.json()[0][1:]] == ["snippet 0", "snippet 1", "snippet 2"]
+    assert answer.headers["x-podium-web-error"] == why
+    assert "x-podium-web-error" in fine.headers
+    assert len(fake.searches) == (1 if status == 432 else 2), "a plan's limit holds for searches as well"
+
+
+async def test_all_who_share_a_look_up_are_told_of_its_failure(start: Any, tavily: Any) -> None:
+    async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
+        fake.gate.clear()
+        fake.status = 432
+        asked = [asyncio.create_task(running.ask("crane", topk=4)) for _ in range(5)]
+        while not fake.searches:
+            await asyncio.sleep(0.005)
+        fake.gate.set()
+        answers = await asyncio.gather(*asked)
+    assert {one.headers["x-podium-web-error"] for one in answers} == {"plan_limit"}
+    assert len(fake.searches) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "pause"),
+    [
+        (429, {"Retry-After": "30"}, 30),
+        (429, {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(hours=0.9), usegmt=True)}, 3240),
+        (429, {"Retry-After": "999999999"}, 3600),
+        (503, {"Retry-After": "30"}, 30),
+        (432, {}, 600),
+        (433, {}, 600),
+        (432, {"Retry-After": "60"}, 60),
+        (433, {"Retry-After": "0"}, 600),
+        (429, {}, 0),
+        (429, {"Retry-After": "0"}, 0),
+        (429, {"Retry-After": "-5"}, 0),
+        (429, {"Retry-After": "nan"}, 0),
+        (429, {"Retry-After": "soon"}, 0),
+        (401, {"Retry-After": "30"}, 0),
+    ],
+)
+async def test_the_web_is_not_asked_while_it_asks_for_a_pause(
+    tavily: Any, status: int, headers: dict[str, str], pause: float
+) -> None:
+    async with tavily() as (fake, web):
+        assert await web.search("kept")
+        fake.status, fake.headers = status, headers
+        with pytest.raises(WebFailed, match=f"answered {status}") as first:
+            await web.search("first")
+        fake.status = 200
+        if pause:
+            fake.now += (
+                pause - 0.5 if headers.get("Retry-After", "0").isdigit() else pause - 900
+            )  # a date's is real time
+            bill = Bill(None, None)
+            with pytest.raises(WebFailed, match="was not asked") as second:
+                await web.search("second", bill)
+            assert (second.value.why, bill, bill.error) == (first.value.why, Bill(0, 0), first.value.why)
+            assert fake.searches == ["kept", "first"]
+            assert await web.search("kept"), "what is on disk needs nobody"
+            fake.now += 901
+        assert await web.search("third")
+
+
 async def test_a_page_of_thirty_seconds_delays_no_other_query(start: Any, tavily: Any) -> None:
     limits = WebLimits(results=5, timeout_s=30.0, concurrency=4, max_bytes=100_000, page_chars=500)
     documents = few() + [{"id": f"g{n}", "contents": f"heron heron heron {n} " * 8} for n in range(6)]
@@ -289,3 +404,4 @@ async def test_a_deadline_during_the_web_gives_what_the_corpus_has(start: Any, t
     assert len(answer.json()[0]) == 1
     assert "x-podium-web-ms" in answer.headers
     assert "x-podium-web-searches" not in answer.headers, "whether it will be charged is not known"
+    assert answer.headers["x-podium-web-error"] == "timeout"

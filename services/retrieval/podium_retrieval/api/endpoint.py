@@ -130,17 +130,18 @@ def _refusal_headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
 
 
 def _timing_headers(timing: SearchTiming) -> list[tuple[bytes, bytes]]:
-    values: list[tuple[str, float | int | None]] = [
+    values: list[tuple[str, float | int | str | None]] = [
         (wire.QUEUE_MS_HEADER, timing.queue_ms),
         (wire.ENCODE_MS_HEADER, timing.encode_ms),
         (wire.SEARCH_MS_HEADER, timing.search_ms),
         (wire.WEB_MS_HEADER, timing.web_ms),
         (wire.WEB_SEARCHES_HEADER, timing.web_searches),
         (wire.WEB_PAGES_HEADER, timing.web_pages),
+        (wire.WEB_ERROR_HEADER, timing.web_error),
         (wire.BATCH_SIZE_HEADER, timing.batch_size),
     ]
     return [
-        (name.lower().encode(), (str(value) if isinstance(value, int) else f"{value:.3f}").encode())
+        (name.lower().encode(), (f"{value:.3f}" if isinstance(value, float) else str(value)).encode())
         for name, value in values
         if value is not None
     ]

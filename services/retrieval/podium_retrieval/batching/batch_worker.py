@@ -306,6 +306,9 @@ class Owner:
 
     def _finish(self, batch: list[Job], result: BatchResult, started: float) -> None:
         for at, job in enumerate(batch):
+            if at in result.refused:
+                refuse_text(job, result.refused[at])
+                continue
             finish(
                 job,
                 Candidates(
@@ -328,6 +331,11 @@ def finish(job: Job, candidates: Candidates) -> None:
     except Exception as error:  # noqa: BLE001  one document's trouble must not reach the rest of the batch
         _LOG.exception("an answer could not be put together")
         job.future.set_exception(Refusal("document_failed", describe(error)))
+
+
+def refuse_text(job: Job, why: str) -> None:
+    """Resolve a running job whose query the encoder does not take; the rest of its batch was served."""
+    job.future.set_exception(Refusal("query_refused", f"the embedder refused a query: {why}"))
 
 
 def refuse(job: Job, refusal: Refusal) -> None:

@@ -1,8 +1,8 @@
 """Encoder and index together: what the owner owns. Not thread-safe, on purpose."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +25,8 @@ class BatchResult:
     rows: npt.NDArray[np.int64]
     encode_ms: float
     search_ms: float
+    refused: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Queries without candidates, by position: see Encoded.refused."""
 
 
 class Engine:
@@ -57,7 +59,7 @@ class Engine:
         encoded = batch.wait()
         start = time.perf_counter()
         scores, rows = self.index.search(encoded.vectors, self._candidates)
-        return BatchResult(scores, rows, encoded.ms, (time.perf_counter() - start) * 1e3)
+        return BatchResult(scores, rows, encoded.ms, (time.perf_counter() - start) * 1e3, encoded.refused)
 
     def run(self, batch: Sequence[Prepared]) -> BatchResult:
         """begin, and finish."""

@@ -6,7 +6,17 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from podium_retrieval.batching.batch_worker import Candidates, Job, Observer, Runs, describe, finish, queue_full, refuse
+from podium_retrieval.batching.batch_worker import (
+    Candidates,
+    Job,
+    Observer,
+    Runs,
+    describe,
+    finish,
+    queue_full,
+    refuse,
+    refuse_text,
+)
 from podium_retrieval.errors import Refusal
 
 _LOG = logging.getLogger(__name__)
@@ -101,6 +111,9 @@ class Lock:
                 self._busy_since = None
         if self._observer:
             self._observer.batch(result, 1, job.query.n_tokens)
+        if result.refused:
+            refuse_text(job, result.refused[0])
+            return
         finish(
             job,
             Candidates(

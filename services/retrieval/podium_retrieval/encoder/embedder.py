@@ -1,7 +1,7 @@
 """The boundary to whatever turns text into vectors."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +26,8 @@ class Encoded:
 
     vectors: npt.NDArray[np.float32]
     ms: float
+    refused: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Texts of the batch that the encoder does not take, by position, and why; their rows are zero."""
 
 
 class Encoding(Protocol):
@@ -100,7 +102,7 @@ class Embedder(Protocol):
         """Unit vectors, [len(batch), dimension]: begin, and wait.
 
         Raises:
-            EmbedderFailed: see Encoding.wait.
+            EmbedderFailed: see Encoding.wait; also when one text was refused.
         """
         ...
 

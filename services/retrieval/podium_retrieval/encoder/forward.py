@@ -77,7 +77,7 @@ class PaddedForward:
 class PackedForward:
     """All real tokens of a batch in one row; see packing.
 
-    Raises at construction or at the first call what a model that does not fit raises: the caller falls back.
+    Raises at construction what a model that does not fit raises: the caller falls back.
     """
 
     packed = True
@@ -100,6 +100,7 @@ class PackedForward:
         self._first_position = _first_position(self._transformer)
         self._prompt_tokens = prompt_tokens
         self._device = torch.device(model.device)
+        self._check_window(longest_text)
         if compile_layers:
             for layer in _layers(self._transformer):
                 layer.compile(dynamic=True)
@@ -108,6 +109,17 @@ class PackedForward:
             self._graphs = GraphCache(
                 self._hidden, longest_batch_tokens, longest_text, self._first_position, self._device
             )
+
+    @torch.inference_mode()
+    def _check_window(self, longest_text: int) -> None:
+        """One forward that asks each layer whether its window holds the longest text, whatever its configuration says.
+
+        Raises:
+            ValueError: one does not.
+        """
+        probe = np.zeros(1, np.int64)
+        batch = packing.pack([probe], first_position=self._first_position, causal=self._causal, device=self._device)
+        self._hidden(batch, packed_limit=longest_text)
 
     @staticmethod
     def undo(model: SentenceTransformer) -> None:
@@ -120,7 +132,7 @@ class PackedForward:
         """Capture the graphs of batches up to `tokens`; nothing to do without graphs."""
         return tokens if self._graphs is None else self._graphs.capture_all(tokens)
 
-    def _hidden(self, batch: packing.Packed) -> torch.Tensor:
+    def _hidden(self, batch: packing.Packed, **options: int) -> torch.Tensor:
         """Last hidden states [1, tokens, hidden]."""
         return self._transformer(
             input_ids=batch.input_ids,
@@ -129,6 +141,7 @@ class PackedForward:
             packed_offsets=batch.offsets,
             packed_longest=batch.longest,
             packed_groups=batch.groups,
+            **options,
         ).last_hidden_state
 
     @torch.inference_mode()

@@ -123,12 +123,16 @@ def packed_attention(
     packed_offsets: torch.Tensor,
     packed_longest: int,
     packed_groups: tuple[Group, ...] = (),
+    packed_limit: int | None = None,
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface: [1, heads, tokens, size] in, [1, tokens, heads, size] out."""
-    if sliding_window is not None and packed_longest > sliding_window:
-        raise ValueError(f"a text of {packed_longest} tokens exceeds the model's window of {sliding_window}")
+    """transformers' attention interface: [1, heads, tokens, size] in, [1, tokens, heads, size] out.
+
+    Each token sees its whole text. packed_limit: given once at start, the most tokens that any text will have.
+    """
+    if packed_limit is not None and sliding_window is not None and packed_limit > sliding_window:
+        raise ValueError(beyond_window(packed_limit, sliding_window))
     if query.is_cuda:
         causal = bool(getattr(module, "is_causal", False))
         return _varlen(query, key, value, packed_offsets, packed_longest, causal, scaling), None
@@ -185,6 +189,29 @@ def _varlen(
     out = varlen.varlen_attn(q, k, v, offsets, offsets, longest, longest, **options)
     assert isinstance(out, torch.Tensor)
     return out[None]
+
+
+def window(transformer: Any) -> int | None:
+    """The most tokens that a text may have for each of its tokens to see it whole; None: any number.
+
+    By what the attention modules will pass; where they pass nothing, by the configuration alone.
+    """
+    widths = [one.sliding_window for one in transformer.modules() if hasattr(one, "sliding_window")]
+    if widths:
+        return min((width for width in widths if isinstance(width, int)), default=None)
+    config = transformer.config
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention", "chunked_attention"]
+    limits: list[int] = []
+    for kind, name in (("sliding_attention", "sliding_window"), ("chunked_attention", "attention_chunk_size")):
+        width = getattr(config, name, None)
+        if kind in kinds and isinstance(width, int) and getattr(config, "use_sliding_window", True) is not False:
+            limits.append(width)
+    return min(limits, default=None)
+
+
+def beyond_window(tokens: int, width: int) -> str:
+    """Why a model is not packed."""
+    return f"texts have up to {tokens} tokens and the model's attention reaches over {width} of them"
 
 
 def register() -> None:

@@ -11,15 +11,23 @@ import orjson
 
 from podium_retrieval.encoder.embedder import Done, EmbedderFailed, Encoded, Prepared
 from podium_retrieval.errors import StartError
+from podium_retrieval.outgoing import describe_failure, without_key, without_password
 
 _CHARS_PER_TOKEN: Final = 4
 """For the batch budget alone: the server counts for itself."""
+_ABOUT_TEXTS: Final = frozenset({400, 413, 422})
+"""What servers answer to a text they do not take; 401, 404, 429 and the like are about the whole call."""
+
+
+class _TextsRefused(EmbedderFailed):
+    """The server does not take one of these texts, or all of them together."""
 
 
 class RemoteEmbedder:
     """POST {address}/embeddings with a list of texts. Cutting by tokens is left to the server.
 
-    vLLM knows `truncate_prompt_tokens`; a server that refuses the field is asked without it.
+    vLLM knows `truncate_prompt_tokens`; a server that refuses the field is asked without it. A server that refuses
+    one text refuses the whole list: it is then asked again in halves, down to the one text.
     """
 
     packed = True
@@ -34,7 +42,9 @@ class RemoteEmbedder:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         self._client = httpx.Client(timeout=timeout_s, headers=headers)
-        self._url = address.rstrip("/") + "/embeddings"
+        self._address = address.rstrip("/") + "/embeddings"
+        self._url = without_password(self._address)
+        self._key = api_key
         self._instruction = instruction
         self._max_tokens: int | None = max_tokens
         self.model = model
@@ -68,15 +78,17 @@ class RemoteEmbedder:
     def begin(self, batch: Sequence[Prepared]) -> Done:
         """See Embedder.begin; done when it returns."""
         start = time.perf_counter()
-        vectors = self.encode(batch)
-        return Done(Encoded(vectors, (time.perf_counter() - start) * 1e3))
+        vectors = np.zeros((len(batch), self.dimension), np.float32)
+        refused: dict[int, str] = {}
+        self._fill(vectors, [one.payload for one in batch], 0, refused)
+        return Done(Encoded(vectors, (time.perf_counter() - start) * 1e3, refused))
 
     def encode(self, batch: Sequence[Prepared]) -> npt.NDArray[np.float32]:
         """See Embedder.encode."""
-        vectors = self._ask([one.payload for one in batch])
-        if vectors.shape != (len(batch), self.dimension):
-            raise EmbedderFailed(f"{self._url} gave vectors of shape {vectors.shape} to {len(batch)} texts")
-        return vectors
+        encoded = self.begin(batch).encoded
+        for at, why in encoded.refused.items():
+            raise EmbedderFailed(f"{why}; the text begins {batch[at].payload[:60]!r}")
+        return encoded.vectors
 
     def warm_up(self, tokens: int) -> int:
         """The server's own business."""
@@ -86,16 +98,36 @@ class RemoteEmbedder:
         """Close the connections."""
         self._client.close()
 
+    def _fill(
+        self, vectors: npt.NDArray[np.float32], texts: Sequence[str], start: int, refused: dict[int, str]
+    ) -> None:
+        """Vectors of `texts`, which begin at row `start`; those that the server does not take into `refused`."""
+        try:
+            got = self._ask(texts)
+        except _TextsRefused as error:
+            if len(texts) == 1:
+                refused[start] = str(error)
+                return
+            half = len(texts) // 2
+            self._fill(vectors, texts[:half], start, refused)
+            self._fill(vectors, texts[half:], start + half, refused)
+            return
+        if got.shape != (len(texts), self.dimension):
+            raise EmbedderFailed(f"{self._url} gave vectors of shape {got.shape} to {len(texts)} texts")
+        vectors[start : start + len(texts)] = got
+
     def _ask(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         body: dict[str, Any] = {"model": self.model, "input": list(texts), "encoding_format": "float"}
         if self._max_tokens is not None:
             body["truncate_prompt_tokens"] = self._max_tokens
         try:
-            response = self._client.post(self._url, content=orjson.dumps(body))
-        except httpx.HTTPError as error:
-            raise EmbedderFailed(f"{self._url}: {type(error).__name__}: {error}") from error
+            response = self._client.post(self._address, content=orjson.dumps(body))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # Not from it: a log shows the words of what an exception came from, and they may be a header.
+            raise EmbedderFailed(f"{self._url}: {describe_failure(error, self._key)}") from None
         if response.status_code != 200:
-            raise EmbedderFailed(f"{self._url} answered {response.status_code}: {response.text[:200]}")
+            kind = _TextsRefused if response.status_code in _ABOUT_TEXTS else EmbedderFailed
+            raise kind(f"{self._url} answered {response.status_code}: {without_key(response.text, self._key)[:200]}")
         try:
             rows = sorted(orjson.loads(response.content)["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], np.float32)

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer
 
+from podium_retrieval.encoder import packing
 from podium_retrieval.encoder.embedder import Done, Encoded, Encoding, Prepared
 from podium_retrieval.encoder.forward import Forward, PackedForward, PaddedForward, pool_in_float32
 from podium_retrieval.encoder.gpu_encoding import begin_on_gpu, in_order
 from podium_retrieval.encoder.model_path import resolve_model
+from podium_retrieval.encoder.tokens import own_tokenizer
 from podium_retrieval.errors import StartError
 
 _LOG = logging.getLogger(__name__)
@@ -65,8 +66,9 @@ class SentenceEmbedder:
         self._query_prompt = own if options.instruction is None else options.instruction
         self._document_prompt = prompts.get("document") or ""
         limit = int(model.max_seq_length or options.query_tokens)
-        self._queries = _tokenizer(model, min(options.query_tokens, limit), options.model)
-        self._documents = _tokenizer(model, min(options.document_tokens, limit), options.model)
+        self._longest = min(max(options.query_tokens, options.document_tokens), limit)
+        self._queries = own_tokenizer(model, min(options.query_tokens, limit), options.model)
+        self._documents = own_tokenizer(model, min(options.document_tokens, limit), options.model)
         self._forward = self._choose_forward()
 
     @classmethod
@@ -161,7 +163,7 @@ class SentenceEmbedder:
                     cuda_graphs=self._options.cuda_graphs,
                     compile_layers=self._options.compile,
                     longest_batch_tokens=self._options.longest_batch_tokens,
-                    longest_text=max(self._options.query_tokens, self._options.document_tokens),
+                    longest_text=self._longest,
                 )
                 worst = float((forward(probes).cpu().numpy() * wanted).sum(axis=1).min())
             except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -179,6 +181,9 @@ class SentenceEmbedder:
             return "the model does not take attention functions"
         if self._options.device.startswith("cuda") and self._options.dtype == "float32":
             return "the GPU's variable-length attention needs float16 or bfloat16"
+        width = packing.window(self._transformer)
+        if width is not None and self._longest > width:
+            return packing.beyond_window(self._longest, width)
         return None
 
     def _prompt_tokens(self) -> int:
@@ -186,14 +191,3 @@ class SentenceEmbedder:
         if not self._query_prompt:
             return 0
         return max(0, len(self._queries.encode(self._query_prompt).ids) - 1)
-
-
-def _tokenizer(model: SentenceTransformer, limit: int, name: str) -> Tokenizer:
-    """A copy of the model's tokenizer of our own, so that cutting lengths here changes nothing there."""
-    tokenizer: Any = model.tokenizer
-    if not getattr(tokenizer, "is_fast", False):
-        raise StartError(f"EMBEDDING_MODEL={name} has no fast tokenizer (tokenizer.json)")
-    copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    copy.no_padding()
-    copy.enable_truncation(limit)
-    return copy

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request, Response
+from podium_retrieval.batching.engine import Engine
 from podium_retrieval.encoder.embedder import EmbedderFailed
 from podium_retrieval.encoder.remote import RemoteEmbedder
 from podium_retrieval.errors import StartError
+from podium_retrieval.index.faiss_index import FaissIndex
 
 
 @pytest.fixture
@@ -17,7 +19,9 @@ def server(listen: Any) -> Any:
     """POST /v1/embeddings: vectors of the text's length, in reverse order, as the index allows."""
 
     @asynccontextmanager
-    async def run(*, refuse_cut: bool = False, raw: bytes | None = None) -> Any:
+    async def run(
+        *, refuse_cut: bool = False, raw: bytes | None = None, too_long: int = 413, limit: int = 10**9
+    ) -> Any:
         app = FastAPI()
         seen: list[dict[str, Any]] = []
 
@@ -27,6 +31,8 @@ def server(listen: Any) -> Any:
             seen.append({**body, "key": request.headers.get("authorization")})
             if refuse_cut and "truncate_prompt_tokens" in body:
                 return Response(b"unknown field", 400)
+            if any(len(text) > limit for text in body["input"]):
+                return Response(b"input is too long", too_long)
             if raw is not None:
                 return Response(raw)
             rows = [{"index": at, "embedding": [float(len(text)), 1.0, 2.0]} for at, text in enumerate(body["input"])]
@@ -64,6 +70,51 @@ async def test_a_server_that_does_not_cut_is_asked_without(server: Any) -> None:
         await asyncio.to_thread(embedder.encode, [embedder.prepare("a")])
         embedder.close()
     assert "truncate_prompt_tokens" not in seen[-1]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_one_text_that_is_refused_does_not_fail_the_189_beside_it(server: Any, status: int) -> None:
+    async with server(too_long=status, limit=100) as (address, seen):
+        embedder = make(address)
+        await asyncio.to_thread(embedder.connect)
+        asked = [embedder.prepare("x" * (200 if at == 77 else at % 50 + 1)) for at in range(190)]
+        engine = Engine(embedder, FaissIndex.flat(np.eye(3, dtype=np.float32)), 3)
+        result = await asyncio.to_thread(engine.run, asked)
+        with pytest.raises(EmbedderFailed, match=f"answered {status}: input is too long; the text begins 'ask: xxx"):
+            await asyncio.to_thread(embedder.encode, asked)
+        embedder.close()
+    assert list(result.refused) == [77]
+    assert f"answered {status}: input is too long" in result.refused[77]
+    lengths = np.array([len(one.payload) for one in asked], np.float32)
+    wanted = lengths / np.sqrt(lengths**2 + 5)
+    wanted[77] = 0
+    first = np.where(result.rows == 0, result.scores, 0).sum(axis=1)
+    assert np.allclose(first, wanted, atol=1e-6), "each text has its own vector"
+    assert len(seen) < 40
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 503])
+async def test_a_refusal_of_the_whole_call_is_not_asked_again_text_by_text(server: Any, status: int) -> None:
+    async with server(too_long=status, limit=100) as (address, seen):
+        embedder = make(address)
+        await asyncio.to_thread(embedder.connect)
+        with pytest.raises(EmbedderFailed, match=f"answered {status}"):
+            await asyncio.to_thread(embedder.begin, [embedder.prepare("x" * n) for n in (1, 200)])
+        embedder.close()
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("mode", ["batch", "lock"])
+async def test_the_service_answers_those_beside_a_refused_query(server: Any, start: Any, mode: str) -> None:
+    async with server(limit=300) as (address, _):
+        remote = make(address)
+        await asyncio.to_thread(remote.connect)
+        async with start(mode=mode, embedder=remote) as running:
+            answers = await asyncio.gather(*(running.ask("x" * n) for n in (3, 400, 5, 7)))
+    assert [one.status_code for one in answers] == [200, 422, 200, 200]
+    assert answers[1].json()["error"]["type"] == "query_refused"
+    assert all(len(answer.json()[0]) == 3 for answer in (answers[0], *answers[2:]))
+    assert "answered 413: input is too long" in answers[1].json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
