@@ -28,6 +28,7 @@ class Tavily:
     depths: set[str | None] = field(default_factory=set)
     keys: set[str | None] = field(default_factory=set)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
     status: int = 200
     raw: bytes | None = None
     extract_status: int = 200
@@ -43,6 +44,7 @@ class Tavily:
             body = await request.json()
             self.keys.add(request.headers.get("authorization"))
             self.searches.append(body["query"])
+            self.reached.set()
             self.depths.add(body.get("search_depth"))
             await self.gate.wait()
             if self.raw is not None or self.status != 200:
@@ -317,8 +319,7 @@ async def test_all_who_share_a_look_up_are_told_of_its_failure(start: Any, tavil
         fake.gate.clear()
         fake.status = 432
         asked = [asyncio.create_task(running.ask("crane", topk=4)) for _ in range(5)]
-        while not fake.searches:
-            await asyncio.sleep(0.005)
+        await fake.reached.wait()
         fake.gate.set()
         answers = await asyncio.gather(*asked)
     assert {one.headers["x-podium-web-error"] for one in answers} == {"plan_limit"}
