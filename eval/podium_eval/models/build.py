@@ -15,7 +15,8 @@ from podium_eval.costs.prices import Prices, describe_price
 from podium_eval.errors import ConfigError
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import TokenCounter
-from podium_eval.models.openai_chat import OpenAIChat, Patience, Target, Timing
+from podium_eval.models.fallback import Timing
+from podium_eval.models.openai_chat import OpenAIChat, Patience, Target
 from podium_eval.models.providers import ModelSpec, Provider, ProviderTable, is_address
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter

@@ -5,8 +5,8 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import httpx2
 from openai import APIStatusError, AsyncOpenAI, AsyncStream, OpenAIError
@@ -15,6 +15,7 @@ from tenacity import RetryCallState
 from podium_eval.costs.prices import TokenPrice
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ChatRequest, ChatResult
+from podium_eval.models.fallback import Fallback, Timing
 from podium_eval.models.providers import Quirks
 from podium_eval.models.refusal import Refusal, classify, ran_out
 from podium_eval.models.request import render_body
@@ -27,7 +28,6 @@ from podium_eval.transport.load_balancer import Address, Balance
 from podium_eval.transport.pool import AnswerTooLong
 from podium_eval.transport.retry import attempted
 
-Timing = Literal["auto", "server", "client"]
 _PATH: Final = "/chat/completions"
 
 
@@ -99,10 +99,7 @@ class OpenAIChat:
         self._patience = patience
         self._may_be_empty = may_be_empty
         self._listens = listens
-        self._timing = timing
-        self._streams = target.quirks.stream == "always" or timing == "client"
-        if target.quirks.stream == "never":
-            self._streams = False
+        self._fallback = Fallback(f"{target.provider}/{target.model}", target.quirks, timing)
 
     @property
     def provider(self) -> str:
@@ -135,11 +132,24 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest) -> ChatResult:
         """See Chat.complete. duration_ms is the attempt that counted; limiter_ms holds the breaker's waits too."""
+        began = time.perf_counter()
+        try:
+            return await self._complete(request, stream=self._fallback.streams)
+        except Failure as failure:
+            streaming = self._fallback.without_streaming(failure)
+            if not streaming and not self._fallback.without_schema(failure, request):
+                raise
+            again = await self._complete(request, stream=not streaming and self._fallback.streams)
+            if streaming:
+                self._fallback.whole_answers(failure)
+            spent_ms = (time.perf_counter() - began) * 1000 - again.duration_ms - again.limiter_ms
+            return replace(again, attempts=again.attempts + failure.attempts, retry_ms=max(0.0, spent_ms))
+
+    async def _complete(self, request: ChatRequest, *, stream: bool) -> ChatResult:
         fitted = await self._fitting.fit(request)
-        stream = self._streams
         content = render_body(
             request,
-            self._target.quirks,
+            self._fallback.quirks,
             model=self._target.model,
             user=fitted.user,
             max_tokens=fitted.max_tokens,
@@ -223,8 +233,7 @@ class OpenAIChat:
         address.breaker.succeeded()
         self._limit.succeeded()
         self._auth.accepted(self._target.variable)
-        if answer.times is None and self._timing == "auto" and self._target.quirks.stream != "never":
-            self._streams = True
+        self._fallback.timed(by_server=answer.times is not None)
         return self._result(answer, address, fitted, spent, began, duration_ms, first_ms)
 
     async def _whole(self, client: AsyncOpenAI, content: bytes) -> Answer:
@@ -243,6 +252,11 @@ class OpenAIChat:
         response: Any = await client.post(
             _PATH, cast_to=httpx2.Response, content=content, options=options, stream=True, stream_cls=AsyncStream[Any]
         )
+        if "json" in response.headers.get("content-type", ""):
+            # A server that knows no streaming answers whole: the answer counts, and no first token was seen.
+            whole = await response.aread()
+            await response.aclose()
+            return parse_answer(whole, may_be_empty=self._may_be_empty), None
         gathered = StreamedAnswer()
         first_ms: float | None = None
         chunks: AsyncIterator[bytes] = response.aiter_bytes()
