@@ -134,7 +134,6 @@ async def test_vllm_takes_all_that_it_knows(stream: str, tmp_path: Any) -> None:
     [
         ('system = "user"', Rules(system_role=False)),
         ("tool_choice = false", Rules(tool_choice=False)),
-        ("json_schema = false", Rules(response_format=False)),
         ("stream_usage = false\nstream = 'always'", Rules(stream_options=False, stream="only")),
     ],
 )
@@ -145,6 +144,16 @@ async def test_a_quirk_of_a_users_own_row_is_needed_and_enough(quirk: str, rules
         assert (await asked("vllm/odd-1", server, EVERYTHING, models_file=override)).text == "ok"
         with pytest.raises(Failure):
             await asked("vllm/odd-1", server, EVERYTHING)
+
+
+async def test_a_row_without_json_schema_spares_the_refused_call(tmp_path: Any) -> None:
+    override = tmp_path / "models.toml"
+    override.write_text('[[model]]\nprovider = "vllm"\nmodel = "odd*"\njson_schema = false\n')
+    async with LoopbackServer(rules=Rules(response_format=False)) as server:
+        with_row = await asked("vllm/odd-1", server, EVERYTHING, models_file=override)
+        without = await asked("vllm/odd-1", server, EVERYTHING)
+    assert (with_row.text, with_row.attempts) == ("ok", 1)
+    assert (without.text, without.attempts) == ("ok", 2)
 
 
 async def test_without_a_system_role_its_text_begins_the_users(tmp_path: Any) -> None:
