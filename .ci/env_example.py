@@ -26,21 +26,21 @@ HEADER = """\
 #
 # The fifteen that most people set (two GPUs, experts at a provider):
 #
-#   DATASET=datasets/hle.jsonl                      the questions; hub:cais/hle with HF_TOKEN
-#   SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B     the orchestrator that vLLM serves
-#   INDEX_DIR=./index                               the search index (podium-retrieval build-index)
-#   EMBEDDING_MODEL=Qwen/Qwen3-Embedding-8B         the model that made it
-#   EXPERT_DEFAULT=together/openai/gpt-oss-120b     every expert that has no line of its own
-#   EXPERT_ANSWER_1=openai/gpt-5                    one expert
-#   JUDGE=openai/gpt-5.4-mini                       who grades
-#   OPENAI_API_KEY=…                                keys of the providers named above
+#   DATASET=datasets/hle.jsonl                    # the questions; hub:cais/hle with HF_TOKEN
+#   SERVE_MODEL=nvidia/Nemotron-Orchestrator-8B   # the orchestrator that vLLM serves
+#   INDEX_DIR=./index                             # the search index (podium-retrieval build-index)
+#   EMBEDDING_MODEL=Qwen/Qwen3-Embedding-8B       # the model that made it
+#   EXPERT_DEFAULT=together/openai/gpt-oss-120b   # every expert that has no line of its own
+#   EXPERT_ANSWER_1=openai/gpt-5                  # one expert
+#   JUDGE=openai/gpt-5.4-mini                     # who grades
+#   OPENAI_API_KEY=…                              # keys of the providers named above
 #   TOGETHER_API_KEY=…
-#   TAVILY_API_KEY=…                                the web, where the index finds too little
-#   CONCURRENCY=512                                 tasks at once
-#   LIMIT=20                                        the first so many questions alone
-#   BUDGET=50                                       USD at which no further task is taken
-#   PROTOCOL=hle                                    or toolorchestra
-#   RUN_ID=first                                    the run's name; the same name resumes it
+#   TAVILY_API_KEY=…                              # the web, where the index finds too little
+#   CONCURRENCY=512                               # tasks at once
+#   LIMIT=20                                      # the first so many questions alone
+#   BUDGET=50                                     # USD at which no further task is taken
+#   PROTOCOL=hle                                  # or toolorchestra
+#   RUN_ID=first                                  # the run's name; the same name resumes it
 #
 # Without a GPU, on the embedded models and our own questions:
 #
