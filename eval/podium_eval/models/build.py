@@ -319,10 +319,10 @@ class _Builder:
             ),
             timing=timing,
             may_be_empty=may_be_empty,
-            listens=self._listens if quirks.tokenize else None,
+            probe_address=self._probe_address if quirks.tokenize else None,
         )
 
-    async def _listens(self, client: AsyncOpenAI) -> None:
+    async def _probe_address(self, client: AsyncOpenAI) -> None:
         options: Any = {"timeout": self._settings.breaker_try_s}
         try:
             await client.get("/models", cast_to=httpx2.Response, options=options)

@@ -72,8 +72,8 @@ class OpenAIChat:
 
     clients: an AsyncOpenAI for each address of `balance`, by url. timing: whether calls are streamed to be timed;
     `auto` streams once an answer has come without the server's own timings. may_be_empty: an answer without a word
-    counts as one (an orchestrator's turn) instead of being asked for again. listens: asks an address that was down
-    whether it is back, raising as the client does while it is not; None: the next call itself finds out.
+    counts as one (an orchestrator's turn) instead of being asked for again. probe_address: asks an address that was
+    down whether it is back, raising as the client does while it is not; None: the next call itself finds out.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class OpenAIChat:
         patience: Patience,
         timing: Timing = "server",
         may_be_empty: bool = False,
-        listens: Callable[[AsyncOpenAI], Awaitable[object]] | None = None,
+        probe_address: Callable[[AsyncOpenAI], Awaitable[object]] | None = None,
     ) -> None:
         self._target = target
         self._clients = clients
@@ -98,7 +98,7 @@ class OpenAIChat:
         self._auth = auth
         self._patience = patience
         self._may_be_empty = may_be_empty
-        self._listens = listens
+        self._probe_address = probe_address
         self._fallback = Fallback(f"{target.provider}/{target.model}", target.quirks, timing)
 
     @property
@@ -204,9 +204,9 @@ class OpenAIChat:
         first_ms: float | None = None
         try:
             client = self._clients[address.url]
-            if trying and self._listens is not None:
+            if trying and self._probe_address is not None:
                 # A whole answer may take minutes; that the server is back shows in its list of models at once.
-                await self._listens(client)
+                await self._probe_address(client)
                 address.breaker.succeeded()
                 began = time.perf_counter()
             if stream:

@@ -1,4 +1,4 @@
-"""What a model's server said no with, by name: exceptions, statuses and bodies become a Refusal."""
+"""Classifies provider errors by exception, HTTP status and body."""
 
 import re
 from dataclasses import dataclass

@@ -23,8 +23,8 @@ class Slot:
 class AdaptiveLimit:
     """At most `limit` calls in flight, first come first served. `ids` are the run_id and segment of its events.
 
-    An overload halves the limit once for all calls that were under way when it came: 200 refusals of one moment are
-    one piece of news. After as many successes as the limit is high it rises by a sixteenth of the maximum.
+    An overload halves the limit once for all calls that were under way when it came: simultaneous 429s halve it once.
+    After as many successes as the limit is high it rises by a sixteenth of the maximum.
     """
 
     def __init__(

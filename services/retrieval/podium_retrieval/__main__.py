@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
         set_up_logging(settings.log_level)
         without_missing_hf_transfer()
-        _set_thread_manners()
+        _configure_threads()
         if command == "serve":
             _serve(settings)
         else:
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _set_thread_manners() -> None:
+def _configure_threads() -> None:
     """Before torch and FAISS are imported, for their thread pools read the environment then.
 
     Two OpenMP pools that spin while they wait take the cores from each other and from every other process.

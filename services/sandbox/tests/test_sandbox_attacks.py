@@ -244,7 +244,7 @@ def test_a_daemon_does_not_survive(sandbox: Sandbox, code: str):
     assert b"sleep\x003598\x00" not in commands
 
 
-def test_the_service_and_the_keepers_cannot_be_signalled(sandbox: Sandbox):
+def test_the_service_and_the_reapers_cannot_be_signalled(sandbox: Sandbox):
     pids = [*sandbox.pids, 1, -sandbox.pids[-1]]
     answer = sandbox.run(
         f"import os, signal\nfor pid in (os.getppid(), *{pids!r}):\n"
@@ -307,7 +307,7 @@ def test_kernel_back_doors_are_closed(sandbox: Sandbox):
 def test_answers_cannot_be_forged_through_open_descriptors(sandbox: Sandbox):
     answer = sandbox.run(
         "import os\nfor number in range(3, 100):\n"
-        "    try:\n        os.write(number, b'keeper: OSError: not true\\n[\"Exited\"]')\n"
+        "    try:\n        os.write(number, b'reaper: OSError: not true\\n[\"Exited\"]')\n"
         "    except OSError:\n        pass\n"
         "print('honest')\n"
     )

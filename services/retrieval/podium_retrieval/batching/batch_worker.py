@@ -1,8 +1,8 @@
 """The one thread that encodes and searches; nothing else touches the engine. It takes what waits, a batch at a time.
 
 Where the encoder is a device of its own, the next batch is handed to it while it still works, once a full one waits:
-between two batches it would otherwise stand still for as long as Python takes to choose and launch. A batch that is not
-full is never begun early, for those whom the running batch answers may yet join it.
+between two batches it would otherwise stand still for as long as Python takes to choose and launch. A partial
+batch never starts early: clients of the running batch may still join it.
 """
 
 import logging

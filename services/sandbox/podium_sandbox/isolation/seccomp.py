@@ -130,5 +130,5 @@ def install(*, own_processes: bool) -> None:
         for name in ("setpriority", "ioprio_set"):
             rules.refuse(name, (1, _NE, 0, 0))
         rules.refuse("setpgid", (0, _NE, 0, 0))
-        rules.refuse("prctl", (0, _MASKED_EQ, 0xFFFFFFFF, _PR_SET_PDEATHSIG))  # it must not outlive its keeper
+        rules.refuse("prctl", (0, _MASKED_EQ, 0xFFFFFFFF, _PR_SET_PDEATHSIG))  # it must not outlive its reaper
     rules.load()

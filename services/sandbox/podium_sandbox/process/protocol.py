@@ -1,7 +1,7 @@
 """What the service and the zygote say to each other: one JSON object a packet of their Unix socket.
 
 To the zygote: Run (with four descriptors: program, stdout, stderr, note) and Kill. From it: Ready once; for each run
-Started, Exited (from the run's keeper, when all of its processes are gone) and Gone (the keeper is gone too).
+Started, Exited (from the run's reaper, when all of its processes are gone) and Gone (the reaper is gone too).
 """
 
 import json

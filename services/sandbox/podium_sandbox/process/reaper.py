@@ -1,6 +1,6 @@
-"""The processes around one program: a keeper, with namespaces an init below it, and the program itself.
+"""The processes around one program: a reaper, with namespaces an init below it, and the program itself.
 
-The keeper and the init run this file's code only. When the program's first process ends, or the keeper is told to
+The reaper and the init run this file's code only. When the program's first process ends, or the reaper is told to
 stop, every process of the program is killed: by the kernel, with the process namespace whose init ends; without
 namespaces there is one process only, as the filter lets it start none.
 """
@@ -45,7 +45,7 @@ class Streams:
 
 
 def keep(run: Run, site: Site, streams: Streams) -> Exited:
-    """In the keeper process: start the program and wait until nothing of it is left."""
+    """In the reaper process: start the program and wait until nothing of it is left."""
     stopping = False
     child = 0
 
@@ -66,7 +66,7 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
             walls.isolate(site.walls.namespaces)
         child = os.fork()
     except OSError as error:
-        os.write(streams.note, f"keeper: {error}\n".encode())
+        os.write(streams.note, f"reaper: {error}\n".encode())
         return Exited(run.id, None, time.monotonic(), 0.0, 0)
     if child == 0:
         _first(run, site, streams, write, parent)
@@ -88,7 +88,7 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
 
 
 def _first(run: Run, site: Site, streams: Streams, result: int, parent: int) -> NoReturn:
-    """The keeper's child: with namespaces the init that starts the program, otherwise the program."""
+    """The reaper's child: with namespaces the init that starts the program, otherwise the program."""
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
@@ -123,7 +123,7 @@ def _uid_inside(run: Run, site: Site) -> int:
 
 def _others_of_its_user(run: Run, site: Site) -> int | None:
     if site.walls.namespaces == "user":
-        return 2  # the keeper and the init, in a user namespace that counts for itself
+        return 2  # the reaper and the init, in a user namespace that counts for itself
     return None if run.uid is None else 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from podium_sandbox.isolation import layers as walls
 from podium_sandbox.isolation import libc, rlimits, rootfs, seccomp
 from podium_sandbox.process import protocol as wire
-from podium_sandbox.process import reaper as keeper
+from podium_sandbox.process import reaper
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     surveyed = walls.survey(config["walls"], config["base"], config["uid_base"])
     gc.collect()
     gc.freeze()  # no collection touches, and so copies, the pages that programs share
-    site = keeper.Site(
+    site = reaper.Site(
         walls=surveyed,
         view=rootfs.interpreter_view(),
         baseline=rlimits.measure_baseline(),
@@ -62,8 +62,8 @@ def _anonymous_bytes() -> int:
     return 0
 
 
-def _serve(control: socket.socket, site: keeper.Site) -> None:
-    keepers: dict[int, int] = {}
+def _serve(control: socket.socket, site: reaper.Site) -> None:
+    reapers: dict[int, int] = {}
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
@@ -74,25 +74,25 @@ def _serve(control: socket.socket, site: keeper.Site) -> None:
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
-            _reap(control, keepers)
+            _reap(control, reapers)
         if control not in ready:
             continue
         data, descriptors, _, _ = socket.recv_fds(control, wire.PACKET_BYTES, wire.DESCRIPTORS)
         if not data:
-            return  # the service is gone; the keepers' death signal takes the programs along
+            return  # the service is gone; the reapers' death signal takes the programs along
         packet = wire.decode(data)
         if isinstance(packet, wire.Run):
-            keepers[_fork(control, packet, site, keeper.Streams(*descriptors))] = packet.id
+            reapers[_fork(control, packet, site, reaper.Streams(*descriptors))] = packet.id
         elif isinstance(packet, wire.Kill):
-            for pid, run in keepers.items():
+            for pid, run in reapers.items():
                 if run == packet.id:
                     os.kill(pid, signal.SIGTERM)
 
 
-def _reap(control: socket.socket, keepers: dict[int, int]) -> None:
+def _reap(control: socket.socket, reapers: dict[int, int]) -> None:
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-            if (run := keepers.pop(ended, None)) is not None:
+            if (run := reapers.pop(ended, None)) is not None:
                 control.send(wire.encode(wire.Gone(run)))
 
 
@@ -104,8 +104,8 @@ def _prefer_for_oom() -> None:
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
 
 
-def _fork(control: socket.socket, run: wire.Run, site: keeper.Site, streams: keeper.Streams) -> int:
-    """Start a keeper. Returns its process id."""
+def _fork(control: socket.socket, run: wire.Run, site: reaper.Site, streams: reaper.Streams) -> int:
+    """Start a reaper. Returns its process id."""
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -113,7 +113,7 @@ def _fork(control: socket.socket, run: wire.Run, site: keeper.Site, streams: kee
             libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
             _prefer_for_oom()
             if os.getppid() == parent:
-                control.send(wire.encode(keeper.keep(run, site, streams)))
+                control.send(wire.encode(reaper.keep(run, site, streams)))
         finally:
             os._exit(0)
     for descriptor in (streams.code, streams.stdout, streams.stderr, streams.note):

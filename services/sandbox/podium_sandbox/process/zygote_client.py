@@ -59,7 +59,7 @@ class RunRequest:
 
 @dataclass(slots=True)
 class Handle:
-    """One run in flight. pid is its keeper's."""
+    """One run in flight. pid is its reaper's."""
 
     id: int
     started: asyncio.Future[int]

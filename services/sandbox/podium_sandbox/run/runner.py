@@ -170,7 +170,7 @@ class Runner:
         streams: tuple[_Stream, _Stream],
     ) -> tuple[Stop | None, float]:
         """Wait for the end. Returns the limit that was exceeded (None: the program ended by itself), and when."""
-        keeper = await handle.started
+        reaper = await handle.started
         stop: Stop | None = None
         while stop is None and not handle.exited.done():
             left = started + timeout_s - time.monotonic()
@@ -181,7 +181,7 @@ class Runner:
             if sum(stream.held.total for stream in streams) > self._settings.output_kill_bytes:
                 stop = "output"
             elif not handle.exited.done():
-                stop = await self._exceeded(usage.measure(keeper, ready.anon_bytes), request.scratch)
+                stop = await self._exceeded(usage.measure(reaper, ready.anon_bytes), request.scratch)
         if stop is None:
             await handle.exited  # raises where the zygote was lost
         return stop, time.monotonic()
@@ -192,7 +192,7 @@ class Runner:
             return "memory"
         if used.cpu_s > s.cpu_s:
             return "cpu"
-        if used.tasks > s.processes + 2:  # the keeper's init and the program's first process are among them
+        if used.tasks > s.processes + 2:  # the reaper's init and the program's first process are among them
             return "processes"
         if scratch is not None:
             taken = await asyncio.to_thread(usage.folder_bytes, scratch, s.scratch_bytes)
