@@ -168,10 +168,16 @@ def _score(stats: Mapping[str, Any]) -> Score:
         lines.append(f"Of the {number(graded['n'])} graded: {graded['value']:.1f} %")
     official, corrected = scores["calibration_official"], scores["calibration_corrected"]
     if official["value"] is not None or corrected["value"] is not None:
+        shown = "n/a (needs 100)" if official["value"] is None else f"{number(official['value'], 1)} points"
         lines.append(
-            f"Calibration error over {number(scores['n_confidence'])} answers: "
-            f"{number(official['value'], 1)} official, {number(corrected['value'], 1)} with every bin counted"
+            f"Calibration error ({number(scores['n_confidence'])} answers): official {shown}; "
+            f"corrected {number(corrected['value'], 1)} points"
         )
+        if official["value"] is not None:
+            lines.append(
+                "The official code leaves the order of equal confidences undefined, so its value differs between "
+                "machines; here they stand in the order of the tasks."
+            )
     repeats: Mapping[str, Any] | None = scores["repeats"]
     if repeats:
         interval = "" if repeats["low"] is None else f", 95 % {repeats['low']:.1f} to {repeats['high']:.1f}"

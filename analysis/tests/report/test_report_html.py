@@ -42,6 +42,17 @@ def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wron
     assert f"{scores['n_error']} errors" in text
 
 
+def test_the_official_calibration_says_what_it_needs_and_what_it_leaves_undefined(make_run: MakeRun) -> None:
+    _, html, _ = make_report(make_run(n=60))
+    assert "official n/a (needs 100); corrected" in visible(html)
+    assert "order of equal confidences" not in visible(html)
+    _, html, stats = make_report(make_run(n=400))
+    official = stats["scores"]["calibration_official"]["value"]
+    assert official is not None
+    assert f"official {official:.1f} points; corrected" in visible(html)
+    assert "order of equal confidences undefined" in visible(html)
+
+
 def test_every_metric_is_in_a_table_with_its_numbers_unrounded_beneath(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=20))
     for name, metric in stats["metrics"].items():
