@@ -42,10 +42,13 @@ def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wron
     assert f"{scores['n_error']} errors" in text
 
 
-def test_the_official_calibration_says_what_it_needs_and_what_it_leaves_undefined(make_run: MakeRun) -> None:
+def test_the_official_calibration_says_what_it_needs(make_run: MakeRun) -> None:
     _, html, _ = make_report(make_run(n=60))
     assert "official n/a (needs 100); corrected" in visible(html)
     assert "order of equal confidences" not in visible(html)
+
+
+def test_the_official_calibration_says_what_it_leaves_undefined(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=400))
     official = stats["scores"]["calibration_official"]["value"]
     assert official is not None
