@@ -8,7 +8,7 @@ RUN_ID ?= $(shell date -u +%Y%m%d-%H%M%S)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis env-example lock clean
+.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis env-example schemas lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench-analysis: setup ## A log of 1,000,000 events: statistics, figures, report
 
 env-example: setup ## Write .env.example from the settings classes
 	python .ci/env_example.py
+
+schemas: setup ## Write the JSON Schemas from the types that they are of
+	python .ci/schemas.py
 
 lock: setup ## Resolve all dependencies again and write the locks
 	.ci/lock $(LOCK_ARGS)

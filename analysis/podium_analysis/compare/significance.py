@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats as scipy_stats
 
-from podium_analysis.scoring.scores import paired
+from podium_analysis.scoring.paired import paired
 
 RESAMPLES: Final = 2000
 

@@ -1,13 +1,14 @@
 """Lines of a log that could not be counted, and values that could not be read: by line, field and why."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
+from msgspec import Meta
 
 from podium_analysis.load.schema import CLOSED, COLUMNS, REQUIRED
+from podium_analysis.section import Section
 
 LISTED: Final = 100
 """How many problems are kept with their line; all are counted."""
@@ -15,11 +16,10 @@ LISTED: Final = 100
 ProblemKind = Literal["torn", "not_json", "not_an_object", "unknown_type", "missing_field", "bad_value", "lost_value"]
 
 
-@dataclass(frozen=True, slots=True)
-class LogProblem:
+class LogProblem(Section, frozen=True):
     """One line that was left out; of kind lost_value: that was kept without the value named. line counts from 1."""
 
-    line: int
+    line: Annotated[int, Meta(ge=1)]
     kind: ProblemKind
     message: str
     field: str | None = None

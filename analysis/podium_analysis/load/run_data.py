@@ -25,6 +25,7 @@ from podium_contracts.records import TaskRecord, record_from_json
 
 from podium_analysis.load.event_table import LoadError, ReadLog, read_events
 from podium_analysis.load.schema import IN_TIME, REQUIRED
+from podium_analysis.section import Count, Section
 
 if TYPE_CHECKING:  # numpy is imported beside the reading of the log, which does not need it
     import numpy as np
@@ -36,14 +37,13 @@ THREAD_MB: Final = 64
 """Memory that a reading thread needs: buffers of twice LINE_BYTES, and what it builds from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Section, frozen=True):
     """One start of the run. offset_ms lays segments end to end: time in the run = offset_ms + mono_ms.
 
     reason: of its run_end; None when it has none (still running, or killed).
     """
 
-    n: int
+    n: Count
     offset_ms: float
     length_ms: float
     reason: str | None

@@ -1,14 +1,12 @@
 """Histograms of a metric: bins of equal width, and bins of equal ratio for what is above zero."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from podium_analysis.metrics.ranked import Floats, Ranked
+from podium_analysis.section import Count, Section
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Section, frozen=True):
     """counts[i] values lie in [edges[i], edges[i+1]), in the last bin in [edges[-2], edges[-1]].
 
     One distinct value makes one bin with equal edges; no value makes none (both empty).
@@ -16,9 +14,9 @@ class Histogram:
     """
 
     edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    n_zero: int = 0
-    n_negative: int = 0
+    counts: tuple[Count, ...]
+    n_zero: Count = 0
+    n_negative: Count = 0
 
 
 def linear_histogram(ranked: Ranked, bins: int) -> Histogram:

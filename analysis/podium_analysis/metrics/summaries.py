@@ -3,7 +3,7 @@
 # DuckDB's results are untyped.
 # pyright: reportUnknownMemberType=false
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from podium_analysis.metrics.groups import Codes, Grouped, Grouping, Key, groupe
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram
 from podium_analysis.metrics.intervals import interval_ranks, mean_interval
 from podium_analysis.metrics.ranked import Floats, Ints, Ranked, RankedArray, RankedTable
+from podium_analysis.metrics.sections import Histograms, MetricStatistics, ModelGroup, StatusGroup, StepGroup, Summary
 
 PERCENTILES: Final[dict[str, float]] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 IN_MEMORY: Final = 5_000_000
@@ -40,12 +41,16 @@ class _Read:
     groups: Mapping[str, Sequence[tuple[Key, dict[str, Any]]]]
 
 
-def summarise(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
-    """n, n_missing, mean, sd, min, max, p50 … p99_9 and (where n allows) `intervals` of mean and percentiles.
+def summarise(ranked: Ranked) -> Summary:
+    """A summary with intervals. Percentiles interpolate linearly between neighbouring values, as numpy's default does.
 
-    Percentiles interpolate linearly between neighbouring values, as numpy's default does. All are None for n = 0;
-    sd is the sample's (n - 1) and None for n < 2.
+    All are None for n = 0; sd is the sample's (n - 1) and None for n < 2.
     """
+    return Summary(**_summary(ranked))
+
+
+def _summary(ranked: Ranked, *, with_intervals: bool = True) -> dict[str, Any]:
+    """The fields of a Summary, or without intervals those of a PlainSummary."""
     n = ranked.n
     out: dict[str, Any] = {"n": n, "n_missing": ranked.n_missing, "mean": ranked.mean, "sd": ranked.sd}
     if n == 0:
@@ -83,9 +88,9 @@ def _intervals(summary: Mapping[str, Any], at: Callable[[Ints], Floats]) -> dict
 
 def metric_statistics(
     run: RunData, metrics: Sequence[Metric], *, bins: int, in_memory: int = IN_MEMORY
-) -> dict[str, Any]:
-    """Metric name -> its entry in stats.json (see stats_schema.json)."""
-    entries: dict[str, Any] = {}
+) -> dict[str, MetricStatistics]:
+    """Metric name -> its entry in stats.json."""
+    entries: dict[str, MetricStatistics] = {}
     for family in dict.fromkeys(metric.source.family for metric in metrics):
         mine = [metric for metric in metrics if metric.source.family == family]
         for metric, read in _read(run, family, mine, in_memory):
@@ -93,25 +98,24 @@ def metric_statistics(
     return {metric.name: entries[metric.name] for metric in metrics}
 
 
-def _entry(metric: Metric, read: _Read, bins: int) -> dict[str, Any]:
+def _entry(metric: Metric, read: _Read, bins: int) -> MetricStatistics:
     ok = (metric.source.ok,)
-    by_status = read.groups["by_status"]
-    return {
-        "title": metric.title,
-        "what": metric.what,
-        "unit": metric.unit,
-        "of": f"{metric.source.name} with status {metric.source.ok}",
-        **summarise(read.good),
-        "n_other": sum(group["n"] + group["n_missing"] for key, group in by_status if key != ok),
-        "histograms": {
-            "linear": asdict(linear_histogram(read.good, bins)),
-            "log": asdict(log_histogram(read.good, bins)),
-        },
-        **{
-            name: [dict(zip(parts, key, strict=True)) | group for key, group in _in_order(read.groups[name])]
-            for name, parts in NAMES.items()
-        },
+    groups = {
+        name: [dict(zip(parts, key, strict=True)) | group for key, group in _in_order(read.groups[name])]
+        for name, parts in NAMES.items()
     }
+    return MetricStatistics(
+        title=metric.title,
+        what=metric.what,
+        unit=metric.unit,
+        of=f"{metric.source.name} with status {metric.source.ok}",
+        **_summary(read.good),
+        n_other=sum(group["n"] + group["n_missing"] for key, group in read.groups["by_status"] if key != ok),
+        histograms=Histograms(linear_histogram(read.good, bins), log_histogram(read.good, bins)),
+        by_status=[StatusGroup(**group) for group in groups["by_status"]],
+        by_tool_model=[ModelGroup(**group) for group in groups["by_tool_model"]],
+        by_step=[StepGroup(**group) for group in groups["by_step"]],
+    )
 
 
 def _in_order(groups: Sequence[tuple[Key, dict[str, Any]]]) -> list[tuple[Key, dict[str, Any]]]:
@@ -224,7 +228,7 @@ def _on_disk(run: RunData, metric: Metric) -> _Read:
             if all(part is None for part in keys[int(h)]):
                 continue
             ranked = RankedTable(run.db, table, int(first), int(n), int(n_missing), mean, sd)
-            found[name].append((keys[int(h)], summarise(ranked, with_intervals=name == "by_tool_model")))
+            found[name].append((keys[int(h)], _summary(ranked, with_intervals=name == "by_tool_model")))
             if name == "by_status" and keys[int(h)] == (source.ok,):
                 good = ranked
     return _Read(good, found)

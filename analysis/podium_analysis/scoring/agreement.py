@@ -2,25 +2,24 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from podium_analysis.scoring.scores import Z
+from podium_analysis.section import Count, Section
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Section, frozen=True):
     """Two judges over the answers that both graded. share in percent; kappa 1 is agreement, 0 what chance would give.
 
     low, high: kappa's 95% interval (large-sample variance of Fleiss, Cohen and Everitt). None with the reason.
     """
 
-    n: int
-    n_missing: int
+    n: Count
+    n_missing: Count
     """Answers that at least one of the two did not grade."""
-    both_right: int
-    only_first: int
-    only_second: int
-    both_wrong: int
+    both_right: Count
+    only_first: Count
+    only_second: Count
+    both_wrong: Count
     share: float | None
     kappa: float | None
     low: float | None

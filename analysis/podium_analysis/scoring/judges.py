@@ -1,18 +1,18 @@
 """Which grades a run has: its own, and those of later rejudges, with how far two judges agree."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from podium_contracts.records import Judgement, TaskRecord
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement, agreement
-from podium_analysis.scoring.scores import Repeats, Sample, Score, outcome_of, repeats, score
+from podium_analysis.scoring.repeats import Repeats, repeats
+from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
+from podium_analysis.section import Count, Section
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeName:
+class JudgeName(Section, frozen=True):
     """Who graded, and by what: rejudging with the same three replaces nothing and adds nothing."""
 
     protocol: str
@@ -25,8 +25,7 @@ class JudgeName:
         return f"{self.judge or 'no model'} ({self.protocol}{prompt})"
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeScore:
+class JudgeScore(Section, frozen=True):
     """One judge's view of the run, first epoch to last. against_own: agreement with the run's own judge, on answers."""
 
     name: JudgeName
@@ -35,7 +34,7 @@ class JudgeScore:
     """None for the run's own judge."""
     usd: float | None
     """Of this judge's priced judgements; None: none has a price."""
-    n_unpriced: int
+    n_unpriced: Count
 
 
 def run_samples(run: RunData) -> list[Sample]:

@@ -1,26 +1,45 @@
 """How a turn's latency grows with its context: quantiles of latency by prompt length."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from podium_analysis.load.run_data import RunData
+from podium_analysis.section import Count, Section
 
 BINS: Final = 20
 LATENCIES: Final = ("prefill_ms", "duration_ms")
 
 
-def context_latency(run: RunData, bins: int = BINS) -> dict[str, Any]:
-    """Turns without an error, in `bins` bins of equal width of prompt tokens (fewer when they are few).
+class Quantiles(Section, frozen=True):
+    """Of a bin; None where n is 0."""
 
-    edges_tokens: bins + 1 edges. For each of LATENCIES a list with n, p10, p50 and p90 of each bin (None where n is 0).
+    n: Count
+    p10: float | None
+    p50: float | None
+    p90: float | None
+
+
+class ContextLatency(Section, frozen=True):
+    """Latency by bin of prompt tokens. edges_tokens: one more than there are bins.
+
     cached_share: cached over prompt tokens of the bin.
     """
+
+    n: Count
+    edges_tokens: list[float]
+    cached_share: list[float | None]
+    prefill_ms: list[Quantiles]
+    duration_ms: list[Quantiles]
+
+
+def context_latency(run: RunData, bins: int = BINS) -> ContextLatency:
+    """Turns without an error, in `bins` bins of equal width of prompt tokens (one where all are equal)."""
     condition = "type = 'llm_call' AND role = 'orchestrator' AND error_type IS NULL AND prompt_tokens IS NOT NULL"
     low, high, n = run.rows(f"SELECT min(prompt_tokens), max(prompt_tokens), count(*) FROM events WHERE {condition}")[0]
     if not n:
-        return {"n": 0, "edges_tokens": [], "cached_share": [], **{name: [] for name in LATENCIES}}
+        return ContextLatency(0, [], [], [], [])
     edges: npt.NDArray[np.float64] = np.linspace(float(low), float(high), (bins if high > low else 1) + 1)
     width = (high - low) / bins or 1.0
     place = f"least({len(edges) - 2}, floor((prompt_tokens - {float(low)!r}) / {float(width)!r}))::INTEGER"
@@ -33,12 +52,11 @@ def context_latency(run: RunData, bins: int = BINS) -> dict[str, Any]:
         )
     }
     empty = (None, *(value for _ in LATENCIES for value in (0, None)))
-    found: dict[str, Any] = {"n": n, "edges_tokens": edges.tolist(), "cached_share": []}
-    found |= {name: [] for name in LATENCIES}
+    cached: list[float | None] = []
+    found: dict[str, list[Quantiles]] = {name: [] for name in LATENCIES}
     for at in range(len(edges) - 1):
         row = rows.get(at, empty)
-        found["cached_share"].append(row[0])
+        cached.append(row[0])
         for k, name in enumerate(LATENCIES):
-            p10, p50, p90 = row[2 + 2 * k] or (None, None, None)
-            found[name].append({"n": row[1 + 2 * k], "p10": p10, "p50": p50, "p90": p90})
-    return found
+            found[name].append(Quantiles(row[1 + 2 * k], *(row[2 + 2 * k] or (None, None, None))))
+    return ContextLatency(n=n, edges_tokens=edges.tolist(), cached_share=cached, **found)

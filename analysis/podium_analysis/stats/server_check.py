@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from podium_analysis.load.run_data import RunData
+from podium_analysis.section import Count, Section
 
 PAIRS: Final[dict[str, tuple[str, str, float]]] = {
     # name: (counter in samples.jsonl, SQL over the calls, factor from the counter's unit to the name's)
@@ -25,7 +26,26 @@ class _Window:
     last_ms: float
 
 
-def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+class CheckedSum(Section, frozen=True):
+    """One sum by the log and by the server. ratio: log / server, None where the server counted nothing."""
+
+    name: str
+    log: float | None
+    server: float | None
+    ratio: float | None
+
+
+class ServerCheck(Section, frozen=True):
+    """The log held against vLLM's counters. n_restarts: how often a counter began at zero again."""
+
+    server: str | None
+    n_calls: Count
+    n_segments: Count
+    n_restarts: Count
+    sums: list[CheckedSum]
+
+
+def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> ServerCheck | None:
     """Counter growth between the first and last sample of each segment, beside the sums of the calls written meanwhile.
 
     Calls are those of the orchestrator's server, experts on it included, that carry its metrics: an answer that nobody
@@ -80,18 +100,18 @@ def server_check(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, A
         f"SELECT count(queue_ms), {sums} FROM events WHERE {calls} AND queue_ms IS NOT NULL AND ({in_windows})",
         [address],
     )[0]
-    return {
-        "server": address,
-        "n_calls": int(row[0]),
-        "n_segments": len(windows),
-        "n_restarts": n_restarts,
-        "sums": [
-            {
-                "name": name,
-                "log": value,
-                "server": grown[name] if seen[name] else None,
-                "ratio": value / grown[name] if seen[name] and value is not None and grown[name] > 0 else None,
-            }
+    return ServerCheck(
+        server=address,
+        n_calls=int(row[0]),
+        n_segments=len(windows),
+        n_restarts=n_restarts,
+        sums=[
+            CheckedSum(
+                name=name,
+                log=value,
+                server=grown[name] if seen[name] else None,
+                ratio=value / grown[name] if seen[name] and value is not None and grown[name] > 0 else None,
+            )
             for (name, _), value in zip(PAIRS.items(), row[1:], strict=True)
         ],
-    }
+    )

@@ -5,12 +5,40 @@ from typing import Any, Final
 import numpy as np
 
 from podium_analysis.load.run_data import RunData
+from podium_analysis.section import Count, Section
+from podium_analysis.stats.counted import Counted
 from podium_analysis.stats.time_accounting import PARTS, Accounts
 
 N_SLOWEST: Final = 10
 
 
-def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dict[str, Any]]:
+class LongestCall(Section, frozen=True):
+    """A turn of the orchestrator or a tool's call. what: orchestrator, or the tool."""
+
+    what: str
+    step: Count | None
+    model: str | None
+    alias: str | None
+    status: str
+    error_type: str | None
+    duration_ms: float
+
+
+class SlowTask(Section, frozen=True):
+    """One of the longest tasks. parts_ms, unexplained_ms: None where the log holds none of its calls."""
+
+    task_id: str
+    epoch: Count
+    status: str
+    duration_ms: float
+    rounds: Count
+    parts_ms: dict[str, float] | None
+    unexplained_ms: float | None
+    longest_call: LongestCall | None
+    why: str
+
+
+def slowest_tasks(run: RunData, counted: Counted, found: Accounts, n: int = N_SLOWEST) -> list[SlowTask]:
     """The n tasks of the longest duration, longest first."""
     places = np.argsort(-found.duration_ms, kind="stable")[:n]
     if not places.size:
@@ -20,7 +48,7 @@ def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dic
     wanted = ", ".join(str(found.task[place]) for place in places)
     named = run.rows(f"SELECT task, task_id, epoch, status FROM final WHERE task IN ({wanted})")
     tasks = {row[0]: row[1:] for row in named}
-    longest = _longest(run, sorted({row[1] for row in named}))
+    longest = _longest(run, counted, sorted({row[1] for row in named}))
     return [
         _entry(found, int(place), task, longest.get(task[:2]), medians.tolist())
         for place in places
@@ -29,8 +57,8 @@ def slowest_tasks(run: RunData, found: Accounts, n: int = N_SLOWEST) -> list[dic
 
 
 def _entry(
-    found: Accounts, place: int, task: tuple[Any, ...], longest: dict[str, Any] | None, medians: list[float]
-) -> dict[str, Any]:
+    found: Accounts, place: int, task: tuple[Any, ...], longest: LongestCall | None, medians: list[float]
+) -> SlowTask:
     task_id, epoch, status = task
     usual_rounds, usual_ms = float(np.median(found.rounds)), float(np.median(found.duration_ms))
     duration = float(found.duration_ms[place])
@@ -49,24 +77,22 @@ def _entry(
         )
     why.append(f"{rounds} rounds, the median task {usual_rounds:g}")
     if longest is not None:
-        failed = f", {longest['error_type'] or longest['status']}" if longest["status"] not in (None, "ok") else ""
-        why.append(
-            f"longest call: {longest['what']} at step {longest['step']}, {longest['duration_ms'] / 1000:.1f} s{failed}"
-        )
-    return {
-        "task_id": task_id,
-        "epoch": epoch,
-        "status": status,
-        "duration_ms": duration,
-        "rounds": rounds,
-        "parts_ms": None if parts is None else dict(zip(PARTS, parts, strict=True)),
-        "unexplained_ms": None if parts is None else float(found.unexplained_ms[place]),
-        "longest_call": longest,
-        "why": "; ".join(why),
-    }
+        failed = f", {longest.error_type or longest.status}" if longest.status != "ok" else ""
+        why.append(f"longest call: {longest.what} at step {longest.step}, {longest.duration_ms / 1000:.1f} s{failed}")
+    return SlowTask(
+        task_id=task_id,
+        epoch=epoch,
+        status=status,
+        duration_ms=duration,
+        rounds=rounds,
+        parts_ms=None if parts is None else dict(zip(PARTS, parts, strict=True)),
+        unexplained_ms=None if parts is None else float(found.unexplained_ms[place]),
+        longest_call=longest,
+        why="; ".join(why),
+    )
 
 
-def _longest(run: RunData, task_ids: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+def _longest(run: RunData, counted: Counted, task_ids: list[str]) -> dict[tuple[str, int], LongestCall]:
     """The longest counted call of each of the tasks and epochs that has one."""
     rows = run.rows(
         f"""
@@ -76,22 +102,22 @@ def _longest(run: RunData, task_ids: list[str]) -> dict[tuple[str, int], dict[st
                CASE WHEN type = 'llm_call' THEN duration_ms ELSE duration_total_ms END AS ms
         FROM events WHERE task_id IN ({", ".join("?" * len(task_ids))})
           AND (type = 'tool_call' OR (type = 'llm_call' AND role = 'orchestrator'))
-          AND rowid NOT IN (SELECT place FROM dropped)
+          {counted.keep}
         ORDER BY ms DESC, step, type
         """,
         task_ids,
     )
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[tuple[str, int], LongestCall] = {}
     for task_id, epoch, what, step, model, alias, status, error_type, duration in rows:
         if (task_id, epoch) in found:
             continue
-        found[task_id, epoch] = {
-            "what": what,
-            "step": step,
-            "model": model,
-            "alias": alias,
-            "status": status if status is not None else ("ok" if error_type is None else "error"),
-            "error_type": error_type,
-            "duration_ms": duration,
-        }
+        found[task_id, epoch] = LongestCall(
+            what=what,
+            step=step,
+            model=model,
+            alias=alias,
+            status=status if status is not None else ("ok" if error_type is None else "error"),
+            error_type=error_type,
+            duration_ms=duration,
+        )
     return found

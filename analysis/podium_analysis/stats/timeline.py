@@ -1,12 +1,14 @@
 """Load over time: tasks in flight by the log, vLLM's and retrieval's own gauges beside them, in at most 600 points."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from podium_analysis.load.run_data import RunData
+from podium_analysis.section import Section
 
 POINTS: Final = 600
 GAUGES: Final[dict[str, tuple[str, str]]] = {
@@ -19,18 +21,33 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any]:
+Column = Annotated[list[float], Meta(max_length=POINTS)]
+GaugeColumn = Annotated[list[float | None], Meta(max_length=POINTS)]
+
+
+class Timeline(Section, frozen=True):
     """Columns of equal length over the run's time, segments end to end.
 
     t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
     a segment's end whatever is under way stops. Gauges: mean of the stretch's samples, None where there is none.
     """
+
+    t_ms: Column
+    in_flight: Column
+    vllm_running: GaugeColumn
+    vllm_waiting: GaugeColumn
+    vllm_kv_use: GaugeColumn
+    retrieval_queue: GaugeColumn
+    retrieval_batch_size: GaugeColumn
+
+
+def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
+    """Load over time from the log and samples.jsonl; without a column's values where the log has no length."""
     wall = run.wall_ms
     if wall <= 0:
-        return {"t_ms": [], "in_flight": [], **{name: [] for name in GAUGES}}
+        return Timeline([], [], **{name: [] for name in GAUGES})
     n = int(min(POINTS, max(1, np.ceil(wall / 1000.0))))
     edges = np.linspace(0.0, wall, n + 1)
-    found: dict[str, Any] = {"t_ms": edges[1:].tolist(), "in_flight": _in_flight(run, edges).tolist()}
     offsets = {segment.n: segment.offset_ms for segment in run.segments}
     points: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in GAUGES}
     for sample in samples:
@@ -43,9 +60,8 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> dict[str, Any]:
             if isinstance(value, int | float):
                 points[name][0].append(offset + at)
                 points[name][1].append(float(value))
-    for name, (times, values) in points.items():
-        found[name] = _means(np.array(times), np.array(values), edges)
-    return found
+    gauges = {name: _means(np.array(times), np.array(values), edges) for name, (times, values) in points.items()}
+    return Timeline(edges[1:].tolist(), _in_flight(run, edges).tolist(), **gauges)
 
 
 def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -42,7 +43,8 @@ def metric(values: list[float], unit: str = "ms", n_other: int = 0) -> dict[str,
     ranked = RankedArray(np.array(values, dtype=float))
     linear, log = linear_histogram(ranked, 10), log_histogram(ranked, 10)
     return {
-        "title": "Something", "unit": unit, "of": "calls with status ok", "n_other": n_other, **summarise(ranked),
+        "title": "Something", "unit": unit, "of": "calls with status ok", "n_other": n_other,
+        **msgspec.structs.asdict(summarise(ranked)),
         "histograms": {
             name: {"edges": h.edges, "counts": h.counts, "n_zero": h.n_zero, "n_negative": h.n_negative}
             for name, h in (("linear", linear), ("log", log))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import scipy.stats
@@ -32,21 +33,21 @@ VALUES = npst.arrays(
 def test_a_summary_is_numpys_and_the_standard_librarys(values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     known = values[~np.isnan(values)]
     found = summarise(RankedArray(values.copy()))
-    assert (found["n"], found["n_missing"]) == (known.size, values.size - known.size)
+    assert (found.n, found.n_missing) == (known.size, values.size - known.size)
     if not known.size:
         assert all(found[name] is None for name in ("mean", "sd", "min", "max", *PERCENTILES))
         return
-    assert found["min"] == known.min()
-    assert found["max"] == known.max()
-    assert found["mean"] == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
+    assert found.min == known.min()
+    assert found.max == known.max()
+    assert found.mean == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
     for name, p in PERCENTILES.items():
         assert found[name] == pytest.approx(np.quantile(known, p), rel=1e-9, abs=1e-9)
-        assert found["min"] <= found[name] <= found["max"]
+        assert found.min <= found[name] <= found.max
     if known.size > 1:
         rounding = 1e-12 * max(1.0, np.abs(known).max())
-        assert found["sd"] == pytest.approx(statistics.stdev(known.tolist()), rel=1e-9, abs=rounding)
+        assert found.sd == pytest.approx(statistics.stdev(known.tolist()), rel=1e-9, abs=rounding)
     else:
-        assert found["sd"] is None
+        assert found.sd is None
 
 
 @settings(max_examples=100, deadline=None)
@@ -54,7 +55,7 @@ def test_a_summary_is_numpys_and_the_standard_librarys(values: np.ndarray[Any, n
 def test_intervals_are_values_of_the_data_around_the_percentile(values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     known = set(values[~np.isnan(values)].tolist())
     found = summarise(RankedArray(values.copy()))
-    for name, (low, high) in found["intervals"].items():
+    for name, (low, high) in found.intervals.items():
         assert low <= found[name] <= high or name == "mean"
         if name != "mean":
             assert {low, high} <= known
@@ -71,7 +72,7 @@ def test_sorting_on_disk_gives_the_same_numbers_as_in_memory(generated_run: Path
         in_memory = metric_statistics(run, METRICS, bins=10)
         on_disk = metric_statistics(run, METRICS, bins=10, in_memory=0)
     for name, expected in in_memory.items():
-        _same(on_disk[name], expected, name)
+        _same(msgspec.to_builtins(on_disk[name]), msgspec.to_builtins(expected), name)
 
 
 def _same(found: Any, expected: Any, where: str) -> None:
@@ -110,7 +111,7 @@ def test_metrics_equal_a_plain_computation_from_the_lines(generated_run: Path) -
     for name, values in expected.items():
         assert found[name]["n"] == len(values)
         assert found[name]["p95"] == pytest.approx(np.quantile(values, 0.95))
-    assert found["tool_call_ms"]["n_other"] == len(tools) - len(ok)
+    assert found["tool_call_ms"].n_other == len(tools) - len(ok)
     assert set(found) == {metric.name for metric in METRICS}
 
 
@@ -157,20 +158,20 @@ def test_failed_calls_are_summarised_apart(make_log: Callable[[list[Event | byte
     with load_run(folder) as run:
         found = metric_statistics(run, METRICS, bins=10)
     tool = found["tool_call_ms"]
-    assert (tool["n"], tool["mean"], tool["max"], tool["n_other"]) == (2, 15.0, 20.0, 2)
-    assert [(g["status"], g["n"], g["mean"]) for g in tool["by_status"]] == [
+    assert (tool.n, tool.mean, tool.max, tool.n_other) == (2, 15.0, 20.0, 2)
+    assert [(g["status"], g["n"], g["mean"]) for g in tool.by_status] == [
         ("failed", 1, 60_000.0),
         ("invalid", 1, 0.1),
         ("ok", 2, 15.0),
     ]
-    assert found["search_ms"]["n_other"] == 1
+    assert found["search_ms"].n_other == 1
     queue = found["orchestrator_queue_ms"]
-    assert (queue["n"], queue["n_missing"], queue["n_other"], queue["mean"]) == (1, 1, 1, 1.0)
+    assert (queue.n, queue.n_missing, queue.n_other, queue.mean) == (1, 1, 1, 1.0)
     call = found["orchestrator_call_ms"]
-    assert [(g["status"], g["n"]) for g in call["by_status"]] == [("ok", 2), ("timeout", 1)]
-    assert [(g["tool"], g["provider"], g["model"], g["n"]) for g in call["by_tool_model"]] == [(None, "vllm", "o", 2)]
+    assert [(g["status"], g["n"]) for g in call.by_status] == [("ok", 2), ("timeout", 1)]
+    assert [(g["tool"], g["provider"], g["model"], g["n"]) for g in call.by_tool_model] == [(None, "vllm", "o", 2)]
     empty = found["answer_ms"]
-    assert (empty["n"], empty["n_missing"], empty["mean"], empty["by_status"]) == (0, 0, None, [])
+    assert (empty.n, empty.n_missing, empty.mean, empty.by_status) == (0, 0, None, [])
 
 
 def test_every_metric_has_a_name_with_its_unit() -> None:

@@ -8,19 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from podium_analysis.scoring.scores import (
-    Sample,
-    corrected_calibration,
-    half_width,
-    mcnemar,
-    official_calibration,
-    outcome_of,
-    paired,
-    pass_at_k,
-    repeats,
-    score,
-    wilson,
-)
+from podium_analysis.scoring.calibration import corrected_calibration, official_calibration
+from podium_analysis.scoring.paired import mcnemar, paired
+from podium_analysis.scoring.repeats import pass_at_k, repeats
+from podium_analysis.scoring.scores import Sample, half_width, outcome_of, score, wilson
 from scipy.optimize import brentq
 from scipy.stats import binomtest
 

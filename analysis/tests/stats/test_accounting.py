@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from podium_analysis.load.run_data import load_run
+from podium_analysis.stats.counted import counted_events, part_sums
 from podium_analysis.stats.slowest import slowest_tasks
-from podium_analysis.stats.time_accounting import PARTS, accounting_statistics, accounts, prepare, time_statistics
+from podium_analysis.stats.time_accounting import PARTS, accounting_statistics, accounts, time_statistics
 from podium_contracts.events import Event, Judge, LlmCall, RunStart, TaskComplete, TaskStart, ToolCall
 
 MakeLog = Callable[[list[Event | bytes]], Path]
@@ -47,8 +48,9 @@ def end(duration: float, task: str = "a", rounds: int = 1, **fields: Any) -> Tas
 
 def parts_of(folder: Path) -> tuple[dict[str, float], float]:
     with load_run(folder) as run:
-        prepare(run)
-        found = accounts(run)
+        counted = counted_events(run)
+        sums = part_sums(run, counted)
+        found = accounts(run, sums)
     assert found.task.size == 1
     return dict(zip(PARTS, found.parts[0].tolist(), strict=True)), float(found.unexplained_ms[0])
 
@@ -145,39 +147,42 @@ def test_a_judgement_that_a_resume_made_again_is_accounted_for(make_log: MakeLog
 def test_epochs_of_a_task_are_apart(make_log: MakeLog) -> None:
     folder = make_log([START, begin(epoch=1), turn(1, epoch=1), end(100, epoch=1), begin(epoch=2), end(7, epoch=2)])
     with load_run(folder) as run:
-        prepare(run)
-        found = accounts(run)
+        counted = counted_events(run)
+        sums = part_sums(run, counted)
+        found = accounts(run, sums)
         share = accounting_statistics(found)
     assert found.unexplained_ms[0] == 0
     assert np.isnan(found.unexplained_ms[1])
-    assert (share["n_tasks"], share["n_without_calls"], share["unexplained_share"]["n"]) == (2, 1, 1)
+    assert (share.n_tasks, share.n_without_calls, share.unexplained_share.n) == (2, 1, 1)
 
 
 def test_a_log_without_calls_explains_nothing_and_says_so(make_log: MakeLog) -> None:
     with load_run(make_log([START, end(100)])) as run:
-        prepare(run)
-        found = accounts(run)
+        counted = counted_events(run)
+        sums = part_sums(run, counted)
+        found = accounts(run, sums)
         share = accounting_statistics(found)
-        slow = slowest_tasks(run, found)
-    assert (share["n_without_calls"], share["unexplained_share"]["p50"]) == (1, None)
-    assert slow[0]["parts_ms"] is None
-    assert "none of its calls" in slow[0]["why"]
+        slow = slowest_tasks(run, counted, found)
+    assert (share.n_without_calls, share.unexplained_share.p50) == (1, None)
+    assert slow[0].parts_ms is None
+    assert "none of its calls" in slow[0].why
 
 
 def test_sums_over_tasks_and_steps_agree(generated_run: Path) -> None:
     with load_run(generated_run) as run:
-        prepare(run)
-        found = accounts(run)
-        time = time_statistics(run, found)
+        counted = counted_events(run)
+        sums = part_sums(run, counted)
+        found = accounts(run, sums)
+        time = time_statistics(run, sums, found)
         share = accounting_statistics(found)
-    assert sum(time["overall_ms"].values()) == pytest.approx(share["wall_ms"])
-    assert sum(time["overall_share"].values()) == pytest.approx(1.0)
-    assert abs(share["unexplained_share"]["p50"]) < 0.02
-    assert time["by_step"][0]["n_turns"] == found.task.size
+    assert sum(time.overall_ms.values()) == pytest.approx(share.wall_ms)
+    assert sum(time.overall_share.values()) == pytest.approx(1.0)
+    assert abs(share.unexplained_share.p50) < 0.02
+    assert time.by_step[0].n_turns == found.task.size
     for part in PARTS:
-        by_step = sum(step["parts_ms"][part] for step in time["by_step"])
-        assert by_step == pytest.approx(time["overall_ms"][part], abs=1e-6)
-    assert set(time["labels"]) == {*PARTS, "unexplained_ms"}
+        by_step = sum(step.parts_ms[part] for step in time.by_step)
+        assert by_step == pytest.approx(time.overall_ms[part], abs=1e-6)
+    assert set(time.labels) == {*PARTS, "unexplained_ms"}
 
 
 def test_the_slowest_tasks_say_why(make_log: MakeLog) -> None:
@@ -192,12 +197,12 @@ def test_the_slowest_tasks_say_why(make_log: MakeLog) -> None:
             end(slow + 100, name),
         ]  # fmt: skip
     with load_run(make_log(events)) as run:
-        prepare(run)
-        slow_tasks = slowest_tasks(run, accounts(run))
-    assert [task["task_id"] for task in slow_tasks][:3] == ["t07", "t11", "t10"]
+        counted = counted_events(run)
+        slow_tasks = slowest_tasks(run, counted, accounts(run, part_sums(run, counted)))
+    assert [task.task_id for task in slow_tasks][:3] == ["t07", "t11", "t10"]
     assert len(slow_tasks) == 10
     first = slow_tasks[0]
-    assert "most of it reasoning: execution: 60.0 s (100%)" in first["why"]
-    assert "longest call: enhance_reasoning at step 1, 60.0 s, timeout" in first["why"]
-    assert first["longest_call"]["error_type"] == "timeout"
-    assert sum(first["parts_ms"].values()) + first["unexplained_ms"] == pytest.approx(first["duration_ms"])
+    assert "most of it reasoning: execution: 60.0 s (100%)" in first.why
+    assert "longest call: enhance_reasoning at step 1, 60.0 s, timeout" in first.why
+    assert first.longest_call.error_type == "timeout"
+    assert sum(first.parts_ms.values()) + first.unexplained_ms == pytest.approx(first.duration_ms)

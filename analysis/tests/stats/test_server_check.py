@@ -36,15 +36,15 @@ def sample(at_s: float, n: int, segment: int = 1) -> dict[str, Any]:
 
 def ratios(check: dict[str, Any] | None) -> dict[str, Any]:
     assert check is not None
-    return {one["name"]: one["ratio"] for one in check["sums"]}
+    return {one.name: one.ratio for one in check.sums}
 
 
 def test_equal_sums_have_the_ratio_one(generated_run: Path) -> None:
     with load_run(generated_run) as run:
         check = server_check(run, run.samples())
     assert check is not None
-    assert check["server"] == SERVER
-    assert check["n_segments"] == 2
+    assert check.server == SERVER
+    assert check.n_segments == 2
     assert all(ratio == pytest.approx(1.0, abs=1e-4) for ratio in ratios(check).values())
 
 
@@ -53,7 +53,7 @@ def test_calls_before_the_first_and_after_the_last_sample_are_left_out(make_log:
     with load_run(folder) as run:
         check = server_check(run, [sample(1.5, 2), sample(4.5, 5), sample(7.5, 8)])
     assert check is not None
-    assert check["n_calls"] == 6
+    assert check.n_calls == 6
     assert list(ratios(check).values()) == pytest.approx([1.0] * 7)
 
 
@@ -70,7 +70,7 @@ def test_experts_on_the_same_server_count_and_others_do_not(make_log: MakeLog) -
     with load_run(folder) as run:
         check = server_check(run, [sample(-1, 0), sample(9, 3)])
     assert check is not None
-    assert check["n_calls"] == 3
+    assert check.n_calls == 3
     assert ratios(check)["requests"] == 1.0
 
 
@@ -79,7 +79,7 @@ def test_a_restarted_server_counts_from_zero_again(make_log: MakeLog) -> None:
     with load_run(folder) as run:
         check = server_check(run, [sample(-1, 10), sample(2.5, 13), sample(5.5, 3)])
     assert check is not None
-    assert check["n_restarts"] == 1
+    assert check.n_restarts == 1
     assert ratios(check)["queue_ms"] == pytest.approx(1.0)
 
 

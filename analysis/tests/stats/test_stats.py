@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from podium_analysis.load.run_data import load_run
-from podium_analysis.stats.compute import STATS_VERSION, compute_stats, write_stats
+from podium_analysis.stats.compute import STATS_VERSION, compute_stats, stats_schema, write_stats
 from podium_contracts.events import Event, Judge, RunStart, TaskComplete, TaskStart, event_to_json
 from podium_contracts.records import REJUDGE_LOG, Judgement, TaskRecord
 
@@ -29,7 +29,7 @@ START = RunStart(
 @pytest.fixture(scope="module")
 def validator() -> Any:
     schema = json.loads((files("podium_analysis") / "stats_schema.json").read_text(encoding="utf-8"))
-    assert schema["properties"]["stats_version"] == {"const": STATS_VERSION}
+    assert schema["properties"]["stats_version"] == {"enum": [STATS_VERSION]}
     return jsonschema_rs.Draft202012Validator(schema)
 
 
@@ -47,6 +47,11 @@ def done(task: str, **fields: Any) -> TaskComplete:
 
 FAILED = done("b", status="error", ending="error", correct=None)
 SKIPPED = done("a", status="skipped", ending="skipped", correct=None, duration_ms=0.0)
+
+
+def test_the_stored_schema_is_the_generated_one() -> None:
+    stored = json.loads((files("podium_analysis") / "stats_schema.json").read_text(encoding="utf-8"))
+    assert stored == stats_schema(), "run `make schemas`"
 
 
 def test_a_generated_run_fits_the_schema(generated_run: Path, tmp_path: Path, validator: Any) -> None:

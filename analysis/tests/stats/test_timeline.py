@@ -33,8 +33,8 @@ def test_in_flight_is_the_mean_number_of_tasks_under_way(make_log: MakeLog) -> N
     ]  # fmt: skip
     with load_run(make_log(events)) as run:
         found = timeline(run, [])
-    assert found["t_ms"] == [1000, 2000, 3000, 4000]
-    assert found["in_flight"] == pytest.approx([1, 2, 1, 0])
+    assert found.t_ms == [1000, 2000, 3000, 4000]
+    assert found.in_flight == pytest.approx([1, 2, 1, 0])
     assert all(found[name] == [None] * 4 for name in GAUGES)
 
 
@@ -46,7 +46,7 @@ def test_what_a_crash_cut_off_stops_at_its_segments_end(make_log: MakeLog) -> No
     with load_run(make_log(events)) as run:
         found = timeline(run, [])
         assert run.wall_ms == 6000  # each segment from its own zero: 2 s and 4 s
-    assert found["in_flight"] == pytest.approx([1, 2, 0, 0, 0, 1])
+    assert found.in_flight == pytest.approx([1, 2, 0, 0, 0, 1])
 
 
 def test_the_integral_of_in_flight_is_the_tasks_time(generated_run: Path) -> None:
@@ -60,13 +60,13 @@ def test_the_integral_of_in_flight_is_the_tasks_time(generated_run: Path) -> Non
             "JOIN events s ON c.task_id = s.task_id AND c.segment = s.segment "
             f"WHERE c.type = 'task_complete' AND s.type = 'task_start' AND c.segment = {last.n}"
         )
-    assert len(found["t_ms"]) == min(POINTS, int(np.ceil(wall / 1000)))
-    t = np.array([0.0, *found["t_ms"]])
-    in_flight = np.array(found["in_flight"])
+    assert len(found.t_ms) == min(POINTS, int(np.ceil(wall / 1000)))
+    t = np.array([0.0, *found.t_ms])
+    in_flight = np.array(found.in_flight)
     after = t[:-1] >= last.offset_ms
     total = (in_flight * np.diff(t))[after].sum()
     assert total == pytest.approx(sum(row[0] for row in spans), rel=0.02)
     assert in_flight.min() >= -1e-9
-    known = [value for value in found["vllm_kv_use"] if value is not None]
+    known = [value for value in found.vllm_kv_use if value is not None]
     assert known
     assert max(known) <= max(sample["vllm"]["kv_use"] for sample in samples)

@@ -1,17 +1,31 @@
 """Tasks by the model that answered them: accuracy, cost and duration side by side."""
 
-from typing import Any
-
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.scores import wilson
+from podium_analysis.section import Count, Interval, Section
 
 
-def answer_models(run: RunData) -> list[dict[str, Any]]:
+class AnswerModel(Section, frozen=True):
+    """The graded tasks that one model answered. mean_cost_usd: of the n_priced tasks with a known cost."""
+
+    provider: str | None
+    model: str | None
+    n_graded: Count
+    n_right: Count
+    accuracy: float
+    wilson: Interval
+    mean_cost_usd: float | None
+    n_priced: Count
+    median_duration_ms: float
+    mean_rounds: float
+
+
+def answer_models(run: RunData) -> list[AnswerModel]:
     """One entry for each model that gave a task's last answer, of the graded tasks; most tasks first.
 
     The orchestrator chose the model, so easy questions may have gone to one and hard ones to another: this compares
-    how models were used, not how good they are. mean_cost_usd: of the n_priced tasks with a known cost.
+    how models were used, not how good they are.
     """
     rows = run.rows(
         f"""
@@ -27,17 +41,17 @@ def answer_models(run: RunData) -> list[dict[str, Any]]:
         """
     )
     return [
-        {
-            "provider": provider,
-            "model": model,
-            "n_graded": n,
-            "n_right": right,
-            "accuracy": 100 * right / n,
-            "wilson": wilson(right, n),
-            "mean_cost_usd": cost,
-            "n_priced": priced,
-            "median_duration_ms": duration,
-            "mean_rounds": rounds,
-        }
+        AnswerModel(
+            provider=provider,
+            model=model,
+            n_graded=n,
+            n_right=right,
+            accuracy=100 * right / n,
+            wilson=wilson(right, n),
+            mean_cost_usd=cost,
+            n_priced=priced,
+            median_duration_ms=duration,
+            mean_rounds=rounds,
+        )
         for provider, model, n, right, cost, priced, duration, rounds in rows
     ]
