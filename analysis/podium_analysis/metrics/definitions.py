@@ -1,50 +1,12 @@
-"""What is measured: each metric's name (its unit last), where its values come from, and what counts as a success."""
+"""Every metric: its name (its unit last), where its values come from, and what counts as a success."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import Final
 
-Unit = Literal["ms", "tokens", "rounds", "usd"]
+from podium_contracts.event import Use, event_fields
+from podium_contracts.events import LlmCall, ToolCall
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Rows that are read together. rows: SQL after FROM, with the columns kind and step.
-
-    kinds: SQL after FROM of a table with one row a kind, that a source's condition, status and model are taken from.
-    """
-
-    rows: str
-    kinds: str
-    step: str = "step"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Rows of a family that share their groups. status: SQL for a row's status; ok: the one that the metric is about.
-
-    All SQL is over the family's kinds.
-    """
-
-    name: str
-    family: Family
-    condition: str
-    status: str
-    ok: str
-    model: str = "tool, provider, model"
-    """SQL of three columns that tell tool and model; NULLs where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A value of each row of its source; NULL is missing and is counted as such."""
-
-    name: str
-    title: str
-    unit: Unit
-    source: Source
-    value: str
-    what: str
-
+from podium_analysis.metrics.metric import Family, Metric, Source
 
 _CALL_STATUS: Final = "CASE WHEN error_type IS NULL THEN 'ok' ELSE error_type END"
 
@@ -88,7 +50,7 @@ def _expert(tool: str) -> Metric:
     )
 
 
-METRICS: Final[tuple[Metric, ...]] = (
+_CHOSEN: Final[tuple[Metric, ...]] = (
     Metric(
         "tool_call_ms",
         "Tool calls",
@@ -237,3 +199,22 @@ METRICS: Final[tuple[Metric, ...]] = (
         "the attempt of the judge's call that counted",
     ),
 )
+
+
+def _of_fields() -> Iterator[Metric]:
+    """A metric for every duration of a turn or a tool call that none of _CHOSEN takes as it is."""
+    for cls, source, prefix in ((LlmCall, _ORCHESTRATOR, "orchestrator_"), (ToolCall, _TOOL_CALLS, "")):
+        taken = {metric.value for metric in _CHOSEN if metric.source.family == source.family}
+        for field in event_fields(cls):
+            if field.unit == "ms" and field.use is not Use.LOG_ONLY and field.name not in taken:
+                yield Metric(
+                    f"{prefix}{field.name}",
+                    f"{'Orchestrator' if prefix else 'Tools'}: {field.name.removesuffix('_ms').replace('_', ' ')}",
+                    "ms",
+                    source,
+                    field.name,
+                    f"{cls.__name__}.{field.name} in docs/events.md; calls without that part count as missing",
+                )
+
+
+METRICS: Final[tuple[Metric, ...]] = (*_CHOSEN, *_of_fields())

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from podium_analysis.metrics.definitions import Unit
 from podium_analysis.metrics.histograms import Histogram
+from podium_analysis.metrics.metric import Unit
 from podium_analysis.section import Count, Interval, Section
 
 Estimate = Literal["mean", "p50", "p90", "p95", "p99", "p99_9"]

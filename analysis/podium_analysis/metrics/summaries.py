@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from podium_analysis.load.run_data import RunData
-from podium_analysis.metrics.definitions import Family, Metric, Source
 from podium_analysis.metrics.groups import Codes, Grouped, Grouping, Key, grouped, grouping, step_codes, summaries
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram
 from podium_analysis.metrics.intervals import interval_ranks, mean_interval
+from podium_analysis.metrics.metric import Family, Metric, Source
 from podium_analysis.metrics.ranked import Floats, Ints, Ranked, RankedArray, RankedTable
 from podium_analysis.metrics.sections import Histograms, MetricStatistics, ModelGroup, StatusGroup, StepGroup, Summary
 

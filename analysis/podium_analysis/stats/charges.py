@@ -107,7 +107,8 @@ def _call(line: bytes) -> dict[str, Any] | None:
         event: Any = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return cast("dict[str, Any]", event) if isinstance(event, dict) and event.get("type") == "llm_call" else None
+    call = cast("dict[str, Any]", event) if isinstance(event, dict) else {}
+    return call if call.get("type") == "llm_call" else None
 
 
 def _sum(calls: list[dict[str, Any]], name: str) -> float | None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics.ranked import RankedArray
-from podium_analysis.metrics.summaries import Summary, summarise
+from podium_analysis.metrics.sections import Summary
+from podium_analysis.metrics.summaries import summarise
 from podium_analysis.section import Count, Section
 from podium_analysis.stats.counted import TOOL_PARTS, TURN_PARTS, PartSums
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from podium_analysis.load.run_data import load_run
-from podium_analysis.stats.costs import CostLine, costs, task_costs
+from podium_analysis.stats.charges import CostLine
+from podium_analysis.stats.costs import costs, task_costs
 from podium_contracts.events import Event, LlmCall, TaskComplete, ToolCall, event_to_json
 
 
