@@ -11,7 +11,8 @@ from typing import Any
 from podium_contracts.events import NewerSchema
 
 from podium_analysis.load.event_table import LoadError
-from podium_analysis.load.run_data import all_runs, find_run, load_run
+from podium_analysis.load.find import all_runs, find_run
+from podium_analysis.load.run_data import load_run
 from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 PROBLEMS_SHOWN = 10

@@ -19,7 +19,8 @@ from urllib.parse import quote
 import orjson
 from podium_contracts.events import NewerSchema
 
-from podium_analysis.export.inspect_sample import SCORER, add_usage, sample, summary
+from podium_analysis.export.inspect_sample import SCORER, sample, summary
+from podium_analysis.export.inspect_turn import add_usage
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
 from podium_analysis.load.run_data import RunData, load_run

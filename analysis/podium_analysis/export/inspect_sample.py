@@ -1,10 +1,11 @@
 """A task record as a sample of inspect_ai's log: its messages, its transcript of events, its score."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from typing import Any, Final
 
-from podium_contracts.records import Judgement, TaskRecord, Turn
+from podium_contracts.records import Judgement, TaskRecord
+
+from podium_analysis.export.inspect_turn import Clock, model_event, tool_event, usage_of
 
 SCORER: Final = "podium"
 _LIMITS: Final[Mapping[str, str]] = {"round_limit": "turn", "context_limit": "context", "time_limit": "time"}
@@ -12,7 +13,7 @@ _LIMITS: Final[Mapping[str, str]] = {"round_limit": "turn", "context_limit": "co
 
 def sample(record: TaskRecord, *, orchestrator: str, max_rounds: float | None) -> dict[str, Any]:
     """An EvalSample. Times in seconds, of the record's own durations; the transcript lays turns one after another."""
-    clock = _Clock(record.started_ts)
+    clock = Clock(record.started_ts)
     events: list[dict[str, Any]] = [
         {
             "event": "sample_init",
@@ -29,12 +30,12 @@ def sample(record: TaskRecord, *, orchestrator: str, max_rounds: float | None) -
         events.append(
             {"event": "span_begin", "id": span, "name": f"turn {turn.step}", "type": "turn"} | clock.now(span)
         )
-        call, model_event = _model_event(turn, span, orchestrator, messages, clock)
-        events.append(model_event)
+        call, asked = model_event(turn, span, orchestrator, messages, clock)
+        events.append(asked)
         messages.append(call)
-        output = model_event["output"]
-        answer, tool_event = _tool_event(turn, span, clock)
-        events.append(tool_event)
+        output = asked["output"]
+        answer, used = tool_event(turn, span, clock)
+        events.append(used)
         messages.append(answer)
         events.append({"event": "span_end", "id": span} | clock.now(span))
     found: dict[str, Any] = {
@@ -46,7 +47,7 @@ def sample(record: TaskRecord, *, orchestrator: str, max_rounds: float | None) -
         "output": _final_output(record, output),
         "metadata": _metadata(record),
         "store": {},
-        "model_usage": _usage_of(record.turns, orchestrator),
+        "model_usage": usage_of(record.turns, orchestrator),
         "started_at": record.started_ts,
         "completed_at": record.finished_ts,
         "total_time": record.duration_ms / 1000,
@@ -93,124 +94,6 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Clock:
-    """Where in the sample the transcript is: the record has durations, not a time for each event."""
-
-    def __init__(self, started: str) -> None:
-        self.start = datetime.fromisoformat(started)
-        self.elapsed_ms = 0.0
-
-    def now(self, span: str | None = None) -> dict[str, Any]:
-        at = self.start + timedelta(milliseconds=self.elapsed_ms)
-        return {"timestamp": at.isoformat(), "working_start": self.elapsed_ms / 1000, "span_id": span}
-
-    def pass_ms(self, ms: float | None) -> str:
-        self.elapsed_ms += ms or 0.0
-        return (self.start + timedelta(milliseconds=self.elapsed_ms)).isoformat()
-
-
-def _model_event(
-    turn: Turn, span: str, orchestrator: str, before: Sequence[dict[str, Any]], clock: _Clock
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    clock.pass_ms(turn.wait_ms)
-    content: str | list[dict[str, Any]] = turn.content or ""
-    if turn.reasoning:
-        content = [{"type": "reasoning", "reasoning": turn.reasoning}, {"type": "text", "text": turn.content or ""}]
-    message: dict[str, Any] = {
-        "id": f"{span}-call",
-        "role": "assistant",
-        "source": "generate",
-        "model": orchestrator,
-        "content": content,
-    }
-    if turn.tool:
-        message["tool_calls"] = [
-            {"id": f"{span}-tool", "function": turn.tool, "arguments": turn.arguments, "type": "function"}
-        ]
-    output: dict[str, Any] = {
-        "model": orchestrator,
-        "choices": [{"message": message, "stop_reason": "tool_calls" if turn.tool else "stop"}],
-    }
-    if turn.orchestrator_ms is not None:
-        output["time"] = turn.orchestrator_ms / 1000
-    usage = _usage(turn)
-    if usage is not None:
-        output["usage"] = usage
-    timings = {
-        name: getattr(turn, name)
-        for name in ("queue_ms", "prefill_ms", "decode_ms", "wait_ms")
-        if getattr(turn, name) is not None
-    }
-    event: dict[str, Any] = {
-        "event": "model",
-        "model": orchestrator,
-        "role": "orchestrator",
-        # Podium writes each turn's prompt anew from what is known; the conversation so far is what it was made of.
-        "input": before[:1],
-        "tools": list[Any](),
-        "tool_choice": "auto",
-        "config": dict[str, Any](),
-        "output": output,
-        "metadata": timings,
-    } | clock.now(span)
-    event["completed"] = clock.pass_ms(turn.orchestrator_ms)
-    if turn.orchestrator_ms is not None:
-        event["working_time"] = turn.orchestrator_ms / 1000
-    return message, event
-
-
-def _tool_event(turn: Turn, span: str, clock: _Clock) -> tuple[dict[str, Any], dict[str, Any]]:
-    result = tool_result(turn)
-    error = None
-    if turn.status != "ok":
-        kind = "parsing" if turn.status == "invalid" else "timeout" if turn.error_type == "timeout" else "unknown"
-        error = {"type": kind, "message": turn.error_message or turn.error_type or turn.status}
-    message: dict[str, Any] = {
-        "id": f"{span}-result",
-        "role": "tool",
-        "tool_call_id": f"{span}-tool",
-        "function": turn.tool or "none",
-        "content": result,
-    }
-    event: dict[str, Any] = {
-        "event": "tool",
-        "id": f"{span}-tool",
-        "function": turn.tool or "none",
-        "arguments": turn.arguments,
-        "result": result,
-        "message_id": message["id"],
-        "metadata": {
-            name: getattr(turn, name) for name in ("alias", "provider", "model") if getattr(turn, name) is not None
-        },
-    } | clock.now(span)
-    event["completed"] = clock.pass_ms(turn.tool_ms)
-    if turn.tool_ms is not None:
-        event["working_time"] = turn.tool_ms / 1000
-    if error:
-        message["error"] = event["error"] = error
-    return message, event
-
-
-def tool_result(turn: Turn) -> str:
-    """What the tool brought, as text: query and documents, code and output, or the expert's answer."""
-    parts: list[str] = []
-    if turn.query:
-        parts.append(f"query: {turn.query}")
-    for document in turn.documents:
-        title = document.get("title") or document.get("id") or "document"
-        parts.append(f"## {title}\n{document.get('contents') or document.get('content') or ''}")
-    if turn.code:
-        parts.append(f"```python\n{turn.code.rstrip()}\n```")
-    for name in ("stdout", "stderr"):
-        if getattr(turn, name):
-            parts.append(f"{name}:\n{getattr(turn, name)}")
-    if turn.exec_status and turn.exec_status != "ok":
-        parts.append(f"ended: {turn.exec_status}")
-    if not parts and turn.response:
-        parts.append(turn.response)
-    return "\n\n".join(parts)
-
-
 def _final_output(record: TaskRecord, last: dict[str, Any]) -> dict[str, Any]:
     if record.answer_text is None:
         return last
@@ -252,32 +135,6 @@ def _metadata(record: TaskRecord) -> dict[str, Any]:
             {"model": j.model, "correct": j.correct, "protocol": j.protocol} for j in record.judgements
         ]
     return found
-
-
-def _usage(turn: Turn) -> dict[str, Any] | None:
-    """None where the server told no counts. inspect_ai counts cached tokens apart from the input."""
-    if turn.prompt_tokens is None or turn.completion_tokens is None:
-        return None
-    cached = turn.cached_tokens
-    usage: dict[str, Any] = {
-        "input_tokens": turn.prompt_tokens - (cached or 0),
-        "output_tokens": turn.completion_tokens,
-        "total_tokens": turn.prompt_tokens + turn.completion_tokens,
-    }
-    return usage if cached is None else usage | {"input_tokens_cache_read": cached}
-
-
-def add_usage(total: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Add one ModelUsage to another, in place."""
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
-def _usage_of(turns: Sequence[Turn], model: str) -> dict[str, Any]:
-    total: dict[str, Any] = {}
-    for turn in turns:
-        add_usage(total, _usage(turn) or {})
-    return {model: total} if total else {}
 
 
 def _shorten(text: str, limit: int = 200) -> str:

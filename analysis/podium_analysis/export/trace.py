@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from podium_analysis.export.spans import COUNTERS_PID, TASKS_PID, Tracer, TraceWriter
+from podium_analysis.export.spans import COUNTERS_PID, TASKS_PID, TraceWriter
+from podium_analysis.export.tracer import Tracer
 from podium_analysis.load.find import run_folder
 
 _COUNTERS: Final = (

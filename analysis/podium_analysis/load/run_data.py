@@ -1,6 +1,6 @@
 """A run folder, read: its events as a table, its tasks, samples and manifest.
 
-DuckDB reads the JSON lines with all cores, strictly by the columns of `columns.py`, into a table that spills to disk
+DuckDB reads the JSON lines with all cores, strictly by the columns of `schema.py`, into a table that spills to disk
 beyond its memory limit. So memory is bounded by a setting and not by the log. Bad lines (torn, no JSON, a needed field
 missing or of the wrong type) are left out, an optional value of the wrong type counts as missing; both are counted and
 reported by line.
@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,8 +23,10 @@ from podium_contracts.events import check_schema
 from podium_contracts.records import TaskRecord, record_from_json
 
 from podium_analysis.load.event_table import LoadError, ReadLog, read_events
-from podium_analysis.load.schema import IN_TIME, REQUIRED
-from podium_analysis.section import Count, Section
+from podium_analysis.load.schema import REQUIRED
+from podium_analysis.load.tables import Segment as Segment
+from podium_analysis.load.tables import TaskRow as TaskRow
+from podium_analysis.load.tables import make_tables, read_segments
 
 if TYPE_CHECKING:  # numpy is imported beside the reading of the log, which does not need it
     import numpy as np
@@ -37,48 +38,13 @@ THREAD_MB: Final = 64
 """Memory that a reading thread needs: buffers of twice LINE_BYTES, and what it builds from them."""
 
 
-class Segment(Section, frozen=True):
-    """One start of the run. offset_ms lays segments end to end: time in the run = offset_ms + mono_ms.
-
-    reason: of its run_end; None when it has none (still running, or killed).
-    """
-
-    n: Count
-    offset_ms: float
-    length_ms: float
-    reason: str | None
-
-
-@dataclass(slots=True)  # frozen ones take twice as long to make
-class TaskRow:
-    """A task by its last task_complete. superseded: earlier ones, of attempts that failed or were repeated."""
-
-    task: int
-    """Its index in the tables: events.task."""
-    task_id: str
-    epoch: int
-    eid: int | None
-    status: str
-    ending: str
-    correct: bool | None
-    confidence: float | None
-    rounds: int
-    invalid_turns: int | None
-    duration_ms: float
-    cost_usd: float | None
-    n_unpriced: int | None
-    error_type: str | None
-    segment: int
-    superseded: int
-
-
 class RunData:
     """A loaded run. Close it (or use `with`): it holds a temporary folder. Threads may query it at the same time.
 
     `db` has the tables
-      events  a row per good line, in any order (columns.IN_TIME sorts them): the columns of columns.COLUMNS, NULL
-              where the line has none; and kind, a number for what columns.KIND names together;
-      cells   a row per kind: kind, what columns.KIND names, n (how many events), and of each number n_<name> and
+      events  a row per good line, in any order (schema.IN_TIME sorts them): the columns of schema.COLUMNS, NULL
+              where the line has none; and kind, a number for what schema.KIND names together;
+      cells   a row per kind: kind, what schema.KIND names, n (how many events), and of each number n_<name> and
               sum_<name> over them. What is counted or summed by these alone need not go through all events;
       tasks   a row per (task_id, epoch) that the log names: task, task_id, epoch;
       final   a row per task that has ended: the fields of TaskRow, and kind, a number for its status.
@@ -237,35 +203,12 @@ def load_run(path: Path, *, memory_mb: int = 512, threads: int | None = None) ->
     )
     try:
         read = read_events(db, log)
-        _make_tables(db)
-        return RunData(folder, db, scratch, _manifest(folder), read, log_bytes, _segments(db))
+        make_tables(db)
+        return RunData(folder, db, scratch, _manifest(folder), read, log_bytes, read_segments(db))
     except BaseException:
         db.close()
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-
-
-def find_run(runs_dir: Path, run_id: str | None) -> Path:
-    """The folder of a run: `run_id` in runs_dir or as a path; None: the run whose log was written last.
-
-    Raises:
-        LoadError: there is none; the message lists what there is.
-    """
-    if run_id is not None:
-        for folder in (runs_dir / run_id, Path(run_id)):
-            if (folder / "events.jsonl").is_file():
-                return folder
-        known = ", ".join(sorted(p.name for p in all_runs(runs_dir))) or "none"
-        raise LoadError(f"no run {run_id!r} with an events.jsonl in {runs_dir}; runs there: {known}")
-    runs = all_runs(runs_dir)
-    if not runs:
-        raise LoadError(f"no run in {runs_dir}; set RUNS_DIR or give --run a folder")
-    return max(runs, key=lambda folder: (folder / "events.jsonl").stat().st_mtime)
-
-
-def all_runs(runs_dir: Path) -> list[Path]:
-    """Every run folder in runs_dir, by name."""
-    return sorted(log.parent for log in runs_dir.glob("*/events.jsonl"))
 
 
 def _check_first_line(log: Path) -> None:
@@ -278,46 +221,6 @@ def _check_first_line(log: Path) -> None:
         return  # cut off, bad or no run_start: reported as a problem later, the rest is analysed
     if isinstance(version, int):
         check_schema(version)
-
-
-def _make_tables(db: duckdb.DuckDBPyConnection) -> None:
-    db.execute(
-        """
-        CREATE TABLE tasks AS
-        SELECT (row_number() OVER (ORDER BY eid NULLS LAST, task_id, epoch) - 1)::INTEGER AS task, task_id, epoch FROM (
-            SELECT task_id, coalesce(epoch, 1) AS epoch, min(eid) AS eid
-            FROM events WHERE task_id IS NOT NULL GROUP BY ALL)
-        """
-    )
-    db.execute(
-        f"""
-        CREATE TABLE final AS
-        SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
-               duration_ms, cost_usd, n_unpriced, error_type, coalesce(segment, 1) AS segment, superseded,
-               hash(status) AS kind
-        FROM (SELECT *, coalesce(epoch, 1) AS task_epoch,
-                     (count(*) OVER same - 1)::INTEGER AS superseded,
-                     row_number() OVER (same ORDER BY {IN_TIME}) AS place
-              FROM events WHERE type = 'task_complete' WINDOW same AS (PARTITION BY task_id, coalesce(epoch, 1))) e
-        JOIN tasks t ON t.task_id = e.task_id AND t.epoch = e.task_epoch
-        WHERE place = superseded + 1
-        """
-    )
-
-
-def _segments(db: duckdb.DuckDBPyConnection) -> list[Segment]:
-    found = db.execute(
-        """
-        SELECT coalesce(segment, 1) AS n, max(mono_ms), max(reason) FILTER (type = 'run_end')
-        FROM events GROUP BY n ORDER BY n
-        """
-    ).fetchall()
-    segments: list[Segment] = []
-    offset = 0.0
-    for n, length, reason in found:
-        segments.append(Segment(int(n), offset, float(length or 0.0), reason))
-        offset += float(length or 0.0)
-    return segments
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

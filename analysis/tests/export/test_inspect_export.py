@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from playwright import sync_api
 from podium_analysis.export import inspect_log as inspect_export
-from podium_analysis.export.inspect_sample import tool_result
+from podium_analysis.export.inspect_turn import tool_result
 from podium_contracts.records import Turn
 
 OWN_ENVIRONMENT = Path(__file__).parents[3] / ".venv-inspect" / "bin" / "python"

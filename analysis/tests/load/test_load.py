@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from podium_analysis.load.event_table import LoadError
-from podium_analysis.load.run_data import all_runs, find_run, load_run
+from podium_analysis.load.find import all_runs, find_run
+from podium_analysis.load.run_data import load_run
 from podium_analysis.load.schema import COLUMNS, REQUIRED
 from podium_contracts.events import (
     EVENT_TYPES,
