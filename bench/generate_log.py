@@ -334,15 +334,15 @@ class Simulation:
         common: dict[str, Any] = {
             "status": status, "ending": ending, "correct": correct, "confidence": confidence, "rounds": len(turns),
             "invalid_turns": invalid, "duration_ms": round(now - start_ms, 3), "cost_usd": round(cost, 8),
-            "n_unpriced": unpriced, "error_type": error_type,
+            "n_unpriced": unpriced, "error_type": error_type, "answer_type": "exactMatch", "category": "Synthetic",
+            "subject": SUBJECTS[eid % len(SUBJECTS)], "has_image": False,
             "error_message": "gave up after 5 attempts" if error_type else None,
         }  # fmt: skip
         if self.shape.records:
             key = task_key(task_id, epoch)
             record = TaskRecord(
                 run_id=shape.run_id, key=key, task_id=task_id, epoch=epoch, eid=eid, question=text(rng, 30) + "?",
-                gold_answer=text(rng, 2), answer_type="exactMatch", category="Synthetic",
-                subject=SUBJECTS[eid % len(SUBJECTS)], answer=answer, answer_text=turns[-1].response if turns else None,
+                gold_answer=text(rng, 2), answer=answer, answer_text=turns[-1].response if turns else None,
                 answer_alias=turns[-1].alias if answer and turns else None,
                 answer_model=turns[-1].model if answer and turns else None,
                 judgements=[judgement] if judgement else [], turns=turns, attempts=attempt, segment=self.segment,

@@ -12,6 +12,7 @@ from podium_analysis.load.problems import LISTED, LogProblem
 from podium_analysis.load.run_data import RunData, Segment, TaskRow
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement
+from podium_analysis.scoring.groups import Groups, group_scores
 from podium_analysis.scoring.judges import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
 from podium_analysis.scoring.repeats import Repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
@@ -67,6 +68,8 @@ class Scores(Score, frozen=True, kw_only=True):
     agreement: Agreement | None
     """Of the newest judge with the run's own."""
     judges: list[JudgeScore]
+    groups: Groups | None
+    """By category, subject, answer type and image."""
 
 
 class Overview(Section, frozen=True):
@@ -173,4 +176,5 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
         repeats=run_repeats(run, own),
         agreement=judges[-1].against_own if judges else None,
         judges=judges,
+        groups=group_scores(run, samples),
     )

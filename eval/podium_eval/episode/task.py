@@ -159,6 +159,10 @@ def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete
         duration_ms=record.duration_ms,
         cost_usd=record.cost_usd,
         n_unpriced=record.n_unpriced,
+        category=record.category,
+        subject=record.subject,
+        answer_type=record.answer_type,
+        has_image=record.has_image,
         error_type=record.error_type,
         error_message=record.error_message,
     )

@@ -102,6 +102,11 @@ class TaskComplete(Event):
     """Sum over model calls and what tools paid by the piece; None when no price is known. See n_unpriced."""
     n_unpriced: int = 0
     """Calls and pieces (see ToolCall) without a known price."""
+    category: str | None = None
+    subject: str | None = None
+    answer_type: str | None = None
+    has_image: bool | None = None
+    """Of the question, as these four; older logs have them in the task's record alone."""
     error_type: ErrorType | None = None
     error_message: Annotated[str | None, LOG_ONLY] = None
 
