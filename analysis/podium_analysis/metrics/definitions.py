@@ -6,37 +6,19 @@ from typing import Final
 from podium_contracts.event import Use, event_fields
 from podium_contracts.events import LlmCall, ToolCall
 
-from podium_analysis.metrics.metric import Family, Metric, Source
-
-_CALL_STATUS: Final = "CASE WHEN error_type IS NULL THEN 'ok' ELSE error_type END"
-
-
-def _events(condition: str) -> Family:
-    return Family(f"events WHERE {condition}", f"cells WHERE {condition}")
-
-
-_TURNS: Final = _events("type = 'llm_call' AND role = 'orchestrator'")
-_OTHER_CALLS: Final = _events("type = 'llm_call' AND role <> 'orchestrator'")
-_TOOL_EVENTS: Final = _events("type = 'tool_call'")
-_ENDED_TASKS: Final = Family(
-    "final WHERE status <> 'skipped'", "(SELECT DISTINCT kind, status FROM final WHERE status <> 'skipped')", "NULL"
+from podium_analysis.metrics.metric import Metric
+from podium_analysis.metrics.sources import (
+    ANSWERS,
+    JUDGE_CALLS,
+    ORCHESTRATOR,
+    OTHER_CALLS,
+    REASONINGS,
+    SEARCHES,
+    TASKS,
+    TOOL_CALLS,
+    WAITING_TOOLS,
+    calls,
 )
-
-
-def _calls(name: str, family: Family, condition: str) -> Source:
-    return Source(name, family, condition, _CALL_STATUS, "ok")
-
-
-def _tools(name: str, condition: str) -> Source:
-    return Source(name, _TOOL_EVENTS, condition, "status", "ok")
-
-
-_ORCHESTRATOR = _calls("orchestrator calls", _TURNS, "true")
-_TOOL_CALLS = _tools("tool calls", "true")
-_SEARCHES = _tools("search calls", "tool = 'search' AND status <> 'invalid'")
-_REASONINGS = _tools("enhance_reasoning calls", "tool = 'enhance_reasoning' AND status <> 'invalid'")
-_ANSWERS = _tools("answer calls", "tool = 'answer' AND status <> 'invalid'")
-_TASKS = Source("tasks", _ENDED_TASKS, "true", "status", "done", "NULL::VARCHAR, NULL::VARCHAR, NULL::VARCHAR")
 
 
 def _expert(tool: str) -> Metric:
@@ -44,7 +26,7 @@ def _expert(tool: str) -> Metric:
         f"{tool}_expert_call_ms",
         f"Expert call of {tool}",
         "ms",
-        _calls(f"expert calls of {tool}", _OTHER_CALLS, f"role = 'expert' AND tool = '{tool}'"),
+        calls(f"expert calls of {tool}", OTHER_CALLS, f"role = 'expert' AND tool = '{tool}'"),
         "duration_ms",
         f"the attempt of the expert's call that counted, in {tool}; limiter and retries are not in it",
     )
@@ -55,52 +37,52 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "tool_call_ms",
         "Tool calls",
         "ms",
-        _TOOL_CALLS,
+        TOOL_CALLS,
         "duration_ms",
         "wall time of all tools' calls; of answer the expert's part",
     ),
-    Metric("search_ms", "search", "ms", _SEARCHES, "duration_ms", "wall time of search: query, retrieval and web"),
+    Metric("search_ms", "search", "ms", SEARCHES, "duration_ms", "wall time of search: query, retrieval and web"),
     Metric(
         "enhance_reasoning_ms",
         "enhance_reasoning",
         "ms",
-        _REASONINGS,
+        REASONINGS,
         "duration_ms",
         "wall time of enhance_reasoning: expert and execution",
     ),
-    Metric("answer_ms", "answer: expert", "ms", _ANSWERS, "duration_ms", "the expert's part of answer, waits included"),
-    Metric("answer_judge_ms", "answer: judge", "ms", _ANSWERS, "judge_ms", "the judge's part of answer"),
-    Metric("answer_total_ms", "answer: total", "ms", _ANSWERS, "duration_total_ms", "answer whole: expert and judge"),
+    Metric("answer_ms", "answer: expert", "ms", ANSWERS, "duration_ms", "the expert's part of answer, waits included"),
+    Metric("answer_judge_ms", "answer: judge", "ms", ANSWERS, "judge_ms", "the judge's part of answer"),
+    Metric("answer_total_ms", "answer: total", "ms", ANSWERS, "duration_total_ms", "answer whole: expert and judge"),
     Metric(
         "enhance_reasoning_exec_ms",
         "Program execution",
         "ms",
-        _REASONINGS,
+        REASONINGS,
         "exec_ms",
         "execution as the client saw it, queueing at the sandbox included",
     ),
     Metric(
-        "orchestrator_queue_ms", "Orchestrator: queue", "ms", _ORCHESTRATOR, "queue_ms", "waiting in vLLM's scheduler"
+        "orchestrator_queue_ms", "Orchestrator: queue", "ms", ORCHESTRATOR, "queue_ms", "waiting in vLLM's scheduler"
     ),
     Metric(
         "orchestrator_prefill_ms",
         "Orchestrator: prefill",
         "ms",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "prefill_ms",
         "from scheduling to the first token, by the server's own clock",
     ),
     Metric(
-        "orchestrator_decode_ms", "Orchestrator: decode", "ms", _ORCHESTRATOR, "decode_ms", "from first to last token"
+        "orchestrator_decode_ms", "Orchestrator: decode", "ms", ORCHESTRATOR, "decode_ms", "from first to last token"
     ),
     Metric(
-        "orchestrator_itl_ms", "Orchestrator: inter-token", "ms", _ORCHESTRATOR, "itl_ms", "mean time between tokens"
+        "orchestrator_itl_ms", "Orchestrator: inter-token", "ms", ORCHESTRATOR, "itl_ms", "mean time between tokens"
     ),
     Metric(
         "orchestrator_overhead_ms",
         "Orchestrator: overhead",
         "ms",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "overhead_ms",
         "the call's wall time less queue, prefill and decode",
     ),
@@ -108,7 +90,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_wait_ms",
         "Orchestrator: client wait",
         "ms",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "wait_ms",
         "limiter, breaker and retries before the attempt that counted",
     ),
@@ -116,7 +98,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_call_ms",
         "Orchestrator: whole call",
         "ms",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "duration_ms",
         "wall time of the attempt that counted",
     ),
@@ -124,7 +106,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_prompt_tokens",
         "Orchestrator: prompt",
         "tokens",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "prompt_tokens",
         "prompt tokens of a turn, cached ones included",
     ),
@@ -132,7 +114,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_cached_tokens",
         "Orchestrator: cached prompt",
         "tokens",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "cached_tokens",
         "prompt tokens that the prefix cache held",
     ),
@@ -140,7 +122,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_completion_tokens",
         "Orchestrator: completion",
         "tokens",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "completion_tokens",
         "tokens that a turn wrote",
     ),
@@ -148,18 +130,18 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "orchestrator_total_tokens",
         "Orchestrator: prompt and completion",
         "tokens",
-        _ORCHESTRATOR,
+        ORCHESTRATOR,
         "prompt_tokens + completion_tokens",
         "prompt and completion tokens of a turn",
     ),
-    Metric("task_duration_ms", "Task: duration", "ms", _TASKS, "duration_ms", "active wall time of a task"),
-    Metric("task_cost_usd", "Task: cost", "usd", _TASKS, "cost_usd", "cost of a task's calls with a known price"),
-    Metric("task_rounds", "Task: rounds", "rounds", _TASKS, "rounds", "orchestrator turns of a task"),
+    Metric("task_duration_ms", "Task: duration", "ms", TASKS, "duration_ms", "active wall time of a task"),
+    Metric("task_cost_usd", "Task: cost", "usd", TASKS, "cost_usd", "cost of a task's calls with a known price"),
+    Metric("task_rounds", "Task: rounds", "rounds", TASKS, "rounds", "orchestrator turns of a task"),
     Metric(
         "retrieval_ms",
         "Retrieval",
         "ms",
-        _SEARCHES,
+        SEARCHES,
         "retrieval_ms",
         "search as the client saw it, queueing and web fallback included",
     ),
@@ -167,7 +149,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "retrieval_queue_ms",
         "Retrieval: queue",
         "ms",
-        _SEARCHES,
+        SEARCHES,
         "retrieval_queue_ms",
         "waiting for a batch, by the service's own clock",
     ),
@@ -175,7 +157,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "retrieval_encode_ms",
         "Retrieval: encode",
         "ms",
-        _SEARCHES,
+        SEARCHES,
         "retrieval_encode_ms",
         "encoding of the batch that held the query",
     ),
@@ -183,7 +165,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "retrieval_search_ms",
         "Retrieval: search",
         "ms",
-        _SEARCHES,
+        SEARCHES,
         "retrieval_search_ms",
         "index search of the batch that held the query",
     ),
@@ -194,16 +176,48 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "judge_call_ms",
         "Judge call",
         "ms",
-        _calls("judge calls", _OTHER_CALLS, "role = 'judge' AND NOT coalesce(rejudge, false)"),
+        JUDGE_CALLS,
         "duration_ms",
         "the attempt of the judge's call that counted",
+    ),
+    Metric(
+        "expert_queue_ms",
+        "Experts: queue",
+        "ms",
+        calls("expert calls", OTHER_CALLS, "role = 'expert'"),
+        "queue_ms",
+        "waiting in the expert's server; missing where it does not tell",
+    ),
+    Metric(
+        "judge_queue_ms",
+        "Judge: queue",
+        "ms",
+        JUDGE_CALLS,
+        "queue_ms",
+        "waiting in the judge's server; missing where it does not tell",
+    ),
+    Metric(
+        "tool_wait_ms",
+        "Tools: client wait",
+        "ms",
+        WAITING_TOOLS,
+        "wait_ms",
+        "limiter, breaker and retries of the model calls that a tool call made; missing where it made none",
+    ),
+    Metric(
+        "tool_queue_ms",
+        "Tools: queue",
+        "ms",
+        WAITING_TOOLS,
+        "queue_ms",
+        "queueing at the model servers and at retrieval that a tool call met, as far as they tell",
     ),
 )
 
 
 def _of_fields() -> Iterator[Metric]:
     """A metric for every duration of a turn or a tool call that none of _CHOSEN takes as it is."""
-    for cls, source, prefix in ((LlmCall, _ORCHESTRATOR, "orchestrator_"), (ToolCall, _TOOL_CALLS, "")):
+    for cls, source, prefix in ((LlmCall, ORCHESTRATOR, "orchestrator_"), (ToolCall, TOOL_CALLS, "")):
         taken = {metric.value for metric in _CHOSEN if metric.source.family == source.family}
         for field in event_fields(cls):
             if field.unit == "ms" and field.use is not Use.LOG_ONLY and field.name not in taken:
