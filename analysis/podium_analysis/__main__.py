@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "report": "podium_analysis.pipeline",
     "compare": "podium_analysis.compare.compare",
     "gate": "podium_analysis.compare.gate",
+    "list": "podium_analysis.load.run_list",
+    "export": "podium_analysis.export.frames",
     "trace": "podium_analysis.export.trace",
     "export-inspect": "podium_analysis.export.inspect_log",
 }
