@@ -83,4 +83,9 @@ class SandboxSettings(BaseSettings):
                 f"SANDBOX_TIMEOUT_S={self.timeout_s:g} exceeds SANDBOX_MAX_TIMEOUT_S={self.max_timeout_s:g}: lower the "
                 "first or raise the second"
             )
+        if self.code_bytes > min(self.file_bytes, self.scratch_bytes):
+            raise ValueError(
+                f"SANDBOX_CODE_BYTES={self.code_bytes} exceeds SANDBOX_FILE_BYTES={self.file_bytes} or "
+                f"SANDBOX_SCRATCH_BYTES={self.scratch_bytes}: a program is a file of its own scratch folder"
+            )
         return self

@@ -87,10 +87,10 @@ def test_main_guard_threads_and_exit_functions_run(sandbox: Sandbox):
 def test_scratch_is_writable_and_the_working_folder(sandbox: Sandbox):
     answer = sandbox.run(
         "import os, tempfile\nopen('a.txt', 'w').write('x' * 10)\n"
-        "print(os.listdir('.'), os.environ['HOME'] == os.getcwd() == tempfile.gettempdir())\n"
+        "print(sorted(os.listdir('.')), os.environ['HOME'] == os.getcwd() == tempfile.gettempdir())\n"
         "open(os.devnull, 'w').write('gone')\n"
     )
-    assert answer["stdout"] == "['a.txt'] True\n"
+    assert answer["stdout"] == "['a.txt', 'program.py'] True\n"
     assert answer["status"] == "ok", answer["stderr"]
 
 

@@ -235,6 +235,7 @@ def test_unsafe_starts_without_walls_and_says_so(start_sandbox: Start):
     [
         ({"SANDBOX_PORT": "many"}, "SANDBOX_PORT: "),
         ({"SANDBOX_TIMEOUT_S": "90", "SANDBOX_MAX_TIMEOUT_S": "60"}, "lower the first or raise the second"),
+        ({"SANDBOX_CODE_BYTES": "5000", "SANDBOX_FILE_BYTES": "4096"}, "SANDBOX_CODE_BYTES=5000 exceeds"),
         ({"SANDBOX_PRELOAD": "no_such_module"}, "has ended"),
     ],
 )

@@ -1,86 +1,101 @@
 """The last step inside the walls: run a program as `__main__` and end as the interpreter would."""
 
-import atexit
-import io
 import linecache
 import os
 import random
+import re
 import sys
-import threading
 import traceback
 import types
-from typing import Any
+from typing import Any, NoReturn
+
+from podium_sandbox.process import ending
 
 FILENAME = "program.py"
 MEMORY_NOTE = b"memory\n"
 FRAMES = 50
+_PARSES = re.compile(r"\b(?:compile|eval|exec)\(")
 
 
-def standard_streams() -> None:
-    """Fresh text streams on descriptors 0 to 2. Each line goes out at once, so that a stop loses none."""
-
-    def writer(descriptor: int) -> io.TextIOWrapper:
-        raw = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
-        return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
-
-    stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
-    for name, stream in (("stdin", stdin), ("stdout", writer(1)), ("stderr", writer(2))):
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+def write_source(code: bytes) -> None:
+    """Put the program into the working folder, for `open(__file__)` and processes that import it anew."""
+    with open(FILENAME, "wb") as file:
+        file.write(code)
 
 
-def execute(code: str, note: int) -> int:
-    """Run the code; returns the exit status. A MemoryError that nobody caught is told to `note` (a descriptor)."""
+def execute(code: str, note: int) -> NoReturn:
+    """Run the code and end this process. A MemoryError that nobody caught is told to `note` (a descriptor)."""
     random.seed()
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed()  # or each program would draw what the zygote's copy draws
-    main = types.ModuleType("__main__")
-    main.__dict__["__file__"] = FILENAME
-    sys.modules["__main__"] = main
+    preloaded = frozenset(sys.modules)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    sys.modules["__main__"].__dict__["__file__"] = os.path.abspath(FILENAME)
     sys.argv = [FILENAME]
     sys.path[0:0] = [os.getcwd()]
-    # Without a file to read, tracebacks take the source from here.
+    # Tracebacks take the source from here, whatever becomes of the file.
     linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
-    status = _guarded(code, main.__dict__, note)
-    try:
-        # What the interpreter does at its end: wait for threads, then call the exit functions.
-        threading._shutdown()  # pyright: ignore
-        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
-    except BaseException:  # noqa: BLE001  # the program's own exit functions may raise anything
-        traceback.print_exc()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            status = status or 120  # what the interpreter answers when it cannot flush
-    return status
+    ending.end(_guarded(code, note), preloaded)
 
 
-def _guarded(code: str, namespace: dict[str, Any], note: int) -> int:
+def _guarded(code: str, note: int) -> int:
     try:
-        exec(compile(code, FILENAME, "exec", dont_inherit=True), namespace)
+        compiled = compile(code, FILENAME, "exec", dont_inherit=True)
+    except BaseException as error:  # noqa: BLE001  # no valid program, or one nested too deeply for the parser
+        _explain_parser(error)
+        _report(error)
+        return 1
+    try:
+        exec(compiled, sys.modules["__main__"].__dict__)
     except SystemExit as stop:
         return _exit_status(stop)
     except BaseException as error:  # noqa: BLE001  # whatever the program raised is its result
         if isinstance(error, MemoryError):
-            os.write(note, MEMORY_NOTE)
-        if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next  # without this function's own frame
-        try:
-            _shorten(error)
-            traceback.print_exception(error)
-        except BaseException:  # noqa: BLE001  # a __str__ that fails, memory still short
-            os.write(2, f"{type(error).__name__} (its traceback could not be printed)\n".encode())
+            if _is_parsers(error):
+                _explain_parser(error)
+            else:
+                os.write(note, MEMORY_NOTE)
+        _report(error)
         return 1
     return 0
 
 
+def _is_parsers(error: MemoryError) -> bool:
+    """Whether compile, eval or exec raised it: for text that it could not parse, as nothing ran below them."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return bool(frames) and _PARSES.search(frames[0].line or "") is not None
+
+
+def _explain_parser(error: BaseException) -> None:
+    if isinstance(error, MemoryError):
+        error.add_note("The parser gave up: the text is nested too deeply.")
+
+
+def _report(error: BaseException) -> None:
+    """Print a traceback without our own frame, as the interpreter does or as the program's excepthook does."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    try:
+        _shorten(error)
+        if sys.excepthook is not sys.__excepthook__:
+            sys.excepthook(type(error), error, error.__traceback__)
+        elif sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            traceback.print_exception(error)
+    except BaseException:  # noqa: BLE001  # a __str__ that fails, memory still short
+        os.write(2, f"{type(error).__name__} (its traceback could not be printed)\n".encode())
+
+
 def _exit_status(stop: SystemExit) -> int:
-    if stop.code is None:
+    code: Any = stop.code
+    if code is None:
         return 0
-    if isinstance(stop.code, int):
-        return stop.code & 0xFF
-    print(stop.code, file=sys.stderr)
+    if isinstance(code, int):
+        return code & 0xFF
+    try:
+        if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            print(code, file=sys.stderr)
+    except BaseException:  # noqa: BLE001  # a closed stream, a __str__ that fails
+        os.write(2, b"SystemExit (its message could not be printed)\n")
     return 1
 
 

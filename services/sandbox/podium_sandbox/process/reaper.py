@@ -17,6 +17,7 @@ from podium_sandbox.isolation import layers as walls
 from podium_sandbox.isolation import libc, rlimits, rootfs
 from podium_sandbox.process import program
 from podium_sandbox.process.protocol import Exited, Run
+from podium_sandbox.process.streams import Pending, open_streams
 
 READY_NOTE = b"ready "
 """Followed by the monotonic time at which the program's first line is about to run."""
@@ -60,6 +61,7 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
     signal.signal(signal.SIGTERM, stop)
     os.setsid()
     parent = os.getpid()
+    pending = Pending()
     read, write = os.pipe()
     try:
         if site.walls.namespaces is not None:
@@ -69,10 +71,10 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
         os.write(streams.note, f"reaper: {error}\n".encode())
         return Exited(run.id, None, time.monotonic(), 0.0, 0)
     if child == 0:
-        _first(run, site, streams, write, parent)
+        _first(run, site, streams, pending, write, parent)
     if stopping:
         os.kill(child, signal.SIGKILL)
-    for descriptor in (streams.code, streams.stdout, streams.stderr, streams.note, write):
+    for descriptor in (streams.code, streams.note, write):
         os.close(descriptor)
     _, status, usage = os.wait4(child, 0)
     if site.walls.namespaces is None and not site.walls.seccomp:
@@ -84,10 +86,15 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
     if site.walls.namespaces is not None:
         told = os.read(read, _ENDED.size)
         known, ended = _ENDED.unpack(told) if len(told) == _ENDED.size else (None, ended)
+    for which, descriptor in enumerate((streams.stdout, streams.stderr)):
+        os.set_blocking(descriptor, False)
+        with contextlib.suppress(OSError):  # a pipe full of output that ended the program
+            os.write(descriptor, pending.left(which))
+        os.close(descriptor)
     return Exited(run.id, known, ended, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def _first(run: Run, site: Site, streams: Streams, result: int, parent: int) -> NoReturn:
+def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int, parent: int) -> NoReturn:
     """The reaper's child: with namespaces the init that starts the program, otherwise the program."""
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -96,12 +103,12 @@ def _first(run: Run, site: Site, streams: Streams, result: int, parent: int) -> 
         if site.walls.namespaces is None:
             if os.getppid() != parent:
                 os._exit(1)
-            _program(run, site, streams)
+            _program(run, site, streams, pending)
         uid = _uid_inside(run, site)
         walls.furnish(site.view, site.base, uid=uid, scratch_bytes=run.limits.scratch_bytes)
         child = os.fork()
         if child == 0:
-            _program(run, site, streams)
+            _program(run, site, streams, pending)
         os.closerange(0, result)
         os.closerange(result + 1, 1 << 16)
         ended = 0
@@ -127,15 +134,15 @@ def _others_of_its_user(run: Run, site: Site) -> int | None:
     return None if run.uid is None else 0
 
 
-def _program(run: Run, site: Site, streams: Streams) -> NoReturn:
+def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoReturn:
     """Put up the last walls and become the program."""
-    status = 1
     confined = False
     note = streams.note
     try:
         scratch = run.scratch or rootfs.SCRATCH
         with open(streams.code, "rb", closefd=False) as file:
-            code = file.read().decode()
+            source = file.read()
+            code = source.decode()
         note = _arrange(streams)
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -147,17 +154,18 @@ def _program(run: Run, site: Site, streams: Streams) -> NoReturn:
         os.chdir(scratch)
         os.environ.clear()
         os.environ.update(site.environment, HOME=scratch, TMPDIR=scratch)
-        program.standard_streams()
+        open_streams(pending)
+        program.write_source(source)
         rlimits.apply(run.limits, site.baseline, extra_processes=_others_of_its_user(run, site))
         walls.confine(site.walls, site.view, scratch)
         os.write(note, READY_NOTE + f"{time.monotonic()}\n".encode())
         confined = True
-        status = program.execute(code, note)
+        program.execute(code, note)
     except BaseException as error:  # noqa: BLE001  # told to the service, which answers that the sandbox failed
         if not confined:
             _tell(note, "program", error)
     finally:
-        os._exit(status)
+        os._exit(1)
 
 
 def _arrange(streams: Streams) -> int:
