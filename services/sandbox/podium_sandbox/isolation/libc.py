@@ -3,6 +3,8 @@
 import ctypes
 import os
 import struct
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -27,6 +29,8 @@ MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
 
+_SYS_OPENAT2 = 437
+_RESOLVE_NO_SYMLINKS, _RESOLVE_BENEATH = 4, 8
 _SYS_MOUNT_SETATTR = 442  # one number on every architecture, as for all calls since Linux 5.1
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -43,6 +47,12 @@ def _checked(result: int, what: str) -> int:
 def syscall(number: int, *arguments: object, what: str) -> int:
     """A raw system call. Raises OSError whose text begins with `what`."""
     return _checked(_libc.syscall(number, *arguments), what)
+
+
+def open_beneath(folder: int, path: str, flags: int) -> int:
+    """Open a path below an open folder; whoever puts a link into its way gets ELOOP."""
+    how = struct.pack("QQQ", flags, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+    return syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, ctypes.c_size_t(len(how)), what="openat2")
 
 
 def prctl(option: int, value: int) -> None:
@@ -91,3 +101,16 @@ def drop_capabilities() -> None:
     """Give up every capability of this thread; with no_new_privs they cannot come back."""
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
     _checked(_libc.capset(header, bytes(24)), "capset")
+
+
+@contextmanager
+def acting_as(uid: int) -> Generator[None]:
+    """Reach files, and other processes' entries of /proc, as this user; holds for the calling thread only."""
+    user, group = _libc.setfsuid(-1), _libc.setfsgid(-1)  # an impossible id changes nothing and tells the present one
+    _libc.setfsgid(uid)
+    _libc.setfsuid(uid)
+    try:
+        yield
+    finally:
+        _libc.setfsuid(user)
+        _libc.setfsgid(group)

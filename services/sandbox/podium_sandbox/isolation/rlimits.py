@@ -45,7 +45,7 @@ def apply(limits: Limits, baseline: Baseline, *, extra_processes: int | None) ->
     """
     cpu = math.ceil(limits.cpu_s) + 1
     values = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 1,  # 0 would still start the program that a pipe in core_pattern names
         resource.RLIMIT_CPU: cpu,
         resource.RLIMIT_DATA: baseline.data + limits.memory_bytes,
         resource.RLIMIT_AS: baseline.address_space + 2 * limits.memory_bytes,

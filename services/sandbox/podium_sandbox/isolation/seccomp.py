@@ -13,6 +13,7 @@ _NE = 1
 _MASKED_EQ = 7
 
 CLONE_THREAD = 0x00010000
+CLONE_FILES = 0x00000400
 CLONE_NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))
 
 _DENIED = """
@@ -31,12 +32,14 @@ _DENIED = """
 DENIED = tuple(_DENIED.split())
 """memfd and System V memory are refused because neither the file limits nor the memory watch would see them."""
 
-SAME_USER = ("tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "fork", "vfork")
-"""Refused besides where the program shares user id and process numbers with the service."""
+SAME_USER = ("tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "fork", "vfork", "sendmsg", "sendmmsg")
+"""Refused besides where the program shares user id and process numbers with the service, and its files are counted:
+the last two can put open files where none would see them."""
 
 _FCNTL_SIGNALS = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: they make the kernel signal another process
 _IOCTL_SIGNALS = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP: the same
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _IOCTL_TERMINAL = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing into a terminal
 
 
@@ -122,6 +125,7 @@ def install(*, own_processes: bool) -> None:
     if not own_processes:
         _refuse_all(rules, SAME_USER)
         rules.refuse("clone", (0, _MASKED_EQ, CLONE_THREAD, 0))
+        rules.refuse("clone", (0, _MASKED_EQ, CLONE_FILES, 0))  # a thread whose open files are not its process'
         me = os.getpid()
         for name in ("kill", "tgkill"):
             rules.refuse(name, (0, _NE, me, 0))
@@ -131,4 +135,5 @@ def install(*, own_processes: bool) -> None:
             rules.refuse(name, (1, _NE, 0, 0))
         rules.refuse("setpgid", (0, _NE, 0, 0))
         rules.refuse("prctl", (0, _MASKED_EQ, 0xFFFFFFFF, _PR_SET_PDEATHSIG))  # it must not outlive its reaper
+        rules.refuse("prctl", (0, _MASKED_EQ, 0xFFFFFFFF, _PR_SET_DUMPABLE))  # or hide its open files
     rules.load()

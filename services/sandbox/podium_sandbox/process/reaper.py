@@ -157,6 +157,7 @@ def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoRetu
         open_streams(pending)
         program.write_source(source)
         rlimits.apply(run.limits, site.baseline, extra_processes=_others_of_its_user(run, site))
+        libc.prctl(libc.PR_SET_DUMPABLE, 1)  # the watch reads its open files and memory; no other program can
         walls.confine(site.walls, site.view, scratch)
         os.write(note, READY_NOTE + f"{time.monotonic()}\n".encode())
         confined = True

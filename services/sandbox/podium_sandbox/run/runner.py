@@ -17,9 +17,9 @@ from podium_sandbox.process import protocol as wire
 from podium_sandbox.process.program import MEMORY_NOTE
 from podium_sandbox.process.reaper import READY_NOTE
 from podium_sandbox.process.zygote_client import Handle, RunRequest, SandboxBroken, ZygoteProcess
-from podium_sandbox.run import usage
 from podium_sandbox.run.outcome import Limit, Status, Stop, judge
 from podium_sandbox.run.output import HeadTail
+from podium_sandbox.run.watch import Watch
 from podium_sandbox.settings import SandboxSettings
 
 
@@ -111,7 +111,8 @@ class Runner:
         try:
             await self._until_running(note)
             started = time.monotonic()
-            stop, stopped = await self._watch(handle, ready, request, timeout_s, started, (out, err))
+            watch = Watch(self._settings, await handle.started, ready.anon_bytes, request.uid, request.scratch)
+            stop, stopped = await self._watch(handle, watch, timeout_s, started, (out, err))
         finally:
             await asyncio.shield(zygote.kill(handle, self._settings.grace_s))
         with contextlib.suppress(TimeoutError):
@@ -163,42 +164,29 @@ class Runner:
     async def _watch(
         self,
         handle: Handle,
-        ready: wire.Ready,
-        request: RunRequest,
+        watch: Watch,
         timeout_s: float,
         started: float,
         streams: tuple[_Stream, _Stream],
     ) -> tuple[Stop | None, float]:
         """Wait for the end. Returns the limit that was exceeded (None: the program ended by itself), and when."""
-        reaper = await handle.started
         stop: Stop | None = None
+        pause = self._settings.watch_s
         while stop is None and not handle.exited.done():
             left = started + timeout_s - time.monotonic()
             if left <= 0:
                 stop = "wall"
                 break
-            await asyncio.wait([handle.exited], timeout=min(left, self._settings.watch_s))
+            await asyncio.wait([handle.exited], timeout=min(left, pause))
             if sum(stream.held.total for stream in streams) > self._settings.output_kill_bytes:
                 stop = "output"
             elif not handle.exited.done():
-                stop = await self._exceeded(usage.measure(reaper, ready.anon_bytes), request.scratch)
+                begun = time.monotonic()
+                stop = await asyncio.to_thread(watch.exceeded)
+                pause = max(self._settings.watch_s, 4 * (time.monotonic() - begun))  # however much there is to count
         if stop is None:
             await handle.exited  # raises where the zygote was lost
         return stop, time.monotonic()
-
-    async def _exceeded(self, used: usage.Usage, scratch: str | None) -> Stop | None:
-        s = self._settings
-        if used.memory_bytes > s.memory_bytes:
-            return "memory"
-        if used.cpu_s > s.cpu_s:
-            return "cpu"
-        if used.tasks > s.processes + 2:  # the reaper's init and the program's first process are among them
-            return "processes"
-        if scratch is not None:
-            taken = await asyncio.to_thread(usage.folder_bytes, scratch, s.scratch_bytes)
-            if taken > s.scratch_bytes:
-                return "scratch"
-        return None
 
 
 async def _connect(stream: _Stream, pipes: contextlib.ExitStack, written: contextlib.ExitStack) -> int:

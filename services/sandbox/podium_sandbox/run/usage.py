@@ -11,29 +11,62 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """memory_bytes: private and shared memory of all processes, less what they share with the zygote."""
+    """memory_bytes: private and shared memory of all processes, each page once, less what is the zygote's."""
 
+    pids: tuple[int, ...]
     memory_bytes: int
     tasks: int
     cpu_s: float
 
 
-def measure(root: int, shared_bytes: int) -> Usage:
+def measure(root: int, shared_bytes: int, limit: int) -> Usage:
     """Usage of all descendants of process `root`, which itself is not counted.
 
-    shared_bytes: anonymous memory that each process shows though it still shares it with the zygote.
+    shared_bytes: the zygote's anonymous memory. Only where the sum of all processes' memory, which counts a page once
+    for each process that shares it, is over `limit` are pages counted one by one, as that takes milliseconds.
     """
-    memory = tasks = 0
+    tasks = 0
     cpu = 0.0
+    resident: dict[int, int] = {}
     for pid in _descendants(root):
         with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
-            fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-            anonymous = int(fields["RssAnon"].split()[0]) * 1024
-            memory += max(0, anonymous - shared_bytes) + int(fields["RssShmem"].split()[0]) * 1024
+            fields = _fields(f"/proc/{pid}/status")
+            resident[pid] = _kilobytes(fields, "RssAnon", "RssShmem")
             tasks += int(fields["Threads"])
             times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
             cpu += sum(int(field) for field in times) / _TICKS
-    return Usage(memory, tasks, cpu)
+    memory = max(0, sum(resident.values()) - shared_bytes)
+    if memory > limit:
+        memory = _each_page_once(resident, shared_bytes)
+    return Usage(tuple(resident), memory, tasks, cpu)
+
+
+def _each_page_once(resident: dict[int, int], shared_bytes: int) -> int:
+    """Proportional sizes: a page that n processes share counts as 1/n of it in each.
+
+    What the zygote holds too is taken off once, and never more than what is shared at all: a process that has
+    executed another program shares nothing. One that cannot be read counts whole.
+    """
+    total = shared = 0
+    for pid, whole in resident.items():
+        try:
+            fields = _fields(f"/proc/{pid}/smaps_rollup")
+            total += _kilobytes(fields, "Pss_Anon", "Pss_Shmem")
+            shared += _kilobytes(fields, "Pss") - _kilobytes(fields, "Private_Clean", "Private_Dirty")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except (OSError, KeyError):
+            total += whole
+            shared += whole
+    return total - min(shared_bytes, shared)
+
+
+def _fields(path: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in Path(path).read_text().splitlines() if ":" in line)
+
+
+def _kilobytes(fields: dict[str, str], *names: str) -> int:
+    return sum(int(fields[name].split()[0]) for name in names) * 1024
 
 
 def _descendants(root: int) -> Iterator[int]:
@@ -47,19 +80,3 @@ def _descendants(root: int) -> Iterator[int]:
                     for child in map(int, children):
                         waiting.append(child)
                         yield child
-
-
-def folder_bytes(folder: str, limit: int) -> int:
-    """Bytes on disk below a folder; stops counting beyond `limit`. Each entry counts at least 4096."""
-    total = 0
-    waiting = [folder]
-    while waiting and total <= limit:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                with contextlib.suppress(OSError):
-                    total += max(4096, entry.stat(follow_symlinks=False).st_blocks * 512)
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                if total > limit:
-                    break
-    return total
