@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from podium_sandbox.isolation import libc
 
 SMALL = {
     "SANDBOX_HOST": "127.0.0.1",
@@ -43,9 +43,8 @@ IMAGE = "podium-sandbox-test"
 
 def drop_all_capabilities() -> None:
     """As in a container that drops them all: root may then do no more than anyone."""
-    libc = ctypes.CDLL(None)
     for capability in range(64):
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; exec then grants none
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; exec then grants none
 
 
 class Sandbox:
@@ -105,12 +104,11 @@ class Service(Sandbox):
         scratch: Path,
         settings: dict[str, str],
         before: Callable[[], None] | None = None,
-        python: str = sys.executable,
     ) -> None:
         self.scratch = scratch
         environment = {"PATH": os.environ["PATH"], **SMALL, "SANDBOX_SCRATCH_DIR": str(scratch), **settings}
         self.process = subprocess.Popen(
-            [python, "-m", "podium_sandbox", "serve"],
+            [sys.executable, "-m", "podium_sandbox", "serve"],
             env=environment,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -233,39 +231,52 @@ def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 
 OTHER_USER = 1_800_000_000
+CAP_SYS_PTRACE, CAP_SYS_ADMIN = 19, 21
+
+
+def closed_folder() -> Path | None:
+    """The outermost folder above our interpreter that others cannot enter."""
+    above = Path(sys.base_prefix).resolve().parents
+    return next((folder for folder in reversed(above) if not folder.stat().st_mode & 0o001), None)
+
+
+def open_interpreter() -> None:
+    """In a mount namespace of our own, let every user reach the interpreter, which may lie in root's home."""
+    if (closed := closed_folder()) is None:
+        return
+    base = Path(sys.base_prefix).resolve()
+    libc.unshare(libc.CLONE_NEWNS)
+    libc.mount("none", "/", None, libc.MS_REC | libc.MS_PRIVATE)
+    held = os.open(base, os.O_PATH)
+    libc.mount("tmpfs", str(closed), "tmpfs", 0, "size=1m,mode=755")
+    base.mkdir(parents=True)
+    libc.mount(f"/proc/self/fd/{held}", str(base), None, libc.MS_BIND)
+    os.close(held)
 
 
 def become_another_user() -> None:
+    open_interpreter()
     os.setgroups([])
     os.setresgid(OTHER_USER, OTHER_USER, OTHER_USER)
     os.setresuid(OTHER_USER, OTHER_USER, OTHER_USER)
 
 
-def python_for_another_user(folder: Path) -> str | None:
-    """An interpreter with our packages that a user without rights can start; None where there is none."""
+def become_root_of_a_container() -> None:
+    """Root that may become other users, but neither trace processes nor make namespaces."""
+    open_interpreter()
+    for capability in (CAP_SYS_PTRACE, CAP_SYS_ADMIN):
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
 
-    def works(python: str) -> bool:
-        command = [python, "-c", "import numpy, fastapi, podium_sandbox"]
-        try:
-            return subprocess.run(command, preexec_fn=become_another_user, capture_output=True, cwd="/").returncode == 0
-        except PermissionError:
-            return False
 
-    if works(sys.executable):
-        return sys.executable
-    system = "/usr/bin/python3"  # ours may lie in root's own home
-    if not Path(system).exists():
-        return None
-    subprocess.run([system, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
-    site = next(folder.glob("lib/python3*/site-packages"))
-    package = Path(__file__).parent.parent
-    (site / "podium.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{package}\n")
-    python = str(folder / "bin" / "python")
-    return python if works(python) else None
+@pytest.fixture
+def interpreter_is_closed() -> bool:
+    """Whether only root can reach our interpreter."""
+    return os.geteuid() == 0 and closed_folder() is not None
 
 
 @pytest.fixture(
-    scope="session", params=["auto", "filters", "another user", pytest.param("container", marks=pytest.mark.docker)]
+    scope="session",
+    params=["auto", "filters", "own user", "another user", pytest.param("container", marks=pytest.mark.docker)],
 )
 def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """One sandbox for each kind of walls, shared by the tests of a worker. As root `auto` has root's namespaces."""
@@ -285,13 +296,13 @@ def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
             service = Service(scratch, LIBRARIES)
         elif request.param == "filters":
             service = Service(scratch, {"SANDBOX_WALLS": "filters"}, drop_all_capabilities)
+        elif os.geteuid() != 0:
+            pytest.skip("the tests run as a user without rights: auto covers it")
+        elif request.param == "own user":
+            service = Service(scratch, {"SANDBOX_WALLS": "filters"}, become_root_of_a_container)
         else:
-            if os.geteuid() != 0:
-                pytest.skip("the tests run as a user without rights anyway: auto covers it")
-            if (python := python_for_another_user(folder / "venv")) is None:
-                pytest.skip("no Python with our packages that another user may start")
             os.chown(scratch, OTHER_USER, OTHER_USER)
-            service = Service(scratch, {}, become_another_user, python)
+            service = Service(scratch, {}, become_another_user)
         yield service
         service.end()
 

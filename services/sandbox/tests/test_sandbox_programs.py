@@ -122,3 +122,16 @@ def test_processes_can_be_started_where_they_have_numbers_of_their_own(sandbox: 
         assert "Error" in answer["stderr"]
     else:
         assert answer["stdout"] == "[0, 1, 4, 9]\n", answer["stderr"]
+
+
+def test_shared_memory_works_within_its_size(sandbox: Sandbox):
+    answer = sandbox.run(
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "one = SharedMemory(create=True, size=7 << 20)\none.buf[:] = b'x' * (7 << 20)\n"
+        "two = SharedMemory(one.name)\nprint(bytes(two.buf[-3:]))\ntwo.close()\none.close()\none.unlink()\n"
+        "three = SharedMemory(create=True, size=64 << 10)\nthree.close()\nthree.unlink()\nprint('again')\n"
+    )
+    if sandbox.health()["walls"]["namespaces"] is None:
+        assert "PermissionError" in answer["stderr"]  # /dev/shm would be everyone's
+    else:
+        assert (answer["stdout"], answer["stderr"]) == ("b'xxx'\nagain\n", "")

@@ -219,6 +219,35 @@ def test_without_walls_it_refuses_to_start_and_says_how_to(tmp_path: Any):
     assert "Traceback" not in result.stderr
 
 
+STANDARD = "import statistics, asyncio, sqlite3, gzip, colorsys\nprint(statistics.mean([1, 3]))\n"
+
+
+@pytest.mark.parametrize("walls", ["auto", "namespaces", "filters"])
+def test_root_with_an_interpreter_in_a_closed_folder_imports(
+    start_sandbox: Start, interpreter_is_closed: bool, walls: str
+):
+    service = start_sandbox({"SANDBOX_WALLS": walls})
+    answer = service.run(STANDARD)
+    assert (answer["stdout"], answer["stderr"]) == ("2\n", "")
+    health = service.health()["walls"]
+    assert health["imports"] is True
+    if walls == "filters" and interpreter_is_closed:
+        assert health["own_uid"] is False
+        assert any(line.startswith("imports behind filters, a user id of its own: ") for line in health["missing"])
+
+
+def test_where_no_way_lets_programs_import_it_refuses_to_start(tmp_path: Any):
+    code = (
+        "import sys\nfrom podium_sandbox.isolation import survey\nsurvey._UNUSUAL = ('no_such_module',)\n"
+        "found = survey.survey('auto', sys.argv[1], 1_879_048_192)\nprint(found.imports, found.missing)\n"
+    )
+    base = tmp_path / "root"
+    base.mkdir()
+    result = subprocess.run([sys.executable, "-c", code, str(base)], capture_output=True, text=True, timeout=WAIT_S)
+    assert result.stdout.startswith("False "), result.stderr
+    assert "No module named 'no_such_module'" in result.stdout
+
+
 def test_unsafe_starts_without_walls_and_says_so(start_sandbox: Start):
     service = start_sandbox({"SANDBOX_UNSAFE": "1", "SANDBOX_PRELOAD": "math"}, before=without_walls)
     assert service.health()["unsafe"] is True

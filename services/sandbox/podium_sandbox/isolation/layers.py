@@ -1,8 +1,6 @@
 """Which walls this kernel allows, and putting them up around a process."""
 
 import os
-import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +18,7 @@ class Walls:
 
     namespaces: own processes, files, network and IPC; made with root's rights or by a user namespace. None: none.
     landlock: the kernel's version of it, 0 for none. seccomp: the system call filter. own_uid: a user id of its own.
-    missing: why a wall is not there.
+    missing: why something is not there. imports: behind them a program finds the standard library and its packages.
     """
 
     namespaces: Namespaces | None
@@ -28,6 +26,7 @@ class Walls:
     seccomp: bool
     own_uid: bool
     missing: tuple[str, ...] = ()
+    imports: bool = True
 
     @property
     def files(self) -> bool:
@@ -46,31 +45,6 @@ class Walls:
     @property
     def enough(self) -> bool:
         return self.files and self.network and self.processes
-
-
-def survey(wanted: Literal["auto", "namespaces", "filters"], base: str, uid_base: int) -> Walls:
-    """Try each wall in a process that ends at once. base: a folder to build on; uid_base: an unused user id."""
-    missing: list[str] = []
-
-    def works(name: str, attempt: Callable[[], None]) -> bool:
-        problem = _attempt(attempt)
-        if problem is not None:
-            missing.append(f"{name}: {problem}")
-        return problem is None
-
-    own_uid = os.geteuid() == 0 and works("a user id of its own", lambda: become(uid_base))
-    namespaces: Namespaces | None = None
-    if wanted != "filters":
-        kinds: tuple[Namespaces, ...] = ("root", "user") if own_uid else ("user",)
-        for kind in kinds:
-            if works(f"namespaces ({kind})", lambda kind=kind: _try_namespaces(kind, base)):
-                namespaces = kind
-                break
-    if own_uid and namespaces is None:  # then its scratch folder is below the base's parent, as all see it
-        own_uid = works("a user id of its own", lambda: _reach(uid_base, os.path.dirname(base)))
-    filtered = works("seccomp", lambda: seccomp.install(own_processes=True))
-    abi = landlock.abi() if works("Landlock", _try_landlock) else 0
-    return Walls(namespaces, abi, filtered, own_uid and namespaces != "user", tuple(missing))
 
 
 def isolate(kind: Namespaces) -> None:
@@ -115,53 +89,3 @@ def confine(walls: Walls, view: rootfs.View, scratch: str) -> None:
             landlock.restrict(read=view.readable, write=(scratch,), devices=rootfs.DEVICES)
     if walls.seccomp:
         seccomp.install(own_processes=walls.namespaces is not None)
-
-
-def _try_namespaces(kind: Namespaces, base: str) -> None:
-    isolate(kind)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            furnish(rootfs.interpreter_view(), base, uid=INSIDE_UID, scratch_bytes=1 << 20)
-            status = 0
-        except OSError as error:
-            os.write(2, f"{error}\n".encode())
-        finally:
-            os._exit(status)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
-        raise OSError("mounting is refused")
-
-
-def _reach(uid: int, folder: str) -> None:
-    become(uid)
-    os.chdir(folder)
-
-
-def _try_landlock() -> None:
-    libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    landlock.restrict(read=("/usr",), write=())
-
-
-def _attempt(action: Callable[[], None]) -> str | None:
-    """Do it in a child process. Returns why it failed, None when it did not."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        os.dup2(write, 2)
-        try:
-            action()
-        except BaseException as error:  # noqa: BLE001  # anything that stops this wall is the answer
-            os.write(write, f"{error}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as answer:
-        text = answer.read(4096).decode(errors="replace").strip()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status == 0:
-        return None
-    if status < 0:
-        return f"ended by {signal.Signals(-status).name}"
-    return "; ".join(text.splitlines()) or "failed"

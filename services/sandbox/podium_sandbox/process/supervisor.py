@@ -13,7 +13,7 @@ log = logging.getLogger("podium_sandbox")
 
 
 class TooFewWalls(RuntimeError):
-    """The kernel does not allow enough walls, and SANDBOX_UNSAFE is not set."""
+    """The kernel does not allow enough walls and SANDBOX_UNSAFE is not set, or programs cannot import behind any."""
 
 
 class Supervisor:
@@ -46,6 +46,13 @@ class Supervisor:
                 f"missing: {'; '.join(walls.missing) or 'nothing'}). Allow user namespaces, or run a kernel with "
                 "Landlock (5.13 or newer) and install libseccomp2. To run programs that you trust without walls, set "
                 "SANDBOX_UNSAFE=1."
+            )
+        if not walls.imports:
+            await zygote.close()
+            raise TooFewWalls(
+                "Behind no walls that this kernel allows can a program import the standard library: "
+                f"{'; '.join(walls.missing)}. Often the interpreter lies below a folder that the programs' user cannot "
+                "enter: move it, or run the service as the folder's owner."
             )
         level = logging.INFO if walls.enough else logging.WARNING
         log.log(

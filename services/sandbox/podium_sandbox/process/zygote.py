@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from podium_sandbox.isolation import layers as walls
 from podium_sandbox.isolation import libc, rlimits, rootfs, seccomp
+from podium_sandbox.isolation.survey import survey
 from podium_sandbox.process import protocol as wire
 from podium_sandbox.process import reaper
 
@@ -31,7 +31,7 @@ def main() -> None:
     with contextlib.suppress(OSError):  # surveyed below, with its reason
         seccomp.preload()
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
-    surveyed = walls.survey(config["walls"], config["base"], config["uid_base"])
+    surveyed = survey(config["walls"], config["base"], config["uid_base"])
     gc.collect()
     gc.freeze()  # no collection touches, and so copies, the pages that programs share
     site = reaper.Site(
