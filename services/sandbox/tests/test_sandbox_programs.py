@@ -127,11 +127,24 @@ def test_processes_can_be_started_where_they_have_numbers_of_their_own(sandbox: 
 def test_shared_memory_works_within_its_size(sandbox: Sandbox):
     answer = sandbox.run(
         "from multiprocessing.shared_memory import SharedMemory\n"
-        "one = SharedMemory(create=True, size=7 << 20)\none.buf[:] = b'x' * (7 << 20)\n"
-        "two = SharedMemory(one.name)\nprint(bytes(two.buf[-3:]))\ntwo.close()\none.close()\none.unlink()\n"
-        "three = SharedMemory(create=True, size=64 << 10)\nthree.close()\nthree.unlink()\nprint('again')\n"
+        "for _ in range(3):\n    one, other = (SharedMemory(create=True, size=3 << 20) for _ in range(2))\n"
+        "    other.buf[:] = one.buf[:] = b'x' * (3 << 20)\n"
+        "    same = SharedMemory(one.name)\n    print(bytes(same.buf[-3:]))\n    same.close()\n"
+        "    for each in (one, other):\n        each.close()\n        each.unlink()\n"
     )
     if sandbox.health()["walls"]["namespaces"] is None:
         assert "PermissionError" in answer["stderr"]  # /dev/shm would be everyone's
     else:
-        assert (answer["stdout"], answer["stderr"]) == ("b'xxx'\nagain\n", "")
+        assert (answer["stdout"], answer["stderr"]) == ("b'xxx'\n" * 3, "")
+
+
+def test_shared_memory_beyond_its_size_is_named(sandbox: Sandbox):
+    if sandbox.health()["walls"]["namespaces"] is None:
+        pytest.skip("there is none here")
+    answer = sandbox.run(
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        "kept = [SharedMemory(create=True, size=4 << 20) for _ in range(3)]\n"
+        "for one in kept:\n    one.buf[:] = b'x' * (4 << 20)\n"
+    )
+    assert (answer["status"], answer["exit_code"]) == ("error", -7)
+    assert "SIGBUS: often shared memory beyond the size of /dev/shm" in answer["stderr"]

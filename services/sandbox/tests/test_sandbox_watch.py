@@ -48,8 +48,8 @@ def test_files_in_closed_and_in_deep_folders_count(sandbox: Sandbox):
         "for _ in range(30):\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)\nhide = lambda: None\n",
     ):
         answer = sandbox.run(
-            f"import os, time\n{hide}\nfor n in range(60):\n    open(f'f{{n}}', 'wb').write(bytes(1 << 20))\n    hide()\n"
-            "    time.sleep(0.02)\ntime.sleep(5)\nprint('kept all')\n"
+            f"import os, time\n{hide}\nfor n in range(60):\n    open(f'f{{n}}', 'wb').write(bytes(1 << 20))\n"
+            "    hide()\n    time.sleep(0.02)\ntime.sleep(5)\nprint('kept all')\n"
         )
         assert_disk_full(answer)
 

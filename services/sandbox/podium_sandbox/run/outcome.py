@@ -41,6 +41,12 @@ _STATUS_BY_STOP: dict[Stop, Status] = {
 }
 
 
+_HINTS: dict[int, str] = {
+    signal.SIGSEGV: ": often recursion too deep for the stack",
+    signal.SIGBUS: ": often shared memory beyond the size of /dev/shm",
+}
+
+
 def judge(*, stop: Stop | None, wait_status: int | None, memory_error: bool, limit: Limit) -> Verdict:
     """Name the ending of a program.
 
@@ -58,8 +64,7 @@ def judge(*, stop: Stop | None, wait_status: int | None, memory_error: bool, lim
         return Verdict("killed", code, "Stopped: the program was killed, by itself or by the system.")
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        hint = ": often recursion too deep for the stack" if code == -signal.SIGSEGV else ""
-        return Verdict("error", code, f"The program ended by {name}{hint}.")
+        return Verdict("error", code, f"The program ended by {name}{_HINTS.get(-code, '')}.")
     if memory_error and code != 0:
         return Verdict("memory", code, _stopped("memory", limit))
     return Verdict("ok" if code == 0 else "error", code)
