@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import logging
+import math
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
@@ -49,6 +51,20 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
+class _Server(uvicorn.Server):
+    """Sets `stopping` drain_s after the signal to stop: the application then answers what is left itself."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, drain_s: float) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+        self._drain_s = drain_s
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_s, self._stopping.set)
+
+
 async def _serve(settings: SandboxSettings) -> int:
     libc.prctl(libc.PR_SET_DUMPABLE, 0)  # a program of the same user must not read this process
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,16 +75,17 @@ async def _serve(settings: SandboxSettings) -> int:
     except (TooFewWalls, SandboxBroken, OSError) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
+    stopping = asyncio.Event()
     config = uvicorn.Config(
-        create_app(settings, supervisor),
+        create_app(settings, supervisor, stopping),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=settings.drain_s,
+        timeout_graceful_shutdown=math.ceil(settings.drain_s + settings.grace_s),
     )
     try:
-        await uvicorn.Server(config).serve()
+        await _Server(config, stopping, settings.drain_s).serve()
     finally:
         await supervisor.close()
     return 0

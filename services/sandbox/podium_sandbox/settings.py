@@ -42,6 +42,7 @@ class SandboxSettings(BaseSettings):
         default=64 * MIB, description="Output that ends a program: the sum of stdout and stderr."
     )
     code_bytes: PositiveInt = Field(default=MIB, description="Longest program that is taken, in UTF-8.")
+    body_timeout_s: PositiveFloat = Field(default=30.0, description="Longest wait for a request's body, then 408.")
     scratch_dir: Path = Field(
         default=Path("/tmp/podium-sandbox"),
         description="Folder for scratch folders where programs do not get a file system of their own.",
@@ -65,7 +66,9 @@ class SandboxSettings(BaseSettings):
     grace_s: PositiveFloat = Field(
         default=30.0, description="Longest wait for the system: starting a program, ending its processes, its output."
     )
-    drain_s: PositiveInt = Field(default=20, description="Time that running programs get when the service is stopped.")
+    drain_s: PositiveInt = Field(
+        default=20, description="Time that programs get when the service is stopped, then 503."
+    )
     watch_s: PositiveFloat = Field(default=0.1, description="Time between two looks at a program's use of the machine.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Level of the sandbox's log; DEBUG includes the programs."

@@ -53,8 +53,11 @@ class Problem(BaseModel):
     detail: str
 
 
-def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
-    """The service, on a supervisor that has been started and that the caller closes."""
+def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyncio.Event) -> FastAPI:
+    """The service, on a supervisor that has been started and that the caller closes.
+
+    stopping: once set, programs that run or wait are ended and their requests answered.
+    """
     runner = Runner(settings)
     slots = Slots(settings.slots, settings.queue, settings.queue_timeout_s)
     metrics = Metrics()
@@ -63,9 +66,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
 
     metrics.restarts.set_function(lambda: supervisor.restarts)
     app = FastAPI(title="Podium sandbox", docs_url=None, redoc_url=None)
-    longest = 6 * settings.code_bytes + 4096  # JSON may write one byte as six
-    allowed = f"SANDBOX_CODE_BYTES={settings.code_bytes} allows {longest} bytes in all"
-    app.add_middleware(BodyLimit, limit=longest, detail=f"the request is too long: {allowed}")
+    app.add_middleware(BodyLimit, settings=settings, stopping=stopping)
 
     def refuse(status_code: int, reason: str, detail: str) -> JSONResponse:
         metrics.refused.labels(reason).inc()
@@ -90,7 +91,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
     @app.post(
         "/run",
         response_model=RunAnswer,
-        responses={code: {"model": Problem} for code in (413, 429, 500, 503)},
+        responses={code: {"model": Problem} for code in (408, 413, 429, 500, 503)},
     )
     async def run(body: RunBody, request: Request) -> Any:  # pyright: ignore[reportUnusedFunction]
         """Run a program and say what became of it. A client that leaves ends its program."""
@@ -110,8 +111,12 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
         digest = hashlib.sha256(source).hexdigest()[:16]
         work = asyncio.create_task(execute(body, timeout_s))
         leaving = asyncio.create_task(_left(request))
+        stopped = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, leaving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not leaving.done():
+                log.info("run", extra={"code_sha256": digest, "status": "stopping"})
+                return refuse(503, "stopping", f"the service is stopping: SANDBOX_DRAIN_S={settings.drain_s} is over")
             if not work.done():
                 metrics.refused.labels("client_left").inc()
                 log.info("run", extra={"code_sha256": digest, "status": "client_left"})
@@ -129,7 +134,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor) -> FastAPI:
                 return refuse(503, "restarting", str(error))
             return refuse(500, "broken", str(error))
         finally:
-            await _cancelled(work, leaving)
+            await _cancelled(work, leaving, stopped)
         _record(metrics, outcome, digest, waited_s, len(source))
         log.debug("program", extra={"code_sha256": digest, "code": body.code})
         return RunAnswer(
