@@ -1,4 +1,4 @@
-"""What forking from a loaded process saves: print(1) over HTTP against a fresh interpreter with the same imports.
+"""What forking from a loaded process saves: programs over HTTP against a fresh interpreter with the same imports.
 
 python services/sandbox/bench_startup.py [--url http://127.0.0.1:1402] [-n 100] [--at-once 8]
 """
@@ -13,12 +13,21 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-IMPORTS = "import numpy, scipy.special, scipy.linalg, scipy.optimize, scipy.integrate, scipy.stats, sympy; print(1)"
+IMPORTS = (
+    "import numpy, scipy.special, scipy.linalg, scipy.optimize, scipy.integrate, scipy.stats, sympy, pandas, "
+    "matplotlib.pyplot; print(1)"
+)
+PROGRAMS = {
+    "print(1)": "print(1)",
+    "numpy, sympy": "import numpy, sympy; print(1)",
+    "pandas": "import pandas as pd; pd.DataFrame({'a': [1, 2]}).groupby('a').size(); print(1)",
+    "matplotlib": "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.savefig('a.png'); print(1)",
+}
 
 
-def over_http(url: str) -> float:
+def over_http(url: str, code: str = "print(1)") -> float:
     """Seconds of one run."""
-    body = json.dumps({"code": "print(1)"}).encode()
+    body = json.dumps({"code": code}).encode()
     request = urllib.request.Request(f"{url}/run", body, {"Content-Type": "application/json"})
     begun = time.monotonic()
     with urllib.request.urlopen(request, timeout=60) as response:
@@ -50,7 +59,8 @@ def main() -> None:
     print(f"walls: namespaces {walls['namespaces']}, Landlock {walls['landlock']}, seccomp {walls['seccomp']}")
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     over_http(arguments.url)
-    print(row("run, one after another", [over_http(arguments.url) for _ in range(arguments.n)]))
+    for name, code in PROGRAMS.items():
+        print(row(name, [over_http(arguments.url, code) for _ in range(arguments.n)]))
     begun = time.monotonic()
     with ThreadPoolExecutor(arguments.at_once) as pool:
         list(pool.map(lambda _: over_http(arguments.url), range(arguments.n)))

@@ -59,7 +59,8 @@ class SandboxSettings(BaseSettings):
         description="First of 256 million unused user ids; as root each program gets one of its own.",
     )
     preload: str = Field(
-        default="numpy,scipy.special,scipy.linalg,scipy.optimize,scipy.integrate,scipy.stats,sympy",
+        default="numpy,scipy.special,scipy.linalg,scipy.optimize,scipy.integrate,scipy.stats,sympy,pandas,"
+        "matplotlib.pyplot",
         description="Modules imported once, which every program then finds loaded.",
     )
     start_timeout_s: PositiveFloat = Field(default=60.0, description="Longest time for loading and testing the walls.")

@@ -36,7 +36,7 @@ SMALL = {
     "SANDBOX_PRELOAD": "numpy",
     "OPENAI_API_KEY": "sk-do-not-leak",
 }
-LIBRARIES = {"SANDBOX_PRELOAD": "numpy,scipy.special,scipy.integrate,sympy"}
+LIBRARIES = {"SANDBOX_PRELOAD": "numpy,scipy.special,scipy.integrate,sympy,pandas,matplotlib.pyplot"}
 WAIT_S = 60.0
 IMAGE = "podium-sandbox-test"
 

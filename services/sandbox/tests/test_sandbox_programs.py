@@ -148,3 +148,15 @@ def test_shared_memory_beyond_its_size_is_named(sandbox: Sandbox):
     )
     assert (answer["status"], answer["exit_code"]) == ("error", -7)
     assert "SIGBUS: often shared memory beyond the size of /dev/shm" in answer["stderr"]
+
+
+def test_pandas_and_matplotlib_work(sandbox: Sandbox):
+    answer = sandbox.run(
+        "import pandas as pd, matplotlib.pyplot as plt\n"
+        "frame = pd.DataFrame({'a': ['x', 'y', 'x'], 'b': [1, 2, 4]})\n"
+        "print(frame.groupby('a').b.sum().to_dict())\n"
+        "frame.plot(x='a', y='b', title='$x^2$')\nplt.savefig('a.png')\nprint(open('a.png', 'rb').read(4)[1:])\n"
+    )
+    assert (answer["stdout"], answer["status"]) == ("{'x': 5, 'y': 2}\nb'PNG'\n", "ok"), answer["stderr"]
+    if "pandas" in sandbox.health()["versions"]:
+        assert answer["stderr"] == ""

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from podium_sandbox.settings import SandboxSettings
 from prometheus_client.parser import text_string_to_metric_families
 
 Start = Callable[..., Any]  # conftest's start_sandbox
@@ -103,6 +104,16 @@ def test_bad_requests_say_what_is_wrong(start_sandbox: Start):
     assert service.run("")["status"] == "ok"
     assert service.run("x = 'a\0b'")["status"] == "error"  # no source may hold a null byte
     service.assert_undisturbed()
+
+
+def test_the_default_libraries_are_loaded_once_without_threads(start_sandbox: Start):
+    default = SandboxSettings.model_fields["preload"].default
+    service = start_sandbox({"SANDBOX_PRELOAD": default})
+    assert {"numpy", "scipy", "sympy", "pandas", "matplotlib"} <= set(service.health()["versions"])
+    (zygote,) = service.zygotes()
+    assert len(os.listdir(f"/proc/{zygote}/task")) == 1  # no other thread survives a fork
+    answer = service.run(f"import sys\nprint(set({default!r}.split(',')) - set(sys.modules))\n")
+    assert answer["stdout"] == "set()\n"
 
 
 def test_a_killed_zygote_fails_its_runs_and_is_replaced(start_sandbox: Start):

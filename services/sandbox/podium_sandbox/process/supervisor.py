@@ -58,7 +58,12 @@ class Supervisor:
         log.log(
             level,
             "sandbox ready" if walls.enough else "sandbox ready WITHOUT ENOUGH WALLS (SANDBOX_UNSAFE=1)",
-            extra={"walls": asdict(walls), "load_ms": round(ready.load_ms), "versions": ready.versions},
+            extra={
+                "walls": asdict(walls),
+                "load_ms": round(ready.load_ms),
+                "loaded_bytes": ready.anon_bytes,
+                "versions": ready.versions,
+            },
         )
         self._zygote, self._ready = zygote, ready
         self._keeping = asyncio.create_task(self._keep())

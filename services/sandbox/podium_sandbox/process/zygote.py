@@ -1,4 +1,4 @@
-"""A process with numpy, scipy and sympy loaded, which forks once for each program.
+"""A process with numpy, pandas and other libraries loaded, which forks once for each program.
 
 Started by the service with a minimal environment: none of the service's secrets has ever been in its memory.
 Its arguments: the number of its end of the control socket, and its configuration as JSON.
@@ -13,8 +13,12 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
+import types
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 from podium_sandbox.isolation import libc, rlimits, rootfs, seccomp
 from podium_sandbox.isolation.survey import survey
@@ -48,11 +52,24 @@ def main() -> None:
 
 def _load(names: list[str]) -> dict[str, str]:
     versions = {"python": sys.version.split()[0]}
-    for name in names:
-        importlib.import_module(name)
-        top = name.partition(".")[0]
-        versions[top] = str(getattr(sys.modules[top], "__version__", ""))
+    with _without_pyarrow(), tempfile.TemporaryDirectory() as folder:
+        os.environ["MPLCONFIGDIR"] = folder  # or matplotlib would remove one of its own at each program's end
+        for name in names:
+            importlib.import_module(name)
+            top = name.partition(".")[0]
+            versions[top] = str(getattr(sys.modules[top], "__version__", ""))
+        del os.environ["MPLCONFIGDIR"]
     return versions
+
+
+@contextlib.contextmanager
+def _without_pyarrow() -> Generator[None]:
+    """Pandas loads it where it is installed; it starts threads, and no thread survives a fork."""
+    sys.modules["pyarrow"] = cast(types.ModuleType, None)
+    try:
+        yield
+    finally:
+        del sys.modules["pyarrow"]
 
 
 def _anonymous_bytes() -> int:
