@@ -70,7 +70,7 @@ def test_each_ending_has_its_name_and_sentence(stop, wait_status, memory_error, 
 @pytest.mark.parametrize(
     "packet",
     [
-        wire.Run(1, Limits(1.0, 2, 3, 4, 5, 6), None, "/s"),
+        wire.Run(1, Limits(1.0, 2, 3, 4, 5, 6), None, "/s", "/c"),
         wire.Kill(2),
         wire.Ready(Walls("user", 7, True, False, ("x",)), 1.5, 10, {"python": "3"}),
         wire.Started(3, 4),

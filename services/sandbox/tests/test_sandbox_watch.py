@@ -135,3 +135,46 @@ def test_this_process_memory_is_measured():
         os.waitpid(child, 0)
     assert len(held) <= whole
     assert 16 * MIB < once < whole  # half of what both processes show
+
+
+def delegated_cgroup() -> Path | None:
+    """A new cgroup (v2) with the memory controller, as systemd's Delegate=yes gives one."""
+    top = Path("/sys/fs/cgroup")
+    try:
+        if "memory" not in (top / "cgroup.subtree_control").read_text().split():
+            return None
+        folder = top / f"podium-test-{os.getpid()}"
+        folder.mkdir()
+    except OSError:
+        return None
+    return folder
+
+
+@pytest.mark.parametrize("walls", ["auto", "filters"])
+def test_a_cgroup_of_its_own_bounds_a_runs_memory(start_sandbox: Start, walls: str):
+    if (folder := delegated_cgroup()) is None:
+        pytest.skip("no cgroup of version 2 that can be divided")
+    try:
+        settings = {"SANDBOX_WALLS": walls, "SANDBOX_WATCH_S": "60", "SANDBOX_PRELOAD": "math"}
+        service = start_sandbox(settings, before=lambda: (folder / "cgroup.procs").write_text("0"))
+        assert service.health()["memory"] == "cgroup"
+        assert service.run("print(1)")["stdout"] == "1\n"
+        # Shared mappings are not RLIMIT_DATA's matter, and the watch sleeps.
+        answer = service.run(
+            "import mmap\nkept = [mmap.mmap(-1, 100 << 20) for _ in range(6)]\n"
+            "for m in kept:\n    m.write(bytes(100 << 20))\n"
+        )
+        assert answer["status"] == "memory", answer
+        assert "more memory than its limit of 384 MiB" in answer["stderr"]
+        assert not list(folder.glob("podium-run-*"))
+        service.end()
+        assert not list(folder.glob("podium-*"))
+    finally:
+        folder.rmdir()
+
+
+def test_without_a_cgroup_of_its_own_the_watch_alone_counts(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_PRELOAD": "math"})
+    ready = service.log(lambda line: line.get("message") == "sandbox ready")
+    assert service.health()["memory"] == ready["memory"].partition(" ")[0]
+    assert ready["memory"] == "cgroup" or ready["memory"].startswith("watch (")

@@ -58,7 +58,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyn
 
     stopping: once set, programs that run or wait are ended and their requests answered.
     """
-    runner = Runner(settings)
+    runner = Runner(settings, supervisor.cgroup)
     slots = Slots(settings.slots, settings.queue, settings.queue_timeout_s)
     metrics = Metrics()
     metrics.running.set_function(lambda: slots.running)
@@ -160,6 +160,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyn
         return {
             "status": "ok",
             "walls": walls,
+            "memory": "watch" if supervisor.cgroup is None else "cgroup",
             "unsafe": settings.unsafe and not ready.walls.enough,
             "versions": ready.versions,
             "running": slots.running,

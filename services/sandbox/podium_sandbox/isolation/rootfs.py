@@ -39,6 +39,11 @@ def interpreter_view() -> View:
     return View(tuple(readable), tuple(sorted(hidden)))
 
 
+def shared_memory_bytes(scratch_bytes: int) -> int:
+    """Size of a program's own /dev/shm."""
+    return min(scratch_bytes, 16 << 20)
+
+
 def enter(view: View, base: str, *, uid: int, scratch_bytes: int) -> None:
     """Change this mount namespace's root to one that holds the view, devices, /proc and a scratch folder of its own.
 
@@ -57,7 +62,7 @@ def enter(view: View, base: str, *, uid: int, scratch_bytes: int) -> None:
         libc.mount(source, target, None, libc.MS_BIND)
         libc.make_read_only(target, devices=True)
     _tmpfs(base + SCRATCH, uid, scratch_bytes)
-    _tmpfs(base + "/dev/shm", uid, min(scratch_bytes, 16 << 20))
+    _tmpfs(base + "/dev/shm", uid, shared_memory_bytes(scratch_bytes))
     if not os.path.exists(base + "/tmp"):  # it does where the interpreter itself lies there
         os.symlink(SCRATCH, base + "/tmp")
     os.mkdir(base + "/proc")

@@ -17,12 +17,13 @@ DESCRIPTORS = 4
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """uid: a user id of the run's own. scratch: its folder where it gets no file system of its own."""
+    """uid: a user id of the run's own. scratch: its folder where it gets no file system of its own. cgroup: its own."""
 
     id: int
     limits: Limits
     uid: int | None
     scratch: str | None
+    cgroup: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn
 
+from podium_sandbox.isolation import cgroup, libc, rlimits, rootfs
 from podium_sandbox.isolation import layers as walls
-from podium_sandbox.isolation import libc, rlimits, rootfs
 from podium_sandbox.process import program
 from podium_sandbox.process.protocol import Exited, Run
 from podium_sandbox.process.streams import Pending, open_streams
@@ -100,6 +100,8 @@ def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if run.cgroup is not None:
+            cgroup.enter(run.cgroup)
         if site.walls.namespaces is None:
             if os.getppid() != parent:
                 os._exit(1)

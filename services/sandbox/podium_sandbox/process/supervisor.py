@@ -5,6 +5,7 @@ import contextlib
 import logging
 from dataclasses import asdict
 
+from podium_sandbox.isolation.cgroup import Cgroup, NoCgroup
 from podium_sandbox.process import protocol as wire
 from podium_sandbox.process.zygote_client import SandboxBroken, ZygoteProcess
 from podium_sandbox.settings import SandboxSettings
@@ -24,6 +25,8 @@ class Supervisor:
         self._zygote: ZygoteProcess | None = None
         self._ready: wire.Ready | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self.cgroup: Cgroup | None = None
+        """Set by start where the kernel can bound each run's memory."""
         self.restarts = 0
 
     @property
@@ -36,6 +39,11 @@ class Supervisor:
     async def start(self) -> None:
         """Raises TooFewWalls, or SandboxBroken where the zygote cannot start at all."""
         (self._settings.scratch_dir / "root").mkdir(parents=True, exist_ok=True)
+        memory = "cgroup"
+        try:
+            self.cgroup = Cgroup()
+        except NoCgroup as error:
+            memory = f"watch ({error})"
         zygote, ready = await ZygoteProcess.start(self._settings)
         walls = ready.walls
         if not walls.enough and not self._settings.unsafe:
@@ -60,6 +68,7 @@ class Supervisor:
             "sandbox ready" if walls.enough else "sandbox ready WITHOUT ENOUGH WALLS (SANDBOX_UNSAFE=1)",
             extra={
                 "walls": asdict(walls),
+                "memory": memory,
                 "load_ms": round(ready.load_ms),
                 "loaded_bytes": ready.anon_bytes,
                 "versions": ready.versions,
@@ -80,6 +89,8 @@ class Supervisor:
                 await self._keeping
         if self._zygote is not None:
             await self._zygote.close()
+        if self.cgroup is not None:
+            self.cgroup.close()
 
     async def _keep(self) -> None:
         pause = 0.1

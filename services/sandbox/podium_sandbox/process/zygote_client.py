@@ -55,6 +55,7 @@ class RunRequest:
     limits: Limits
     uid: int | None
     scratch: str | None
+    cgroup: str | None
 
 
 @dataclass(slots=True)
@@ -133,7 +134,7 @@ class ZygoteProcess:
         """
         self._next += 1
         handle = Handle(self._next, self._loop.create_future(), self._loop.create_future())
-        run = wire.Run(handle.id, request.limits, request.uid, request.scratch)
+        run = wire.Run(handle.id, request.limits, request.uid, request.scratch, request.cgroup)
         self._handles[handle.id] = handle
         try:
             async with asyncio.timeout(wait_s):

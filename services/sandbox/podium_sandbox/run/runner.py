@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from podium_sandbox.isolation import cgroup, rootfs
 from podium_sandbox.isolation.rlimits import Limits
 from podium_sandbox.process import protocol as wire
 from podium_sandbox.process.program import MEMORY_NOTE
@@ -61,10 +62,12 @@ class _Stream(asyncio.Protocol):
 
 
 class Runner:
-    """Owns the user ids and scratch folders of runs; the zygote is handed in with each."""
+    """Owns the user ids, scratch folders and cgroups of runs; the zygote is handed in with each."""
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, own: cgroup.Cgroup | None) -> None:
         self._settings = settings
+        self._cgroup = own
+        self._runs = 0
         # The kernel counts processes by user id: two sandboxes on one machine must not share any.
         first = settings.uid_base + os.getpid() % 1_000_000 * 256
         self._free_uids = [first + n for n in range(settings.slots)]
@@ -77,18 +80,30 @@ class Runner:
         """
         uid = self._free_uids.pop() if ready.walls.own_uid else None
         scratch: str | None = None
+        group: str | None = None
         try:
+            if self._cgroup is not None:
+                self._runs += 1
+                group = self._cgroup.add(self._runs, self._hard_memory_bytes(ready))
             if ready.walls.namespaces is None:
                 scratch = tempfile.mkdtemp(prefix="run-", dir=self._settings.scratch_dir)
                 if uid is not None:
                     os.chown(scratch, uid, uid)
             with contextlib.ExitStack() as pipes:
-                return await self._run(zygote, ready, code, timeout_s, RunRequest(self._limits(), uid, scratch), pipes)
+                request = RunRequest(self._limits(), uid, scratch, group)
+                return await self._run(zygote, ready, code, timeout_s, request, pipes)
         finally:
+            if group is not None:
+                cgroup.remove(group)
             if scratch is not None:
                 await asyncio.shield(asyncio.to_thread(_remove, scratch, self._settings.grace_s))
             if uid is not None:
                 self._free_uids.append(uid)
+
+    def _hard_memory_bytes(self, ready: wire.Ready) -> int:
+        """What the kernel counts besides the limit: files in memory, and copies of pages that were the zygote's."""
+        s = self._settings
+        return s.memory_bytes + s.scratch_bytes + rootfs.shared_memory_bytes(s.scratch_bytes) + ready.anon_bytes
 
     def _limits(self) -> Limits:
         s = self._settings
@@ -121,6 +136,8 @@ class Runner:
                 await err.ended.wait()
                 await note.ended.wait()
         exited = await handle.exited
+        if stop is None and request.cgroup is not None and cgroup.out_of_memory(request.cgroup):
+            stop, stopped = "memory", exited.ended
         said = note.held.text().encode()
         if said.startswith(READY_NOTE):
             started = float(said.removeprefix(READY_NOTE).partition(b"\n")[0])
