@@ -312,3 +312,8 @@ def test_answers_cannot_be_forged_through_open_descriptors(sandbox: Sandbox):
         "print('honest')\n"
     )
     assert (answer["status"], answer["stdout"]) == ("ok", "honest\n")
+
+
+def test_flooding_the_notes_descriptor_ends_the_program(sandbox: Sandbox):
+    answer = sandbox.run("import os\nwhile True:\n    os.write(3, b'x' * 65536)\n", timeout_s=20)
+    assert answer["status"] == "output_limit"

@@ -139,3 +139,27 @@ def test_a_parsers_memory_error_is_no_lack_of_memory(sandbox: Sandbox, code: str
 def test_memory_that_evaluated_code_lacks_is_memory(sandbox: Sandbox):
     answer = sandbox.run("eval('bytearray(10 << 30)')")
     assert answer["status"] == "memory"
+
+
+def test_printing_from_a_signal_handler_within_a_print_works(sandbox: Sandbox):
+    answer = sandbox.run(
+        "import signal, time\nsignal.signal(signal.SIGALRM, lambda *_: print('a'))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)\nbegun = time.monotonic()\n"
+        "while time.monotonic() - begun < 0.5:\n    print('b')\nsignal.setitimer(signal.ITIMER_REAL, 0)\n"
+    )
+    assert (answer["status"], answer["stderr"]) == ("ok", ""), answer
+
+
+@pytest.mark.parametrize(
+    "code", ["import os\nos.close(1)\nprint('x')\n", "import sys\nsys.stdout.buffer.raw.close()\nprint(1)\n"]
+)
+def test_a_print_that_fails_shows_no_frame_of_ours(sandbox: Sandbox, code: str):
+    answer = sandbox.run(code)
+    assert answer["status"] == "error"
+    assert "Error" in answer["stderr"]
+    assert "podium_sandbox" not in answer["stderr"]
+
+
+def test_replaced_functions_do_not_change_the_end(sandbox: Sandbox):
+    answer = sandbox.run("import gc, os\nos._exit = gc.collect = gc.get_objects = lambda *_: 1 / 0\nprint('x')\n")
+    assert (answer["exit_code"], answer["stdout"], answer["stderr"]) == (0, "x\n", "")

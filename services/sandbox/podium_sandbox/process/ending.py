@@ -2,18 +2,19 @@
 
 Finalising the interpreter itself would take tens of milliseconds to destroy libraries that no program owns, so only
 what the program made is destroyed. Nothing here is a limit: a program that does not end is ended from outside.
+Functions are taken from their modules before a program can replace them.
 """
 
 import atexit
 import contextlib
 import ctypes
-import gc
 import io
-import os
 import sys
 import threading
 import traceback
 from collections.abc import Collection
+from gc import collect, get_objects
+from os import _exit
 from typing import Any, NoReturn
 
 CANNOT_FLUSH = 120
@@ -43,7 +44,7 @@ def end(status: int, preloaded: Collection[str]) -> NoReturn:
     except BaseException:  # noqa: BLE001  # a signal handler of the program's
         _print_exception()
     finally:
-        os._exit(status)
+        _exit(status)
 
 
 def _flush_streams() -> bool:
@@ -69,13 +70,13 @@ def _destroy(preloaded: Collection[str]) -> None:
         if name == "__main__" or name not in preloaded:
             sys.modules.pop(name, None)
     _flush_files()  # the collector may close a file before the text that goes into it
-    gc.collect()
+    collect()
     _flush_files()
 
 
 def _flush_files() -> None:
     for kind in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):  # text first: it writes into the others
-        for file in [one for one in gc.get_objects() if isinstance(one, kind)]:
+        for file in [one for one in get_objects() if isinstance(one, kind)]:
             with contextlib.suppress(Exception):
                 file.flush()
 

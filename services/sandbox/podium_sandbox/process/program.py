@@ -9,7 +9,7 @@ import traceback
 import types
 from typing import Any, NoReturn
 
-from podium_sandbox.process import ending
+from podium_sandbox.process import ending, streams
 
 FILENAME = "program.py"
 MEMORY_NOTE = b"memory\n"
@@ -72,10 +72,11 @@ def _explain_parser(error: BaseException) -> None:
 
 
 def _report(error: BaseException) -> None:
-    """Print a traceback without our own frame, as the interpreter does or as the program's excepthook does."""
+    """Print a traceback without our own frames, as the interpreter does or as the program's excepthook does."""
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     try:
+        _without_streams(error.__traceback__)
         _shorten(error)
         if sys.excepthook is not sys.__excepthook__:
             sys.excepthook(type(error), error, error.__traceback__)
@@ -83,6 +84,14 @@ def _report(error: BaseException) -> None:
             traceback.print_exception(error)
     except BaseException:  # noqa: BLE001  # a __str__ that fails, memory still short
         os.write(2, f"{type(error).__name__} (its traceback could not be printed)\n".encode())
+
+
+def _without_streams(at: types.TracebackType | None) -> None:
+    """Cut the frames of our own streams, which failed where the interpreter's would have none."""
+    while at is not None:
+        if at.tb_next is not None and at.tb_next.tb_frame.f_code.co_filename == streams.__file__:
+            at.tb_next = None
+        at = at.tb_next
 
 
 def _exit_status(stop: SystemExit) -> int:

@@ -11,6 +11,7 @@ import signal
 import struct
 import time
 from dataclasses import dataclass
+from os import _exit
 from typing import NoReturn
 
 from podium_sandbox.isolation import cgroup, libc, rlimits, rootfs
@@ -104,7 +105,7 @@ def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int
             cgroup.enter(run.cgroup)
         if site.walls.namespaces is None:
             if os.getppid() != parent:
-                os._exit(1)
+                _exit(1)
             _program(run, site, streams, pending)
         uid = _uid_inside(run, site)
         walls.furnish(site.view, site.base, uid=uid, scratch_bytes=run.limits.scratch_bytes)
@@ -121,7 +122,7 @@ def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int
     except BaseException as error:  # noqa: BLE001  # told to the service, which answers that the sandbox failed
         _tell(streams.note, "init", error)
     finally:
-        os._exit(1)
+        _exit(1)
 
 
 def _uid_inside(run: Run, site: Site) -> int:
@@ -168,7 +169,7 @@ def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoRetu
         if not confined:
             _tell(note, "program", error)
     finally:
-        os._exit(1)
+        _exit(1)
 
 
 def _arrange(streams: Streams) -> int:

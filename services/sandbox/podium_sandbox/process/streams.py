@@ -40,31 +40,33 @@ class _Kept(io.BufferedWriter):
         super().__init__(raw)
         self._part = part
         self._pieces = bytearray()
+        self._copied = False
         os.register_at_fork(after_in_child=self._disown)
 
     def write(self, data: Any, /) -> int:
-        if self.closed:
-            raise ValueError("write to closed file")
-        piece = bytes(memoryview(data))
-        self._pieces += piece
-        if len(self._pieces) > _ROOM:
+        self._pieces += data
+        if self._pieces.endswith(b"\n") or len(self._pieces) > _ROOM:
             self.flush()
         else:
             self._copy()
-        return len(piece)
+        return len(data)
 
     def flush(self) -> None:
         fresh = bytearray()
         data, self._pieces = self._pieces, fresh  # no other thread comes between
-        if data:
-            super().write(data)
-        super().flush()
-        self._copy()
+        try:
+            if data:
+                super().write(data)
+            super().flush()
+        except RuntimeError:  # a signal handler prints within a print: its words go out with the next
+            self._pieces = data + self._pieces
+        if self._copied or self._pieces:
+            self._copy()
 
     def _copy(self) -> None:
-        held = bytes(self._pieces[:_ROOM])
-        self._part[_LENGTH : _LENGTH + len(held)] = held
-        self._part[:_LENGTH] = len(held).to_bytes(_LENGTH, "little")
+        held = self._pieces[:_ROOM]
+        self._part[: _LENGTH + len(held)] = len(held).to_bytes(_LENGTH, "little") + held
+        self._copied = bool(held)
 
     def _disown(self) -> None:
         self._part = memoryview(bytearray(_PART))  # a child's words must not replace its parent's

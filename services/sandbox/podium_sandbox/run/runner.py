@@ -127,7 +127,7 @@ class Runner:
             await self._until_running(note)
             started = time.monotonic()
             watch = Watch(self._settings, await handle.started, ready.anon_bytes, request.uid, request.scratch)
-            stop, stopped = await self._watch(handle, watch, timeout_s, started, (out, err))
+            stop, stopped = await self._watch(handle, watch, timeout_s, started, (out, err, note))
         finally:
             await asyncio.shield(zygote.kill(handle, self._settings.grace_s))
         with contextlib.suppress(TimeoutError):
@@ -184,7 +184,7 @@ class Runner:
         watch: Watch,
         timeout_s: float,
         started: float,
-        streams: tuple[_Stream, _Stream],
+        streams: tuple[_Stream, ...],
     ) -> tuple[Stop | None, float]:
         """Wait for the end. Returns the limit that was exceeded (None: the program ended by itself), and when."""
         stop: Stop | None = None
@@ -234,4 +234,5 @@ def _remove(folder: str, wait_s: float) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if Path(folder).exists():
         for command in (["chmod", "-R", "u+rwX", folder], ["rm", "-rf", "--", folder]):
-            subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=wait_s)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, check=False, stderr=subprocess.DEVNULL, timeout=wait_s)
