@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 CANNOT_FLUSH = 120
 """The interpreter's status where stdout or stderr could not take what was left."""
 
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
 
 def end(status: int, preloaded: Collection[str]) -> NoReturn:
     """End this process with `status`. preloaded: names of the modules that were there before the program.
@@ -34,7 +36,7 @@ def end(status: int, preloaded: Collection[str]) -> NoReturn:
             atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
         except BaseException:  # noqa: BLE001  # the program's own exit functions may raise anything
             _print_exception()
-        threading.excepthook = lambda *_: None  # daemon threads go on for a moment, among objects that vanish
+        threading.excepthook = _silence  # daemon threads go on for a moment, among objects that vanish
         if not _flush_streams():
             status = CANNOT_FLUSH
         _destroy(preloaded)
@@ -75,10 +77,14 @@ def _destroy(preloaded: Collection[str]) -> None:
 
 
 def _flush_files() -> None:
-    for kind in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):  # text first: it writes into the others
-        for file in [one for one in get_objects() if isinstance(one, kind)]:
-            with contextlib.suppress(Exception):
-                file.flush()
+    files: list[Any] = [one for one in get_objects() if isinstance(one, _WRITERS)]
+    for file in sorted(files, key=lambda file: not isinstance(file, io.TextIOWrapper)):  # text goes into the others
+        with contextlib.suppress(Exception):
+            file.flush()
+
+
+def _silence(_: object) -> None:
+    pass
 
 
 def _print_exception() -> None:

@@ -59,6 +59,7 @@ def _load(names: list[str]) -> dict[str, str]:
             top = name.partition(".")[0]
             versions[top] = str(getattr(sys.modules[top], "__version__", ""))
         del os.environ["MPLCONFIGDIR"]
+    tempfile.tempdir = None  # each program's is its own scratch folder
     return versions
 
 
