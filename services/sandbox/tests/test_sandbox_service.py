@@ -200,7 +200,8 @@ def test_a_body_that_does_not_arrive_is_refused(start_sandbox: Start):
     with half_a_request(service) as half:
         answer = b""
         while not answer.endswith(b"}"):
-            assert (piece := half.recv(4096))
+            piece = half.recv(4096)
+            assert piece
             answer += piece
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"SANDBOX_BODY_TIMEOUT_S=0.3" in answer
