@@ -116,6 +116,13 @@ def test_the_default_libraries_are_loaded_once_without_threads(start_sandbox: St
     assert answer["stdout"] == "set()\n"
 
 
+def test_cpu_time_between_two_looks_is_named(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_CPU_S": "0.5", "SANDBOX_WATCH_S": "60", "SANDBOX_PRELOAD": "math"})
+    answer = service.run("while True: pass")
+    assert (answer["status"], answer["exit_code"]) == ("timeout", None)
+    assert "more CPU time than its limit of 0.5 s" in answer["stderr"]
+
+
 def test_a_killed_zygote_fails_its_runs_and_is_replaced(start_sandbox: Start):
     service = start_sandbox()
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -61,4 +61,5 @@ def apply(limits: Limits, baseline: Baseline, *, extra_processes: int | None) ->
     for which, wanted in values.items():
         _, hard = resource.getrlimit(which)
         value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(which, (value, value))
+        later = value + 1 if which == resource.RLIMIT_CPU and hard != value else value  # at the hard one comes SIGKILL
+        resource.setrlimit(which, (value, later))
