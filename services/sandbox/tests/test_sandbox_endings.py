@@ -1,5 +1,8 @@
 """How programs end: as under the interpreter, with all that they printed."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ Sandbox = Any  # conftest's Service
         ("import sys\nprint('right')\ndel sys.stdout\n", "right\n"),
         ("import sys\nprint('right')\nsys.stderr.close()\n", "right\n"),
         ("import io, sys\nprint('right')\nsys.stdout = io.StringIO()\nprint('lost')\n", "right\n"),
+        ("import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), 'utf-8')\nprint('right')\n", "right\n"),
+        ("import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, 'utf-8')\nprint('right')\n", "right\n"),
         ("f = open(1, 'w')\nf.write('kept')\n", "kept"),
         ("f = open(1, 'wb', closefd=False)\nf.write(b'kept')\n", "kept"),
         ("import builtins\nbuiltins.f = open(1, 'w')\nbuiltins.f.write('kept')\n", "kept"),
@@ -163,3 +168,35 @@ def test_a_print_that_fails_shows_no_frame_of_ours(sandbox: Sandbox, code: str):
 def test_replaced_functions_do_not_change_the_end(sandbox: Sandbox):
     answer = sandbox.run("import gc, os\nos._exit = gc.collect = gc.get_objects = lambda *_: 1 / 0\nprint('x')\n")
     assert (answer["exit_code"], answer["stdout"], answer["stderr"]) == (0, "x\n", "")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys\nsys.stdout.close()\n",
+        "import sys\nsys.stdout = None\n",
+        "import sys\nsys.stdout = object()\n",
+        "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.detach(), 'utf-8')\nprint('ä')\n",
+        "import sys\nsys.stdout.detach()\n",
+        "import sys\nsys.stderr.detach()\n",
+        "import sys\nsys.__stdout__.detach()\nsys.stdout = None\n",
+        "import sys\nsys.stderr.close()\n1 / 0\n",
+        "import sys\nsys.stderr.close()\nsys.exit('bye')\n",
+        "import sys\nclass S:\n    def write(self, text): pass\n    def flush(self): 1 / 0\nsys.stdout = S()\n",
+        "import sys\nclass S:\n    def write(self, text): pass\n    def flush(self): 1 / 0\nsys.stderr = S()\n",
+        "import sys\nsys.exit(-1)\n",
+        "import sys\nsys.exit(256)\n",
+        "import sys\nsys.exit(2.5)\n",
+        "import sys\nsys.exit((1, 2))\n",
+        "import atexit\natexit.register(lambda: 1 / 0)\n",
+        "import atexit, os\natexit.register(os._exit, 5)\n",
+        "import threading\nthreading.Thread(target=lambda: 1 / 0).start()\n",
+        "class A:\n    def __del__(self):\n        raise SystemExit(4)\na = A()\n",
+        "import signal, os\nos.kill(os.getpid(), signal.SIGTERM)\n",
+    ],
+)
+def test_exit_codes_and_output_are_those_of_python(shared_sandbox: Sandbox, tmp_path: Path, code: str):
+    (tmp_path / "program.py").write_text(code)
+    python = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, stdin=subprocess.DEVNULL)
+    answer = shared_sandbox.run(code)
+    assert (answer["exit_code"], answer["stdout"].encode()) == (python.returncode, python.stdout)

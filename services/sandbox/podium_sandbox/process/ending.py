@@ -40,8 +40,7 @@ def end(status: int, preloaded: Collection[str]) -> NoReturn:
         if not _flush_streams():
             status = CANNOT_FLUSH
         _destroy(preloaded)
-        if not _flush_streams():
-            status = CANNOT_FLUSH
+        _flush_streams()  # whose failure the interpreter does not tell either, as sys is cleared by then
         ctypes.CDLL(None).fflush(None)  # what C code printed
     except BaseException:  # noqa: BLE001  # a signal handler of the program's
         _print_exception()
