@@ -120,6 +120,14 @@ def test_cpu_time_between_two_looks_is_named(start_sandbox: Start):
     assert "more CPU time than its limit of 0.5 s" in answer["stderr"]
 
 
+def test_a_lost_scratch_folder_is_an_answer_in_json(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_WALLS": "filters", "SANDBOX_PRELOAD": "math"})
+    service.scratch.rename(service.scratch.with_name("elsewhere"))
+    response = service.client.post("/run", json={"code": "print(1)"})
+    assert response.status_code == 500
+    assert response.json()["detail"].startswith("no place for a program: ")
+
+
 def test_a_killed_zygote_fails_its_runs_and_is_replaced(start_sandbox: Start):
     service = start_sandbox()
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -92,6 +92,8 @@ class Runner:
             with contextlib.ExitStack() as pipes:
                 request = RunRequest(self._limits(), uid, scratch, group)
                 return await self._run(zygote, ready, code, timeout_s, request, pipes)
+        except OSError as error:
+            raise SandboxBroken(f"no place for a program: {error}") from error
         finally:
             if group is not None:
                 cgroup.remove(group)
@@ -199,7 +201,10 @@ class Runner:
                 stop = "output"
             elif not handle.exited.done():
                 begun = time.monotonic()
-                stop = await asyncio.to_thread(watch.exceeded)
+                look = asyncio.ensure_future(asyncio.to_thread(watch.exceeded))
+                left = max(0.0, started + timeout_s - begun)
+                await asyncio.wait([look, handle.exited], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                stop = look.result() if look.done() else None  # no look, however long, delays an end
                 pause = max(self._settings.watch_s, 4 * (time.monotonic() - begun))  # however much there is to count
         if stop is None:
             await handle.exited  # raises where the zygote was lost
