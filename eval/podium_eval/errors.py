@@ -32,6 +32,7 @@ class Failure(Exception):
         self.attempts = attempts
         self.duration_ms = duration_ms
         self.limiter_ms = limiter_ms
+        self.admission_ms: float | None = None
         self.retry_ms = retry_ms
         self.provider = provider
         self.model = model

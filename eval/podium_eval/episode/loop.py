@@ -14,8 +14,9 @@ from podium_eval.episode.expert_limits import fitted
 from podium_eval.episode.task import TaskState
 from podium_eval.episode.tool_turns import ToolTurns
 from podium_eval.errors import Failure
-from podium_eval.models.chat import Chat, ChatRequest, ChatResult, TokenCounter
+from podium_eval.models.chat import ChatRequest, ChatResult, TokenCounter
 from podium_eval.prompts.templates import Prompts
+from podium_eval.scheduling.replicas import Replicas
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.specs import Invalid, ToolSpecs
 
@@ -39,7 +40,7 @@ class EpisodeLoop:
     def __init__(
         self,
         *,
-        orchestrator: Chat,
+        orchestrator: Replicas,
         tools: ToolTurns,
         prompts: Prompts,
         counter: TokenCounter,
@@ -76,8 +77,23 @@ class EpisodeLoop:
         if (answered := state.answered) is not None:
             await self._tools.grade(answered, state, ledger)
             return self._answered(state)
-        # Depth first: a server with an order serves the task taken first, whose prompt is still cached.
+        # The order of turns knows a task by its place: the task taken first may go first, its prompt still cached.
         place = next(self._taken)
+        try:
+            return await self._turns(place, state, ledger, specs, stopping=stopping, finished=finished)
+        finally:
+            self._orchestrator.leave(place)
+
+    async def _turns(
+        self,
+        place: int,
+        state: TaskState,
+        ledger: Ledger,
+        specs: ToolSpecs,
+        *,
+        stopping: Callable[[], bool],
+        finished: Callable[[Turn], None],
+    ) -> Outcome:
         while len(state.turns) < self._settings.max_rounds:
             if stopping():
                 raise Stopped

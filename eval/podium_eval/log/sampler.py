@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,9 +37,14 @@ RETRIEVAL: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+_GAUGES: Final = frozenset({"running", "waiting"})
+_SHARES: Final = frozenset({"kv_use"})
+
+
 def read_metrics(text: str, wanted: dict[str, tuple[str, ...]]) -> dict[str, float | None]:
-    """The wanted values of a Prometheus text, summed over labels; None for a metric that is not there."""
+    """The wanted values of a Prometheus text, summed over labels (a share: their mean); None: a metric is not there."""
     sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
     for line in text.splitlines():
         if not line or line[0] == "#":
             continue
@@ -47,19 +52,65 @@ def read_metrics(text: str, wanted: dict[str, tuple[str, ...]]) -> dict[str, flo
         value = rest.rpartition("}")[2] if "{" in line else rest
         try:
             sums[name] = sums.get(name, 0.0) + float(value.split()[0])
+            counts[name] = counts.get(name, 0) + 1
         except (ValueError, IndexError):
             continue
-    return {key: next((sums[name] for name in names if name in sums), None) for key, names in wanted.items()}
+    found = {key: next((name for name in names if name in sums), None) for key, names in wanted.items()}
+    return {
+        key: None if name is None else sums[name] / (counts[name] if key in _SHARES else 1)
+        for key, name in found.items()
+    }
+
+
+class Fleet:
+    """All replicas of the orchestrator as one server. A counter of one that is down stays where it was last seen, and
+    goes on from there when it comes back with zero."""
+
+    def __init__(self, replicas: int) -> None:
+        self._seen: list[dict[str, float]] = [{} for _ in range(replicas)]
+        self._before: list[dict[str, float]] = [{} for _ in range(replicas)]
+
+    def add(self, samples: Sequence[dict[str, float | None] | None]) -> dict[str, float | None] | None:
+        """The sum over replicas (a share: the mean of those that answered); None when no replica answered."""
+        answered = [sample for sample in samples if sample is not None]
+        for number, sample in enumerate(samples):
+            self._count(number, sample or {})
+        if not answered:
+            return None
+        whole: dict[str, float | None] = {}
+        for key in answered[0]:
+            values = [value for sample in answered if (value := sample[key]) is not None]
+            if key not in _GAUGES | _SHARES:
+                values = [
+                    seen[key] + before.get(key, 0.0)
+                    for seen, before in zip(self._seen, self._before, strict=True)
+                    if key in seen
+                ]
+            total = sum(values) / (len(values) if key in _SHARES else 1) if values else None
+            whole[key] = total
+        return whole
+
+    def _count(self, number: int, sample: dict[str, float | None]) -> None:
+        seen, before = self._seen[number], self._before[number]
+        for key, value in sample.items():
+            if value is None or key in _GAUGES | _SHARES:
+                continue
+            if value < seen.get(key, 0.0):
+                before[key] = before.get(key, 0.0) + seen[key]
+            seen[key] = value
 
 
 class Sampler:
-    """Appends to samples.jsonl until cancelled. A service that does not answer in time is null in that sample."""
+    """Appends to samples.jsonl until cancelled. A service that does not answer in time is null in that sample.
+
+    vllm_metrics: one for each replica of the orchestrator; with several, each one's own values follow their sum.
+    """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         *,
-        vllm_metrics: str | None,
+        vllm_metrics: Sequence[str],
         retrieval_metrics: str | None,
         path: Path,
         writer: LogWriter,
@@ -70,7 +121,9 @@ class Sampler:
         mono_ms: Callable[[], float],
     ) -> None:
         self._session = session
-        self._urls = (vllm_metrics, retrieval_metrics)
+        self._replicas = tuple(vllm_metrics)
+        self._fleet = Fleet(len(self._replicas))
+        self._retrieval = retrieval_metrics
         self._path = path
         self._writer = writer
         self._clock = clock
@@ -92,9 +145,10 @@ class Sampler:
             await self._sample(None)
 
     async def _sample(self, lag_ms: float | None) -> None:
-        vllm, retrieval = await asyncio.gather(
-            self._scrape(self._urls[0], VLLM), self._scrape(self._urls[1], RETRIEVAL)
+        *replicas, retrieval = await asyncio.gather(
+            *(self._scrape(url, VLLM) for url in self._replicas), self._scrape(self._retrieval, RETRIEVAL)
         )
+        own = {"replicas": dict(zip(self._replicas, replicas, strict=True))} if len(replicas) > 1 else {}
         line = orjson.dumps(
             {
                 "ts": iso(self._clock.wall()),
@@ -102,8 +156,9 @@ class Sampler:
                 "segment": self._segment,
                 "in_flight": self._in_flight(),
                 "loop_lag_ms": None if lag_ms is None else round(lag_ms, 3),
-                "vllm": vllm,
+                "vllm": self._fleet.add(replicas),
                 "retrieval": retrieval,
+                **own,
             }
         )
         self._writer.put_job(lambda data=line + b"\n": append_line(self._path, data))

@@ -56,6 +56,10 @@ class ChatRequest:
     form: Form | None = None
     priority: int | None = None
     """Lower is served first, where the model's row says that its server has an order; elsewhere it is not sent."""
+    address: str | None = None
+    """The only address to ask, of those that the model has; None: the least busy one."""
+    program: str | None = None
+    """Under which a router in front of the server knows the task."""
     wait_if_down: bool = True
     """False: a server that gives no answer is the failure at once, for a check that names what it met."""
     keep_user_end: bool = True
@@ -77,6 +81,8 @@ class ChatResult:
     limiter_ms: float
     retry_ms: float
     attempts: int
+    admission_ms: float | None = None
+    """Of limiter_ms: what the order of turns held the call back; None where no order rules."""
     queue_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
@@ -157,6 +163,7 @@ def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str
         "overhead_ms": result.overhead_ms,
         "wait_ms": result.wait_ms,
         "limiter_ms": result.limiter_ms,
+        "admission_ms": result.admission_ms,
         "retry_ms": result.retry_ms,
         "prompt_tokens": result.prompt_tokens,
         "cached_tokens": result.cached_tokens,
@@ -182,6 +189,7 @@ def failed_fields(failure: Failure, chat: Chat, *, role: Role, tool: Tool | None
         "duration_ms": failure.duration_ms,
         "wait_ms": failure.limiter_ms + failure.retry_ms,
         "limiter_ms": failure.limiter_ms,
+        "admission_ms": failure.admission_ms,
         "retry_ms": failure.retry_ms,
         "attempts": failure.attempts,
         "error_type": failure.error_type,

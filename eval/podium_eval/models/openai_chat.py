@@ -124,7 +124,12 @@ class OpenAIChat:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        return tuple(address.url for address in self._balance.addresses)
+        return tuple(place.url for place in self.places)
+
+    @property
+    def places(self) -> tuple[Address, ...]:
+        """The addresses with their breakers."""
+        return self._balance.addresses
 
     async def learn(self) -> None:
         """Ask a server of one's own for its context length, so that context_tokens is known before the first call."""
@@ -158,7 +163,7 @@ class OpenAIChat:
         spent = _Spent()
         try:
             return await attempted(
-                lambda: self._attempt(content, stream, fitted, spent),
+                lambda: self._attempt(content, stream, fitted, spent, request.address),
                 again=lambda error: isinstance(error, Failure) and not error.permanent,
                 stop=lambda state: self._give_up(state, spent, wait_if_down=request.wait_if_down),
                 pause=self._pause,
@@ -171,12 +176,14 @@ class OpenAIChat:
             failure.provider, failure.model = self._target.provider, self._target.model
             raise
 
-    async def _attempt(self, content: bytes, stream: bool, fitted: Fitted, spent: _Spent) -> ChatResult:
+    async def _attempt(
+        self, content: bytes, stream: bool, fitted: Fitted, spent: _Spent, only: str | None
+    ) -> ChatResult:
         if self._auth.stopped is not None:
             raise Failure("auth", self._auth.stopped)
         # The address first: a call that waits for one that is down must not hold a slot that the provider's other
         # models could use.
-        address, waited_ms = await self._balance.acquire()
+        address, waited_ms = await self._balance.acquire(only)
         spent.limiter_ms += waited_ms
         try:
             slot = await self._slot(address)

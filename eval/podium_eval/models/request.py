@@ -46,6 +46,8 @@ def render_body(
         body["chat_template_kwargs"] = dict(quirks.chat_template_kwargs)
     if request.priority is not None and quirks.priority:
         body["priority"] = request.priority
+    if request.program is not None:
+        body["program_id"] = request.program
     if stream:
         body["stream"] = True
         if quirks.stream_usage:

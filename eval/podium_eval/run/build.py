@@ -36,6 +36,7 @@ from podium_eval.run.recorder import Output, Recorder
 from podium_eval.run.runner import Runner, WorkerPool
 from podium_eval.run.stop import Stop
 from podium_eval.run.task_runner import Restorer, TaskRunner
+from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
@@ -137,7 +138,7 @@ def build_budget(settings: Settings, meter: Meter) -> Budget | None:
     return Budget(settings.budget, meter, expected_usd=expected)
 
 
-def build_runner(
+async def build_runner(
     settings: Settings,
     prepared: Prepared,
     output: Output,
@@ -161,7 +162,14 @@ def build_runner(
     breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits)
     session = models.pool.session
     episodes = EpisodeLoop(
-        orchestrator=models.orchestrator,
+        orchestrator=await build_replicas(
+            models.orchestrator,
+            settings,
+            session,
+            output.clock,
+            at_once=settings.concurrency,
+            run_id=output.ids.run_id,
+        ),
         tools=ToolTurns(
             make_toolbox(
                 models.experts,
@@ -217,10 +225,9 @@ def start_background(
         monitor = Monitor(output.folder.monitor, account.meter, writer, output.clock, settings.monitor_interval_s)
         tasks.append(asyncio.create_task(monitor.run(), name="monitor"))
     if settings.sample_interval_s > 0:
-        first = settings.orchestrator_url.split(",")[0].strip().rstrip("/")
         sampler = Sampler(
             models.pool.session,
-            vllm_metrics=f"{first.removesuffix('/v1')}/metrics",
+            vllm_metrics=[f"{one.removesuffix('/v1')}/metrics" for one in models.orchestrator.addresses],
             retrieval_metrics=f"{settings.retrieval_url.rstrip('/')}/metrics",
             path=output.folder.samples,
             writer=writer,

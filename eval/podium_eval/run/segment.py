@@ -125,7 +125,7 @@ class Segment:
             "run %s, segment %d: %d of %d tasks to run, %d at once, in %s",
             *(ids.run_id, ids.segment, len(tasks), len(every), settings.concurrency, folder.path),
         )
-        runner = build_runner(settings, prepared, output, account, tools, tasks, output.checkpoints.begun(saved))
+        runner = await build_runner(settings, prepared, output, account, tools, tasks, output.checkpoints.begun(saved))
         del every, tasks, saved  # the runner lets go of each task that ends
         background = start_background(settings, prepared.models, output, writer, account)
         watch_signals(asyncio.get_running_loop(), self._stop, settings.grace_s)

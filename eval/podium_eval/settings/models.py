@@ -19,7 +19,7 @@ class ModelSettings(BaseSettings):
 
     orchestrator_url: str = Field(
         default="http://127.0.0.1:1406/v1",
-        description="Address of the orchestrator; several, separated by commas, are balanced.",
+        description="Address of the orchestrator; several, separated by commas: a task stays with the one it began at.",
     )
     orchestrator_model: str = Field(default="orchestrator", description="Name under which the orchestrator is served.")
     orchestrator_provider: str = Field(
@@ -31,10 +31,17 @@ class ModelSettings(BaseSettings):
     orchestrator_tool_choice: Literal["auto", "required"] = Field(
         default="auto", description="auto, or required: the server holds the orchestrator to a tool call."
     )
+    orchestrator_order: Literal["adaptive", "depth_first", "server", "program"] = Field(
+        default="adaptive",
+        description="Which turn goes next: adaptive (what keeps prompts cached while that pays, else the server's own "
+        "order), depth_first, server, or program (a router stands in between). See docs/serving.md.",
+    )
+    orchestrator_longest_wait_s: PositiveFloat = Field(
+        default=300.0, description="After so long a turn goes, whatever the adaptive order says."
+    )
     orchestrator_priority: bool = Field(
         default=False,
-        description="Ask for tasks in the order they were taken, which keeps their prompts cached; needs "
-        "SERVE_SCHEDULING=priority.",
+        description="Tell the server the order too; needs SERVE_SCHEDULING=priority.",
     )
     orchestrator_timing: Literal["auto", "server", "client"] = Field(
         default="auto",

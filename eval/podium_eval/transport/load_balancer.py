@@ -32,32 +32,33 @@ class Balance:
     def addresses(self) -> tuple[Address, ...]:
         return self._addresses
 
-    async def acquire(self) -> tuple[Address, float]:
-        """(address, milliseconds waited); give it back by release().
+    async def acquire(self, only: str | None = None) -> tuple[Address, float]:
+        """(address, milliseconds waited); give it back by release(). only: no other address than this.
 
         Raises:
             Unavailable: `connection`, when every address stayed down for wait_s.
         """
-        address = self._pick()
+        choice = tuple(one for one in self._addresses if only is None or one.url == only)
+        address = self._pick(choice)
         if address is not None:
             address.in_flight += 1
             return address, 0.0
         began = time.monotonic()
-        for one in self._addresses:
+        for one in choice:
             one.breaker.waiting += 1
         try:
-            while (address := self._pick()) is None:
+            while (address := self._pick(choice)) is None:
                 left = began + self._wait_s - time.monotonic()
                 if left <= 0:
-                    reasons = "; ".join(f"{one.url}: {one.breaker.reason}" for one in self._addresses)
+                    reasons = "; ".join(f"{one.url}: {one.breaker.reason}" for one in choice)
                     raise Unavailable(
                         "connection",
                         f"{self._name}: no address answered for {self._wait_s:g} s (BREAKER_WAIT_S): {reasons}",
                     )
-                soonest = min(self._addresses, key=lambda one: one.breaker.try_in_s)
+                soonest = min(choice, key=lambda one: one.breaker.try_in_s)
                 await soonest.breaker.changed(min(left, soonest.breaker.try_in_s, 1.0))
         finally:
-            for one in self._addresses:
+            for one in choice:
                 one.breaker.waiting -= 1
         address.in_flight += 1
         return address, (time.monotonic() - began) * 1000
@@ -66,15 +67,14 @@ class Balance:
         """The call to this address has ended."""
         address.in_flight -= 1
 
-    def _pick(self) -> Address | None:
+    def _pick(self, choice: tuple[Address, ...]) -> Address | None:
         """Least in flight of those that are up, ties by turn; a down one whose time to be tried has come goes first."""
-        if len(self._addresses) == 1:
-            only = self._addresses[0]
-            return only if only.breaker.enter() else None
-        for address in self._addresses:
+        if len(choice) == 1:
+            return choice[0] if choice[0].breaker.enter() else None
+        for address in choice:
             if address.breaker.state != "closed" and address.breaker.enter():
                 return address
-        up = [address for address in self._addresses if address.breaker.state == "closed"]
+        up = [address for address in choice if address.breaker.state == "closed"]
         if not up:
             return None
         self._turn += 1

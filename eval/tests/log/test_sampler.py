@@ -2,11 +2,12 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from harness.chain import server
 from podium_eval.clock import SystemClock
 from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
-from podium_eval.log.sampler import RETRIEVAL, VLLM, Sampler, read_metrics
+from podium_eval.log.sampler import RETRIEVAL, VLLM, Fleet, Sampler, read_metrics
 from podium_eval.transport.pool import HttpPool
 
 PAGE = """
@@ -27,6 +28,9 @@ def test_metrics_are_summed_over_labels_and_missing_ones_are_none() -> None:
     assert found["running"] == 7.0
     assert found["waiting"] == 2.0
     assert found["kv_use"] == 0.25
+    assert read_metrics('vllm:kv_cache_usage_perc{engine="0"} 0.5\nvllm:kv_cache_usage_perc{engine="1"} 1', VLLM)[
+        "kv_use"
+    ] == pytest.approx(0.75)
     assert found["queue_s_sum"] == 15.0
     assert found["requests_total"] == 12.0
     assert found["prefill_s_sum"] is None
@@ -42,7 +46,7 @@ async def test_samples_come_each_interval_and_a_dead_service_is_null(tmp_path: P
     async with server() as stub:
         sampler = Sampler(
             pool.session,
-            vllm_metrics=f"{stub.address}/metrics",
+            vllm_metrics=[f"{stub.address}/metrics"],
             retrieval_metrics="http://127.0.0.1:9/metrics",
             path=path,
             writer=writer,
@@ -68,3 +72,24 @@ async def test_samples_come_each_interval_and_a_dead_service_is_null(tmp_path: P
     assert first["vllm"]["running"] == 0.0
     assert second["loop_lag_ms"] >= 0
     assert first["loop_lag_ms"] is last["loop_lag_ms"] is None, "samples that were not waited for show no lag"
+
+
+def sample(requests: float, running: float, kv_use: float) -> dict[str, float | None]:
+    return {"requests_total": requests, "running": running, "kv_use": kv_use, "prefill_s_sum": None}
+
+
+def test_a_dead_replica_s_counters_stay_and_go_on() -> None:
+    fleet = Fleet(2)
+    assert fleet.add([None, None]) is None
+    assert fleet.add([sample(10, 3, 0.5), sample(20, 5, 0.7)]) == {
+        "requests_total": 30,
+        "running": 8,
+        "kv_use": pytest.approx(0.6),
+        "prefill_s_sum": None,
+    }
+    dead = fleet.add([None, sample(25, 6, 0.9)])
+    assert dead is not None
+    assert (dead["requests_total"], dead["running"], dead["kv_use"]) == (35, 6, 0.9)
+    back = fleet.add([sample(2, 1, 0.1), sample(26, 6, 0.9)])
+    assert back is not None
+    assert back["requests_total"] == 10 + 2 + 26

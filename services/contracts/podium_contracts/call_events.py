@@ -39,6 +39,8 @@ class LlmCall(Event):
     wait_ms: float = 0.0
     """Limiter, breaker and retries before the attempt that counted: limiter_ms + retry_ms."""
     limiter_ms: Annotated[float, LOG_ONLY] = 0.0
+    admission_ms: float | None = None
+    """Of limiter_ms: how long the order of turns held the turn back; None where no order rules."""
     retry_ms: Annotated[float, LOG_ONLY] = 0.0
     prompt_tokens: Annotated[int | None, QUANTITY] = None
     cached_tokens: Annotated[int | None, QUANTITY] = None

@@ -1,0 +1,132 @@
+"""The order that adapts: tasks keep their prompts cached where that pays, and the server's own order rules where not.
+
+Holding means that the tasks taken first go first, and that a turn waits while those under way and those in their tools
+fill the cache. It pays when the tasks whose contexts fit are enough to keep the server busy: a task is back after its
+tool and its turn, so those that fit make at most `room / (tool + turn)` turns a second. Served as they come, tasks that
+do not fit find their prompts evicted, and the server makes at most `computed tokens a second / context`. The larger of
+the two decides; docs/serving.md has the measurements.
+"""
+
+import math
+from typing import Final
+
+from podium_eval.scheduling.observed import Observed, Recent
+from podium_eval.scheduling.order import Turn
+
+_FILL: Final = 0.95
+"""Share of the cache that is given out: the server's blocks round up, and a growth is a mean."""
+
+_RUNNING: Final = 0.6
+"""Share of the tasks that fit which may be at the server at once: all of them at once come back at once."""
+
+_GAIN: Final = 1.2
+"""How many times more turns holding must promise; holding makes the tasks behind wait longer."""
+
+_GROWTH: Final = 2000
+"""What a turn adds to a context, in tokens, until turns have shown it."""
+
+_IDLE: Final = 8
+"""Turns at the server, in the mean, below which it has time to spare while others wait here."""
+
+_LEAST: Final = 4
+"""Turns at the server at once, however small the cache."""
+
+
+class Adaptive:
+    """kv_tokens: what the server's cache holds. longest_wait_s: then a turn goes whatever the order says."""
+
+    def __init__(self, kv_tokens: int, *, at_once: int, longest_wait_s: float) -> None:
+        self._kv_tokens = kv_tokens
+        self._at_once = at_once
+        self._longest_wait_s = longest_wait_s
+        self._seen = Observed()
+        self._waiting: dict[int, tuple[float, int]] = {}
+        self._running: set[int] = set()
+        self._held: dict[int, int] = {}
+        self._few = Recent(64)
+        self._answered = 0
+        self.holding = True
+
+    def arrive(self, place: int, tokens: int, now: float) -> None:
+        self._seen.arrive(place, tokens, now)
+        self._held.pop(place, None)
+        self._waiting[place] = (now, tokens)
+
+    def answered(self, place: int, turn: Turn | None, now: float) -> None:
+        self._few.add(len(self._running))
+        self._answered += 1
+        self._running.discard(place)
+        if turn is None:
+            self._held.pop(place, None)
+            return
+        self._seen.answered(place, turn, now)
+        if place in self._held:
+            self._held[place] = turn.prompt + turn.output + self._growth
+        self.holding = self._pays()
+
+    def left(self, place: int, now: float) -> None:
+        self._waiting.pop(place, None)
+        self._running.discard(place)
+        self._held.pop(place, None)
+        self._seen.left(place)
+
+    def priority(self, place: int) -> int:
+        return place if self.holding else 0
+
+    def admitted(self, now: float) -> list[int]:
+        if not self._waiting:
+            return []
+        going = self._fitting(now) if self.holding else list(self._waiting)
+        for place in going:
+            self._held[place] = self._waiting.pop(place)[1] + self._growth
+            self._running.add(place)
+        return going
+
+    def _fitting(self, now: float) -> list[int]:
+        """Those that have waited too long, then the lowest places while there is room."""
+        late = [place for place, (since, _) in self._waiting.items() if now - since >= self._longest_wait_s]
+        going, used, growth = late, sum(self._held.values()), self._growth
+        used += sum(self._waiting[place][1] + growth for place in late)
+        most = self._most_running()
+        for place in sorted(self._waiting.keys() - set(late)):
+            tokens = self._waiting[place][1] + growth
+            under_way = len(self._running) + len(going)
+            if under_way >= most or (used + tokens > _FILL * self._kv_tokens and under_way >= _LEAST):
+                break
+            going.append(place)
+            used += tokens
+        return going
+
+    @property
+    def _growth(self) -> int:
+        mean = self._seen.growth.mean
+        return _GROWTH if mean is None else int(mean)
+
+    def _most_running(self) -> float:
+        contexts = [tokens for _, tokens in self._waiting.values()] + list(self._held.values())
+        mean = sum(contexts) / len(contexts) + self._growth
+        return max(_LEAST, _RUNNING * self._kv_tokens / mean)
+
+    @property
+    def _enough(self) -> float:
+        """Turns before the first decision: the first turns are short, and come all together."""
+        context = self._seen.context.mean
+        return math.inf if context is None else min(self._at_once, 2 * self._kv_tokens / (context + self._growth))
+
+    @property
+    def _idle(self) -> bool:
+        """Turns wait here while the server has few."""
+        running = self._few.mean
+        return self.holding and bool(self._waiting) and running is not None and running < _IDLE
+
+    def _pays(self) -> bool:
+        seen = self._seen
+        tool, context, alone = seen.tool_s.mean, seen.context.mean, seen.alone_s
+        if self._answered < self._enough:
+            return self.holding
+        if tool is None or context is None or alone is None or seen.computed_per_s is None:
+            return self.holding
+        room = _FILL * self._kv_tokens / (context + self._growth)
+        held = room / (tool + alone)
+        as_they_come = min(seen.computed_per_s / context, self._at_once / (tool + alone))
+        return held >= _GAIN * as_they_come and not self._idle
