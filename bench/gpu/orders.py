@@ -21,7 +21,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ class Client:
 
 async def run_task(number: int, first: int, client: Client, args: Any, session: Any, totals: multiturn.Totals) -> None:
     """One task's turns; `number` is its place, `first + number` its prompts."""
-    task, rng = multiturn.Task(first + number, args), random.Random(first + number)
+    task, rng = multiturn.Task(first + number, args), random.Random(number)
     regime: Regime = args.spec
     for turn in range(1, regime.turns + 1):
         prompt = task.prompt()
@@ -267,11 +267,15 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--regime", choices=sorted(REGIMES), default="A")
+    parser.add_argument("--tasks", type=int, help="another number of tasks than the regime's")
+    parser.add_argument("--turns", type=int, help="another number of turns")
     parser.add_argument("--orders", default=",".join(ORDERS))
     parser.add_argument("--router", default="", help="command with {port} and {backend}; needed for `program`")
     parser.add_argument("--replicas", action="store_true")
     args = parser.parse_args()
-    args.spec, args.seed, args.documents, args.document_words, args.layout = REGIMES[args.regime], 1, 10, 150, "podium"
+    changes = {name: value for name in ("tasks", "turns") if (value := getattr(args, name)) is not None}
+    args.spec = replace(REGIMES[args.regime], **changes)
+    args.seed, args.documents, args.document_words, args.layout = 1, 10, 150, "podium"
     if not args.router:
         args.orders = ",".join(order for order in args.orders.split(",") if order != "program")
     os.environ.setdefault("PYTHONUNBUFFERED", "1")

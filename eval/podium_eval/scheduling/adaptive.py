@@ -1,13 +1,12 @@
 """The order that adapts: tasks keep their prompts cached where that pays, and the server's own order rules where not.
 
 Holding means that the tasks taken first go first, and that a turn waits while those under way and those in their tools
-fill the cache. It pays when the tasks whose contexts fit are enough to keep the server busy: a task is back after its
-tool and its turn, so those that fit make at most `room / (tool + turn)` turns a second. Served as they come, tasks that
-do not fit find their prompts evicted, and the server makes at most `computed tokens a second / context`. The larger of
-the two decides; docs/serving.md has the measurements.
+fill the cache. The tasks that fit make at most `cache / context / (tool + turn)` turns a second, for each is back after
+its tool and its turn. Served as they come, they find their prompts evicted, and the server makes at most `tokens it
+computes in a second / context`. So holding pays when to fill the cache anew takes longer than a task is away:
+`cache / computed tokens a second > tool + turn`. docs/serving.md has the measurements.
 """
 
-import math
 from typing import Final
 
 from podium_eval.scheduling.observed import Observed, Recent
@@ -19,7 +18,7 @@ _FILL: Final = 0.95
 _RUNNING: Final = 0.6
 """Share of the tasks that fit which may be at the server at once: all of them at once come back at once."""
 
-_GAIN: Final = 1.2
+_GAIN: Final = 1.25
 """How many times more turns holding must promise; holding makes the tasks behind wait longer."""
 
 _GROWTH: Final = 2000
@@ -44,7 +43,6 @@ class Adaptive:
         self._running: set[int] = set()
         self._held: dict[int, int] = {}
         self._few = Recent(64)
-        self._answered = 0
         self.holding = True
 
     def arrive(self, place: int, tokens: int, now: float) -> None:
@@ -54,7 +52,6 @@ class Adaptive:
 
     def answered(self, place: int, turn: Turn | None, now: float) -> None:
         self._few.add(len(self._running))
-        self._answered += 1
         self._running.discard(place)
         if turn is None:
             self._held.pop(place, None)
@@ -62,7 +59,7 @@ class Adaptive:
         self._seen.answered(place, turn, now)
         if place in self._held:
             self._held[place] = turn.prompt + turn.output + self._growth
-        self.holding = self._pays()
+        self.holding = self._pays(now)
 
     def left(self, place: int, now: float) -> None:
         self._waiting.pop(place, None)
@@ -108,25 +105,13 @@ class Adaptive:
         return max(_LEAST, _RUNNING * self._kv_tokens / mean)
 
     @property
-    def _enough(self) -> float:
-        """Turns before the first decision: the first turns are short, and come all together."""
-        context = self._seen.context.mean
-        return math.inf if context is None else min(self._at_once, 2 * self._kv_tokens / (context + self._growth))
-
-    @property
     def _idle(self) -> bool:
         """Turns wait here while the server has few."""
         running = self._few.mean
         return self.holding and bool(self._waiting) and running is not None and running < _IDLE
 
-    def _pays(self) -> bool:
-        seen = self._seen
-        tool, context, alone = seen.tool_s.mean, seen.context.mean, seen.alone_s
-        if self._answered < self._enough:
+    def _pays(self, now: float) -> bool:
+        tool, alone, rate = self._seen.tool_s(now), self._seen.alone_s, self._seen.computed_per_s
+        if tool is None or alone is None or rate is None:
             return self.holding
-        if tool is None or context is None or alone is None or seen.computed_per_s is None:
-            return self.holding
-        room = _FILL * self._kv_tokens / (context + self._growth)
-        held = room / (tool + alone)
-        as_they_come = min(seen.computed_per_s / context, self._at_once / (tool + alone))
-        return held >= _GAIN * as_they_come and not self._idle
+        return self._kv_tokens >= _GAIN * rate * (tool + alone) and not self._idle
