@@ -34,6 +34,7 @@ INFRASTRUCTURE: frozenset[ErrorType] = frozenset(
         "bad_response",
         "unknown_model",
         "bad_request",
+        "context_length",
         "sandbox_error",
         "retrieval_error",
         "internal",

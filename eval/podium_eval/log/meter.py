@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from podium_contracts.events import Breaker, Event, LlmCall, TaskComplete, ToolCall
+from podium_contracts.events import Breaker, Event, Limit, LlmCall, TaskComplete, ToolCall
 
 from podium_eval.clock import Clock
 
@@ -41,6 +41,8 @@ class Meter:
     """Searches for which the web failed, by why."""
     in_flight: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
     breakers: dict[str, str] = field(default_factory=dict[str, str])
+    lockouts: dict[str, float] = field(default_factory=dict[str, float])
+    """Providers that take no calls, each until a reading of the monotonic clock."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
@@ -64,11 +66,20 @@ class Meter:
                 self.web_failures[event.web_error] += 1
         elif isinstance(event, TaskComplete):
             self._task(event)
+        elif isinstance(event, Limit):
+            if event.locked_out_ms is not None:
+                self.lockouts[event.provider] = self.clock.mono() + event.locked_out_ms / 1000
         elif isinstance(event, Breaker):
             if event.state == "closed":
                 self.breakers.pop(event.service, None)
             else:
                 self.breakers[event.service] = event.state
+
+    @property
+    def locked_out(self) -> list[str]:
+        """The providers that take no calls now."""
+        now = self.clock.mono()
+        return sorted(provider for provider, until in self.lockouts.items() if until > now)
 
     @property
     def finished(self) -> int:

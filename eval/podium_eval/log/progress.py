@@ -16,12 +16,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from podium_eval.clock import iso
 from podium_eval.log.meter import Meter
 
 _log = logging.getLogger(__name__)
 ETA_MARK: Final = "[OVERALL_ETA]"
 _SHOWN: Final = 5
 _TAIL_SHOWN: Final = 10
+_ROW: Final = 100
+"""Columns of a line that is read in passing: what else a provider said is in the log."""
+
 _WIDE: Final = 120
 """Columns of a terminal that has room for the oldest task beside the bar."""
 
@@ -37,6 +41,12 @@ def clock_text(seconds: float | None) -> str:
 def printable(text: str) -> str:
     """One line of it, whatever it holds; an id may hold anything."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Its beginning in one line of at most so many characters."""
+    line = " ".join(printable(text[: 8 * most]).split())
+    return line if len(line) <= most else f"{line[: max(0, most - 1)]}…"
 
 
 def task_line(record: TaskRecord) -> str:
@@ -67,6 +77,7 @@ def heartbeat_line(meter: Meter, concurrency: int) -> str:
     )
     more = len(meter.in_flight) - len(shown)
     waiting = "".join(f"; {service} is down ({state})" for service, state in sorted(meter.breakers.items()))
+    waiting += "".join(f"; {provider} takes no calls" for provider in meter.locked_out)
     rest = f" and {more} more" if more > 0 else ""
     return (
         f"[HEARTBEAT] nothing finished for {clock_text(now - meter.last_finish)}; in flight {len(meter.in_flight)}, "
@@ -120,10 +131,16 @@ class Reporter:
         if isinstance(event, Breaker):
             level = logging.INFO if event.state == "closed" else logging.WARNING
             _log.log(level, "[BREAKER] %s is %s: %s", event.service, event.state, event.reason)
-        elif isinstance(event, Limit):
-            _log.info(
-                "[LIMIT] %s: %d at once, before %d: %s", event.provider, event.limit, event.previous, event.reason
+        elif isinstance(event, Limit) and event.locked_out_ms is not None:
+            seconds = event.locked_out_ms / 1000
+            until = iso(self._meter.clock.wall() + seconds)[:19]
+            _log.warning(
+                "[LOCKED OUT] %s takes no calls until %sZ, for %s: its tasks wait (LOCKOUT_LONGEST_S)",
+                *(event.provider, until, clock_text(seconds)),
             )
+        elif isinstance(event, Limit):
+            moved = f"[LIMIT] {event.provider}: {event.limit} at once, before {event.previous}: "
+            _log.info("%s%s", moved, shortened(event.reason, _ROW - len(moved)))
 
     async def beat(self) -> None:
         """Write a heartbeat whenever nothing finished for heartbeat_s; runs until cancelled."""

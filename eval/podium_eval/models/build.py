@@ -315,6 +315,7 @@ class _Builder:
                 retry_first_s=settings.retry_first_s,
                 retry_longest_s=settings.retry_longest_s,
                 retry_after_longest_s=settings.retry_after_longest_s,
+                lockout_longest_s=settings.lockout_longest_s,
                 breaker_wait_s=settings.breaker_wait_s,
             ),
             timing=timing,

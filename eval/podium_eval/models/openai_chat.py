@@ -40,6 +40,7 @@ class Patience:
     retry_first_s: float
     retry_longest_s: float
     retry_after_longest_s: float
+    lockout_longest_s: float
     breaker_wait_s: float
 
 
@@ -290,8 +291,9 @@ class OpenAIChat:
             spent.counted += 1
         if refusal.overload:
             wish = refusal.retry_after_s
-            too_long = wish is not None and wish > self._patience.retry_after_longest_s
-            self._limit.overloaded(slot, refusal.message, None if too_long else wish)
+            lockout = wish is not None and wish > self._patience.retry_after_longest_s
+            held_s = None if wish is None else min(wish, self._patience.lockout_longest_s)
+            self._limit.overloaded(slot, refusal.message, held_s, lockout=lockout)
         message = refusal.message
         if refusal.error_type == "auth":
             self._auth.refused(target.provider, target.variable, message)
@@ -307,10 +309,10 @@ class OpenAIChat:
 
     def _give_up(self, state: RetryCallState, spent: _Spent, *, wait_if_down: bool) -> bool:
         failure = state.outcome.exception() if state.outcome else None
-        if not wait_if_down and isinstance(failure, Failure) and failure.error_type in ("connection", "timeout"):
-            return True
         wish = failure.retry_after_s if isinstance(failure, Failure) else None
-        if wish is not None and wish > self._patience.retry_after_longest_s:
+        locked_out = wish is not None and wish > self._patience.retry_after_longest_s
+        silent = isinstance(failure, Failure) and failure.error_type in ("connection", "timeout")
+        if not wait_if_down and (silent or locked_out):
             return True
         down = spent.down_since
         if down is not None and time.monotonic() - down > self._patience.breaker_wait_s:
@@ -322,7 +324,8 @@ class OpenAIChat:
         failure = state.outcome.exception() if state.outcome else None
         if isinstance(failure, Failure) and failure.retry_after_s is not None:
             # The limit holds everybody back for an overload's Retry-After; other refusals wait here.
-            return failure.retry_after_s if failure.error_type not in ("rate_limit", "server_error") else 0.0
+            held = failure.error_type in ("rate_limit", "server_error")
+            return 0.0 if held else min(failure.retry_after_s, self._patience.lockout_longest_s)
         highest = min(self._patience.retry_first_s * 2 ** (state.attempt_number - 1), self._patience.retry_longest_s)
         return random.uniform(highest / 2, highest)
 

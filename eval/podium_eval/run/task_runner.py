@@ -181,6 +181,9 @@ class TaskRunner:
 
     def _time_is_up(self, state: TaskState) -> Outcome:
         """time_limit; an error while a service is down, for then the time went into waiting for it."""
+        if locked_out := self._meter.locked_out:
+            message = f"time_limit while {', '.join(locked_out)} takes no calls"
+            return Outcome("error", "rate_limit", message)
         if self._meter.breakers:
             down = ", ".join(sorted(self._meter.breakers))
             return Outcome("error", "connection", f"time_limit while {down} is down")

@@ -146,7 +146,11 @@ class ModelSettings(BaseSettings):
     )
     retry_longest_s: NonNegativeFloat = Field(default=30.0, description="Longest such wait.")
     retry_after_longest_s: NonNegativeFloat = Field(
-        default=300.0, description="A longer Retry-After of a provider fails the call instead of being waited for."
+        default=300.0,
+        description="A longer Retry-After of a provider is a lockout: announced with its time, and a check fails.",
+    )
+    lockout_longest_s: NonNegativeFloat = Field(
+        default=21600.0, description="After so long a locked-out provider is asked again, whatever it said."
     )
     breaker_failures: PositiveInt = Field(
         default=5, description="Calls in a row without any answer after which an address is left alone for a while."

@@ -5,11 +5,14 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from podium_contracts.events import Limit
 
 from podium_eval.log.sink import EventSink
+
+_SAME_LOCKOUT_S: Final = 60.0
+"""Calls that were under way together are each refused with their own rest of the same lockout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,13 @@ class AdaptiveLimit:
             self._move(min(self.maximum, self.limit + self._step), "recovering")
             self._wake()
 
-    def overloaded(self, slot: Slot, reason: str, retry_after_s: float | None = None) -> None:
-        """A call was refused for load. `slot` tells whether the limit was cut since it began."""
+    def overloaded(self, slot: Slot, reason: str, retry_after_s: float | None = None, *, lockout: bool = False) -> None:
+        """A call was refused for load. `slot` tells whether the limit was cut since it began; lockout: say so, once."""
         if retry_after_s is not None:
-            self._resume_at = max(self._resume_at, time.monotonic() + retry_after_s)
+            later = time.monotonic() + retry_after_s - self._resume_at
+            self._resume_at += max(0.0, later)
+            if lockout and later > min(_SAME_LOCKOUT_S, retry_after_s / 2):
+                self._emit(self.limit, reason, locked_out_ms=retry_after_s * 1000)
         if slot.epoch == self._epoch:
             self._epoch += 1
             self._move(max(self._minimum, self.limit // 2), reason)
@@ -100,16 +106,20 @@ class AdaptiveLimit:
         previous, self.limit = self.limit, limit
         self._successes = 0
         if limit != previous:
-            self._sink.emit(
-                Limit(
-                    **self._ids,
-                    provider=self.provider,
-                    limit=limit,
-                    previous=previous,
-                    in_flight=self.in_flight,
-                    reason=reason,
-                )
+            self._emit(previous, reason)
+
+    def _emit(self, previous: int, reason: str, *, locked_out_ms: float | None = None) -> None:
+        self._sink.emit(
+            Limit(
+                **self._ids,
+                provider=self.provider,
+                limit=self.limit,
+                previous=previous,
+                in_flight=self.in_flight,
+                reason=reason,
+                locked_out_ms=locked_out_ms,
             )
+        )
 
     def _free(self, now: float) -> bool:
         return self.in_flight < self.limit and now >= self._resume_at

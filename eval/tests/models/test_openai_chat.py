@@ -228,10 +228,32 @@ async def test_429_halves_the_providers_limit_and_retry_after_is_obeyed() -> Non
     assert all(result.attempts == 2 for result in results)
 
 
-async def test_a_retry_after_beyond_the_longest_fails_at_once() -> None:
+async def test_a_lockout_is_announced_once_and_waited_for() -> None:
+    sink = RecordingSink()
+    server = LoopbackServer(faults=[Fault("status", 429, retry_after="0.3")] * 4)
+    async with wired(server, sink, concurrency=4, retry_after_longest_s=0.1) as models:
+        expert = models.experts["answer-1"]
+        results = await asyncio.gather(*(expert.complete(ChatRequest(user="q")) for _ in range(4)))
+    locked = [event.locked_out_ms for event in sink.of("limit") if event.locked_out_ms is not None]
+    assert locked == [pytest.approx(300.0)]
+    assert all(result.limiter_ms >= 290 for result in results)
+    assert all(result.attempts == 2 for result in results)
+
+
+async def test_a_lockout_is_tried_again_after_its_limit() -> None:
+    server = LoopbackServer(faults=[Fault("status", 429, retry_after="3600")])
+    async with wired(server, lockout_longest_s=0.05) as models:
+        result = await models.experts["answer-1"].complete(ChatRequest(user="q"))
+    assert result.attempts == 2
+    assert 40 <= result.limiter_ms < 60_000
+
+
+async def test_a_check_meets_a_lockout_as_a_failure() -> None:
     server = LoopbackServer(fault=Fault("status", 429, retry_after="3600"))
     async with wired(server) as models:
-        failure = await failure_of(models)
+        with pytest.raises(Failure) as caught:
+            await models.experts["answer-1"].complete(ChatRequest(user="q", wait_if_down=False))
+    failure = caught.value
     assert (failure.error_type, failure.attempts, failure.retry_after_s) == ("rate_limit", 1, 3600.0)
 
 

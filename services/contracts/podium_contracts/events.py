@@ -58,7 +58,7 @@ class TaskStart(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit(Event):
-    """A provider's concurrency limit moved."""
+    """A provider's concurrency limit moved, or the provider takes no calls for a long while."""
 
     LEVEL: ClassVar[int] = PROFILE
     type: Literal["limit"] = "limit"
@@ -67,6 +67,8 @@ class Limit(Event):
     previous: Annotated[int, LOG_ONLY]
     in_flight: Annotated[int, LOG_ONLY]
     reason: str
+    locked_out_ms: float | None = None
+    """How long no call is sent, when the provider's Retry-After is a lockout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
