@@ -21,6 +21,7 @@ from podium_eval.commands.check_items import (
     calls_tools,
     clocks_agree,
     distinct,
+    judges,
     runs_programs,
     searches,
     served,
@@ -55,8 +56,10 @@ async def check(subject: Subject) -> list[Finding]:
         ("sandbox", lambda: runs_programs(SandboxClient(subject.session, one_try, gate))),
         ("clock", lambda: clocks_agree(subject)),
     ]
-    for names, chat in distinct(subject.models):
-        items.append((names, lambda chat=chat: answers(chat)))
+    temperature = settings.expert_temperature
+    for names, chat in distinct(subject.experts):
+        items.append((names, lambda chat=chat: answers(chat, temperature)))
+    items.append(("judge", lambda: judges(subject)))
     found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]
 
@@ -155,7 +158,8 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         orchestrator_model=settings.orchestrator_model,
         tool_choice=settings.orchestrator_tool_choice,
         orchestrator=models.orchestrator,
-        models={**models.experts, "judge": models.judge},
+        experts=models.experts,
+        judge=models.judge,
         specs=tools.everyone,
         session=models.pool.session,
     )

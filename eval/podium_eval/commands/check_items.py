@@ -2,27 +2,36 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import aiohttp
 from podium_contracts.search import SearchRequest
 
+from podium_eval.clock import SystemClock
+from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
+from podium_eval.grading.grader import build_grader
+from podium_eval.grading.verdict import Answer
+from podium_eval.log.sink import Discard
 from podium_eval.models.build import headers_of, without_password
-from podium_eval.models.chat import Chat, ChatRequest
+from podium_eval.models.chat import Chat, ChatRequest, ChatResult
 from podium_eval.models.openai_chat import OpenAIChat
 from podium_eval.models.response import loads
 from podium_eval.settings.read import Settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.specs import ToolSpecs
+from podium_eval.transport.error_body import said
 
 Status = Literal["ok", "warning", "failed"]
 
 
 _CLOCK_SKEW_S = 30.0
+_GRADED: Final = Question(id="check", eid=0, question="What is 6 times 7?", answer="42")
+_TO_GRADE: Final = Answer(text="It is forty-two.", extracted="forty-two", confidence=90.0)
+"""Not the reference's own letters, so that no protocol settles it without asking the judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,15 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is checked. models: experts by alias, and the judge under `judge`."""
+    """What is checked. experts: by alias."""
 
     settings: Settings
     orchestrator_url: str
     orchestrator_model: str
     tool_choice: str
     orchestrator: Chat
-    models: Mapping[str, Chat]
+    experts: Mapping[str, Chat]
+    judge: Chat
     specs: ToolSpecs
     session: aiohttp.ClientSession
 
@@ -78,8 +88,8 @@ async def served(subject: Subject) -> str | Finding:
                 return Finding(item, "failed", f"{address} answered {answer.status}")
         names = listed_models(raw)
         if names is None:
-            shown = " ".join(raw[:80].decode("utf-8", "replace").split())
-            return Finding(item, "failed", f"{address} answered no list of models: {shown!r}; is it vLLM's address?")
+            shown = " ".join(said(raw).split())[:100]
+            return Finding(item, "failed", f"{address} answered no list of models: {shown}; is it vLLM's address?")
         if subject.orchestrator_model not in names:
             return Finding(
                 item,
@@ -106,22 +116,23 @@ def listed_models(raw: bytes) -> list[str] | None:
 async def calls_tools(subject: Subject) -> str | Finding:
     item = "orchestrator calls tools"
     required = subject.tool_choice == "required"
-    said = await subject.orchestrator.complete(
+    heard = await subject.orchestrator.complete(
         ChatRequest(
             system="Call one tool.",
             user="# Problem\nWhat is 6 times 7?\n\n# Your turn\nCall one tool now.",
             tools=subject.specs.specs,
             tool_choice="required" if required else "auto",
+            temperature=subject.settings.orchestrator_temperature,
             max_tokens=min(512, subject.settings.orchestrator_max_tokens),
             wait_if_down=False,
         )
     )
-    metrics = "per-request metrics" if said.timing_source == "server" else None
-    if not said.tool_calls:
+    metrics = "per-request metrics" if heard.timing_source == "server" else None
+    if not heard.tool_calls:
         return Finding(
             item,
             "failed" if required else "warning",
-            f"the probe came back without a tool call (finish_reason {said.finish_reason}); is vLLM's tool parser on, "
+            f"the probe came back without a tool call (finish_reason {heard.finish_reason}); is vLLM's tool parser on, "
             "or is ORCHESTRATOR_TOOL_CHOICE=required needed?",
         )
     if metrics is None:
@@ -131,7 +142,7 @@ async def calls_tools(subject: Subject) -> str | Finding:
             "no per-request metrics in the answer: turns are timed by streaming; "
             "start vLLM with --enable-per-request-metrics",
         )
-    return f"{said.tool_calls[0].name}, {metrics}"
+    return f"{heard.tool_calls[0].name}, {metrics}"
 
 
 async def searches(client: RetrievalClient) -> str:
@@ -146,15 +157,60 @@ async def runs_programs(client: SandboxClient) -> str | Finding:
     return "print(1) runs"
 
 
-async def answers(chat: Chat) -> str:
+async def judges(subject: Subject) -> str | Finding:
+    """That the judge takes what a run will send it: its prompt, form, size and temperature; and that it is readable."""
+    chat = _Impatient(subject.judge)
+    grader = build_grader(subject.settings, chat, Discard(), SystemClock())
+    judgement = await grader.grade(_GRADED, _TO_GRADE, {"run_id": "check"})
+    if chat.failure is not None:
+        raise chat.failure
+    if judgement.correct is None:
+        return Finding("judge", "warning", f"{chat.provider}/{chat.model}: {judgement.error_message}")
+    return f"{judgement.provider}/{judgement.model}, its verdict can be read"
+
+
+class _Impatient:
+    """A Chat that does not wait for a server that is down, and keeps what it met."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self.failure: Failure | None = None
+
+    @property
+    def provider(self) -> str:
+        return self._chat.provider
+
+    @property
+    def model(self) -> str:
+        return self._chat.model
+
+    @property
+    def vision(self) -> bool:
+        return self._chat.vision
+
+    @property
+    def context_tokens(self) -> int | None:
+        return self._chat.context_tokens
+
+    async def complete(self, request: ChatRequest) -> ChatResult:
+        try:
+            return await self._chat.complete(replace(request, wait_if_down=False))
+        except Failure as failure:
+            self.failure = failure
+            raise
+
+
+async def answers(chat: Chat, temperature: float | None) -> str:
+    """That an expert takes a call with the run's temperature."""
+    request = ChatRequest(user="Say OK.", temperature=temperature, max_tokens=16, wait_if_down=False)
     try:
-        said = await chat.complete(ChatRequest(user="Say OK.", max_tokens=16, wait_if_down=False))
+        heard = await chat.complete(request)
     except Failure as failure:
         # A reasoning model may spend 16 tokens on thinking alone; that it answers at all is what is asked.
         if failure.error_type == "bad_response" and "length" in failure.message:
             return f"{chat.provider}/{chat.model}"
         raise
-    return f"{said.provider}/{said.model}"
+    return f"{heard.provider}/{heard.model}"
 
 
 async def clocks_agree(subject: Subject) -> str | Finding:

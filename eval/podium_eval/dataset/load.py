@@ -44,6 +44,8 @@ class Dataset:
     n: int
     path: str
     canary: str | None = None
+    warnings: tuple[Problem, ...] = ()
+    """Of the file: questions whose image a model is likely to refuse."""
 
     @property
     def n_selected(self) -> int:
@@ -90,6 +92,7 @@ def load_questions(path: Path | Sequence[Path], selection: Selection | None = No
         n=len(scanned.questions),
         path=scanned.path,
         canary=scanned.canary,
+        warnings=tuple(scanned.warnings),
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
-from podium_contracts.events import Breaker, Event, Limit
+from podium_contracts.events import Breaker, Event, Judge, Limit
 from podium_contracts.records import TaskRecord
 from rich.console import Console
 from rich.progress import (
@@ -127,8 +127,11 @@ class Reporter:
         self._refresh()
 
     def observe(self, event: Event) -> None:
-        """An EventLog observer: services that go down and come back, limits that move."""
-        if isinstance(event, Breaker):
+        """An EventLog observer: answers left ungraded, services that go down and come back, limits that move."""
+        if isinstance(event, Judge) and event.correct is None:
+            reason = shortened(event.error_message or event.error_type or "no reason told", 2 * _ROW)
+            _log.info("[UNGRADED] %s: %s", printable(event.task_id)[:60], reason)
+        elif isinstance(event, Breaker):
             level = logging.INFO if event.state == "closed" else logging.WARNING
             _log.log(level, "[BREAKER] %s is %s: %s", event.service, event.state, event.reason)
         elif isinstance(event, Limit) and event.locked_out_ms is not None:

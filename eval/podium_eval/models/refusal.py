@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import httpx2
 import openai
-import orjson
 from podium_contracts.names import ErrorType
 
+from podium_eval.transport.error_body import is_page, said
 from podium_eval.transport.pool import AnswerTooLong
 from podium_eval.transport.retry_after import retry_after_s
 
@@ -34,7 +34,6 @@ _SPENT = re.compile(r"insufficient_quota|billing_hard_limit_reached|credit (limi
 _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 _BORROWED = re.compile(r"already borrowed", re.IGNORECASE)
 """A tokenizer that two requests of one server used at once (vLLM, TGI): the next attempt passes."""
-_PAGE = re.compile(r"\s*+<(?:!doctype|html)", re.IGNORECASE)
 _RAN_OUT = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
 _OVERLOAD = re.compile(r"overload|capacity|too many requests|rate.?limit|engine is busy|try again later", re.IGNORECASE)
 
@@ -85,8 +84,8 @@ def _status(error: openai.APIStatusError) -> Refusal:
     words = said(error.response.content)
     shown = f"{status}: {_short(words)}" if words else str(status)
     wish = retry_after_s(error.response.headers)
-    if status == 403 and _PAGE.match(words):
-        return Refusal("bad_response", f"{shown} (a page of something between here and the provider)")
+    if status == 403 and is_page(error.response.content):
+        return Refusal("bad_response", f"{shown} (of something between here and the provider)")
     if status in (401, 403):
         named = _client_error(status, words) if status == 403 else "auth"
         return Refusal("auth" if named == "bad_request" else named, shown)
@@ -127,26 +126,6 @@ def _client_error(status: int, words: str) -> ErrorType:
 def ran_out(error: openai.APIStatusError) -> bool:
     """OpenAI's 400 for a model whose thinking used up all of max_completion_tokens: an answer, of length 0."""
     return error.status_code == 400 and _RAN_OUT.search(said(error.response.content)) is not None
-
-
-def said(body: bytes) -> str:
-    """The words of an error body: message and code of the usual JSON, else the text itself."""
-    try:
-        parsed: Any = orjson.loads(body)
-    except ValueError:
-        return body[: 4 * _SHOWN].decode("utf-8", "replace").strip()
-    if isinstance(parsed, dict):
-        fields = cast("dict[str, Any]", parsed)
-        inner = fields.get("error", fields)
-        if isinstance(inner, dict):
-            known = cast("dict[str, Any]", inner)
-            parts = [known.get(name) for name in ("code", "type", "message", "detail")]
-            texts = [part for part in parts if isinstance(part, str) and part]
-            if texts:
-                return " ".join(texts)
-        if isinstance(inner, str):
-            return inner
-    return body[: 4 * _SHOWN].decode("utf-8", "replace")
 
 
 def _short(text: str) -> str:

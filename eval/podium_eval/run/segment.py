@@ -125,6 +125,12 @@ class Segment:
             "run %s, segment %d: %d of %d tasks to run, %d at once, in %s",
             *(ids.run_id, ids.segment, len(tasks), len(every), settings.concurrency, folder.path),
         )
+        if warnings := prepared.plan.dataset.warnings:
+            _log.warning(
+                "%d question(s) with an image that a model is likely to refuse, the first: %s; "
+                "podium-eval data check lists them",
+                *(len(warnings), warnings[0]),
+            )
         runner = await build_runner(settings, prepared, output, account, tools, tasks, output.checkpoints.begun(saved))
         del every, tasks, saved  # the runner lets go of each task that ends
         background = start_background(settings, prepared.models, output, writer, account)

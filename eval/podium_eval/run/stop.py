@@ -26,14 +26,14 @@ class Stop:
         self.pace: Pace | None = None
         self._changed = asyncio.Event()
 
-    def request(self, reason: Reason, message: str, pace: Pace) -> None:
-        """Ask the run to stop. Of the loop's thread only."""
+    def request(self, reason: Reason, message: str, pace: Pace, *, hint: str = "") -> None:
+        """Ask the run to stop. Of the loop's thread only. hint: said now, and not again at the end."""
         if self.pace is not None and _ORDER.index(pace) <= _ORDER.index(self.pace):
             return
         if self.reason is None or (self.reason == "budget" and reason != "budget"):
             self.reason, self.message = reason, message
         self.pace = pace
-        _log.warning("stopping (%s): %s", pace, message)
+        _log.warning("stopping (%s): %s%s", pace, message, hint)
         self._changed.set()
 
     def cannot_write(self, where: Path, error: OSError) -> None:
@@ -72,8 +72,9 @@ def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -
         else:
             stop.request(
                 "interrupted",
-                f"{name}: no further task is taken, turns in flight have {grace_s:g} s; again to stop now",
+                f"{name}: no further task was taken, turns in flight had {grace_s:g} s",
                 "halt",
+                hint="; again to stop now",
             )
 
     for number in _watched():

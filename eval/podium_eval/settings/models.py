@@ -135,7 +135,7 @@ class ModelSettings(BaseSettings):
     )
     model_attempts: PositiveInt = Field(default=6, description="Attempts of one model call before it fails.")
     model_connect_timeout_s: PositiveFloat = Field(
-        default=15.0, description="Longest wait for a connection to a model."
+        default=10.0, description="Longest wait for a connection to a model."
     )
     model_body_limit: PositiveInt = Field(
         default=16 << 20, description="Most bytes of one model's answer; a longer one is a bad_response."

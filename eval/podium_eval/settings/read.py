@@ -30,16 +30,28 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
     """
     if env_file is not None:
         _readable(Path(env_file))
+    problems: list[str] = []
+    judging, own = JudgeSettings.model_construct(), None
     try:
-        return Settings(_env_file=env_file, judging=JudgeSettings(_env_file=env_file), **given)  # pyright: ignore[reportCallIssue]
+        judging = JudgeSettings(_env_file=env_file)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
-        raise ConfigError(
-            [f"{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
-        ) from error
+        problems += _problems(error, "JUDGE_")
+    try:
+        own = Settings(_env_file=env_file, judging=judging, **given)  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        problems += _problems(error, "")
     except SettingsError as error:
         # Of a variable that holds JSON; which one stands in the message alone.
         name = re.search(r'"(\w+)"', str(error))
-        raise ConfigError([f"{name[1].upper()}: is no JSON" if name else str(error)]) from error
+        problems.append(f"{name[1].upper()}: is no JSON" if name else str(error))
+    if own is None or problems:
+        raise ConfigError(problems)
+    return own
+
+
+def _problems(error: ValidationError, prefix: str) -> list[str]:
+    """A line for each field, by the name of its variable."""
+    return [f"{prefix}{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
 
 
 def _readable(env_file: Path) -> None:

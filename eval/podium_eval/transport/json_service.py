@@ -11,6 +11,7 @@ from podium_contracts.names import ErrorType
 from tenacity import RetryCallState, stop_after_attempt
 
 from podium_eval.errors import Failure, Unavailable
+from podium_eval.transport.error_body import said
 from podium_eval.transport.retry import attempted
 from podium_eval.transport.retry_after import retry_after_s
 
@@ -146,7 +147,7 @@ class HttpService:
             raise Failure(self._failure, f"{self._name} answered something that is no JSON: {error}") from error
 
     def _refused(self, response: aiohttp.ClientResponse, raw: bytes) -> Failure:
-        shown = raw[:300].decode("utf-8", "replace")
+        shown = said(raw)[:300]
         message = f"{self._name} answered {response.status}: {shown}"
         kind: ErrorType = "rate_limit" if response.status == 429 else self._failure
         wish = retry_after_s(response.headers)

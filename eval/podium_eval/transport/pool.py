@@ -196,6 +196,8 @@ def _as_httpx(error: Exception, request: httpx2.Request | None) -> httpx2.Reques
     message = str(error) or type(error).__name__
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return httpx2.ConnectTimeout(message, request=request)
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return httpx2.ConnectError(f"the proxy of MODEL_PROXY: {message}", request=request)
     if isinstance(error, aiohttp.ClientConnectorError):
         return httpx2.ConnectError(message, request=request)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
