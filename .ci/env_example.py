@@ -1,4 +1,4 @@
-"""Write .env.example from the settings classes: every setting, its default, its own description. `make env-example`."""
+"""Write .env.example and the list of setting names from the settings classes. `make env-example`."""
 
 import dataclasses
 import sys
@@ -20,8 +20,8 @@ class Setting(NamedTuple):
 
 
 HEADER = """\
-# Every setting of Podium with its default. Copy to .env and set what differs. docker compose, podium-local and
-# `podium-eval --env-file .env` read it; for podium-local and podium-eval the environment wins over it.
+# Every setting of Podium with its default. Copy to .env and set what differs. docker compose and
+# every command read it from the folder they are started in (podium-eval: or --env-file); the environment wins over it.
 # Written by `make env-example` from the settings classes: descriptions are changed there.
 #
 # The fifteen that most people set (two GPUs, experts at a provider):
@@ -155,6 +155,15 @@ def text() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def names() -> str:
+    """What podium_contracts knows as settings, a line each."""
+    more = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES")
+    return "\n".join(sorted({setting.name for _, part in sections() for setting in part} | set(more))) + "\n"
+
+
+NAMES = ROOT / "services/contracts/podium_contracts/setting_names.txt"
+
 if __name__ == "__main__":
     (ROOT / ".env.example").write_text(text())
+    NAMES.write_text(names())
     sys.exit(0)

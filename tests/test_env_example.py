@@ -35,6 +35,10 @@ def test_the_file_is_what_the_settings_classes_say(writer: ModuleType) -> None:
     assert (ROOT / ".env.example").read_text() == writer.text(), "run make env-example"
 
 
+def test_the_list_of_names_is_the_settings_classes(writer: ModuleType) -> None:
+    assert writer.NAMES.read_text() == writer.names(), "run make env-example"
+
+
 def test_the_names_that_others_rely_on_are_there() -> None:
     names = {
         "ORCHESTRATOR_URL ORCHESTRATOR_MODEL ORCHESTRATOR_TOOL_CHOICE RETRIEVAL_URL SANDBOX_URL RUNS_DIR RUN_ID",

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from podium_eval.errors import ConfigError
-from podium_eval.settings.read import Settings, read_settings
+from podium_eval.settings.read import BadSettings, Settings, read_settings
 
 BAD_CONFIGURATION: Final = 2
 _COMMANDS: Final = {
@@ -64,7 +64,7 @@ def _dispatch(command: str, args: list[str]) -> int:
     if command in ("run", "check", "estimate", "rejudge"):
         rejudge = command == "run" and "--rejudge" in args
         given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
-        settings = read_settings(given, env_file)
+        settings = _settings(given, env_file)
         if command == "check":
             from podium_eval.commands import check
 
@@ -89,6 +89,18 @@ def _dispatch(command: str, args: list[str]) -> int:
     from podium_eval.commands import probe
 
     return uvloop.run(probe.probe(args, settings, Console()))
+
+
+def _settings(given: dict[str, Any], env_file: str | None) -> Settings:
+    """Of a command that runs or prepares a run: with values of a wrong type, all that is wrong beside them too."""
+    try:
+        return read_settings(given, env_file)
+    except BadSettings as error:
+        if error.usable is None:
+            raise
+        from podium_eval.run.build import problems_of
+
+        raise ConfigError([*error.problems, *uvloop.run(problems_of(error.usable))]) from None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -113,6 +113,15 @@ async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
             await models.aclose()
 
 
+async def problems_of(settings: Settings) -> list[str]:
+    """What keeps a run from starting, as far as can be told without asking anybody."""
+    try:
+        async with prepare(settings, "check"):
+            return []
+    except ConfigError as error:
+        return list(error.problems)
+
+
 def build_budget(settings: Settings, meter: Meter) -> Budget | None:
     """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
 

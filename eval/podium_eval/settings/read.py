@@ -1,10 +1,15 @@
 """All settings of podium-eval in one frozen object, read once at the edge."""
 
+import contextlib
+import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from dotenv import dotenv_values
+from podium_contracts.env_names import doubtful
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsError
 
@@ -12,6 +17,8 @@ from podium_eval.errors import ConfigError
 from podium_eval.settings.judge import JudgeSettings
 from podium_eval.settings.models import ModelSettings
 from podium_eval.settings.run import HubSettings, RunSettings
+
+DOT_ENV: Final = Path(".env")
 
 
 class Settings(RunSettings, ModelSettings, HubSettings):
@@ -22,15 +29,32 @@ class Settings(RunSettings, ModelSettings, HubSettings):
     )
 
 
+class BadSettings(ConfigError):
+    """Values that are wrong in themselves. usable: the settings with defaults in their place, to find what else is."""
+
+    usable: Settings | None = None
+
+
 def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Settings:
-    """Settings from the environment, under it those of env_file, over it what the command line gave.
+    """Settings from the environment, under it those of env_file (None: ./.env), over it what the command line gave.
+
+    Names that look like a setting and are none are told on stderr.
 
     Raises:
-        ConfigError: every value that is wrong, by the name of its variable.
+        BadSettings: every value that is wrong, by the name of its variable.
     """
+    if env_file is None and DOT_ENV.is_file():
+        env_file = str(DOT_ENV)
+    named: set[str] = set()
     if env_file is not None:
         _readable(Path(env_file))
+        named = set(dotenv_values(env_file))
+        for line in doubtful(named):
+            print(f"podium-eval: {env_file}: {line}", file=sys.stderr)
+    for line in doubtful(set(os.environ) - named, strangers=False):
+        print(f"podium-eval: environment: {line}", file=sys.stderr)
     problems: list[str] = []
+    wrong: dict[str, Any] = {}
     judging, own = JudgeSettings.model_construct(), None
     try:
         judging = JudgeSettings(_env_file=env_file)  # pyright: ignore[reportCallIssue]
@@ -40,13 +64,24 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         own = Settings(_env_file=env_file, judging=judging, **given)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         problems += _problems(error, "")
+        wrong = _defaults(error)
     except SettingsError as error:
         # Of a variable that holds JSON; which one stands in the message alone.
         name = re.search(r'"(\w+)"', str(error))
         problems.append(f"{name[1].upper()}: is no JSON" if name else str(error))
-    if own is None or problems:
-        raise ConfigError(problems)
-    return own
+    if own is not None and not problems:
+        return own
+    bad = BadSettings(problems)
+    with contextlib.suppress(ValidationError, SettingsError):
+        bad.usable = own or Settings(_env_file=env_file, judging=judging, **{**given, **wrong})  # pyright: ignore[reportCallIssue]
+    raise bad
+
+
+def _defaults(error: ValidationError) -> dict[str, Any]:
+    """The fields that are wrong, each with its default."""
+    names = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+    fields = Settings.model_fields
+    return {name: fields[name].get_default(call_default_factory=True) for name in names & fields.keys()}  # pyright: ignore[reportUnknownMemberType]
 
 
 def _problems(error: ValidationError, prefix: str) -> list[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dotenv import dotenv_values
+from podium_contracts.env_names import doubtful
 from pydantic import ValidationError
 
 from podium_local import embedded
@@ -63,7 +64,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callable[[str], None]) -> int:
     root: Path = arguments.root.resolve()
-    environment = {k: v for k, v in dotenv_values(root / ".env").items() if v} | dict(os.environ)
+    written = dotenv_values(root / ".env")
+    for line in doubtful(written):
+        print(f"podium-local: {root / '.env'}: {line}", file=sys.stderr)
+    environment = {k: v for k, v in written.items() if v} | dict(os.environ)
     preparing = arguments.command == "prepare"
     if not preparing:
         environment |= {"LOCAL_REUSE": arguments.reuse} if arguments.reuse is not None else {}

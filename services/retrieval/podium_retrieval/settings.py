@@ -37,7 +37,12 @@ class Settings(BaseSettings):
     """Field names in upper case are the environment's names."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=False, populate_by_name=True, hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=False,
+        env_file=".env",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     # What is served

@@ -13,7 +13,9 @@ MIB = 1 << 20
 class SandboxSettings(BaseSettings):
     """Every limit of the sandbox. Sizes are in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SANDBOX_", frozen=True, extra="ignore", env_ignore_empty=True, env_file=".env"
+    )
 
     host: str = Field(default="127.0.0.1", description="Address the service listens on.")
     port: int = Field(default=1402, ge=0, le=65535, description="Port of the service; 0 takes a free one.")

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
             built = build(arguments.folder)
             print(f"{arguments.folder}: {'built' if built else 'already there'}")
             return 0
-        settings = ServeSettings.from_environment(os.environ)
+        settings = ServeSettings.from_environment({**_dot_env(), **os.environ})
         if arguments.command == "serve":
             serve(settings)
         host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
@@ -37,6 +37,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"podium-vllm: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _dot_env() -> dict[str, str]:
+    """What ./.env sets; the environment wins over it."""
+    if not Path(".env").is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(".env").items() if value is not None}
 
 
 if __name__ == "__main__":
