@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics.groups import Codes, Grouped, Grouping, Key, grouped, grouping, step_codes, summaries
@@ -144,22 +145,27 @@ def _read(run: RunData, family: Family, metrics: Sequence[Metric], in_memory: in
 
 
 def _read_rows(run: RunData, family: Family, metrics: Sequence[Metric], n: int) -> Iterator[tuple[Metric, _Read]]:
-    groupings = _groupings(run, family, dict.fromkeys(metric.source for metric in metrics))
     at_once = max(1, CELLS // max(1, n))
+    groupings: dict[Source, dict[str, Grouping]] = {}
     for first in range(0, len(metrics), at_once):
         some = metrics[first : first + at_once]
         values = dict.fromkeys(metric.value for metric in some)
-        columns = ", ".join(f"({value})::DOUBLE AS v{at}" for at, value in enumerate(values))
-        arrays = run.arrays(f"SELECT {columns} FROM {family.rows}")
+        columns = [f"({value})::DOUBLE AS v{at}" for at, value in enumerate(values)]
+        if not groupings:
+            columns += ["kind", f"({family.step})::INTEGER AS step", f"({family.step}) IS NOT NULL AS known"]
+        arrays = run.arrays(f"SELECT {', '.join(columns)} FROM {family.rows}")
+        if not groupings:
+            rows = {name: arrays.pop(name) for name in ("kind", "step", "known")}
+            groupings = _groupings(run, family, rows, dict.fromkeys(metric.source for metric in metrics))
         named = dict(zip(values, arrays.values(), strict=True))
         for metric in some:
             yield metric, _in_arrays(named[metric.value], groupings[metric.source], metric.source.ok)
 
 
-def _groupings(run: RunData, family: Family, sources: Iterable[Source]) -> dict[Source, dict[str, Grouping]]:
-    rows = run.arrays(
-        f"SELECT kind, ({family.step})::INTEGER AS step, ({family.step}) IS NOT NULL AS known FROM {family.rows}"
-    )
+def _groupings(
+    run: RunData, family: Family, rows: dict[str, npt.NDArray[Any]], sources: Iterable[Source]
+) -> dict[Source, dict[str, Grouping]]:
+    """rows: kind, step and known (whether there is a step) of each row."""
     kinds = run.arrays(f"SELECT kind FROM {family.kinds} ORDER BY kind")["kind"]
     place = np.searchsorted(kinds, rows.pop("kind")).astype(np.int32)
     codes, steps = step_codes(rows.pop("step"), rows.pop("known").astype(np.bool_))
