@@ -14,20 +14,20 @@ def _events(condition: str) -> Family:
 TURNS: Final = _events("type = 'llm_call' AND role = 'orchestrator'")
 OTHER_CALLS: Final = _events("type = 'llm_call' AND role <> 'orchestrator'")
 TOOL_EVENTS: Final = _events("type = 'tool_call'")
+_MADE_BY: Final = "hash(task_id, coalesce(epoch, 1), coalesce(segment, 1), step, tool) AS made_by"
 WAITING: Final = Family(
-    """(
+    f"""(
         SELECT any_value(e.kind) AS kind, any_value(e.step) AS step, any_value(e.status) AS status,
                any_value(e.tool) AS tool, any_value(e.provider) AS provider, any_value(e.model) AS model,
                sum(c.wait_ms) AS wait_ms,
                CASE WHEN count(c.queue_ms) > 0 OR any_value(e.retrieval_queue_ms) IS NOT NULL
                     THEN coalesce(sum(c.queue_ms), 0) + coalesce(any_value(e.retrieval_queue_ms), 0) END AS queue_ms
-        FROM (SELECT rowid AS place, * FROM events WHERE type = 'tool_call' AND task_id IS NOT NULL) e
-        LEFT JOIN (
-            SELECT task_id, epoch, segment, step, tool, mono_ms, wait_ms, queue_ms FROM events
-            WHERE type = 'llm_call' AND role <> 'orchestrator'
-        ) c ON c.task_id = e.task_id AND c.step = e.step AND c.tool = e.tool
-           AND coalesce(c.epoch, 1) = coalesce(e.epoch, 1) AND coalesce(c.segment, 1) = coalesce(e.segment, 1)
-           AND c.mono_ms BETWEEN e.mono_ms - e.duration_total_ms - 1 AND e.mono_ms  -- not another attempt's step
+        FROM (
+            SELECT rowid AS place, *, {_MADE_BY} FROM events WHERE type = 'tool_call' AND task_id IS NOT NULL
+        ) e LEFT JOIN (
+            SELECT mono_ms, wait_ms, queue_ms, {_MADE_BY} FROM events WHERE type = 'llm_call' AND role <> 'orchestrator'
+        ) c ON c.made_by = e.made_by  -- and not in another attempt at the same step:
+           AND c.mono_ms BETWEEN e.mono_ms - e.duration_total_ms - 1 AND e.mono_ms
         GROUP BY e.place ORDER BY e.place
     ) WHERE true""",
     "cells WHERE type = 'tool_call'",
