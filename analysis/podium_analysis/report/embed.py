@@ -1,5 +1,6 @@
 """The figures that the analysis drew, put into the page: SVG where it is small enough, else PNG."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -44,5 +45,21 @@ def _figure(folder: Path, entry: Mapping[str, Any]) -> Figure:
     files: Mapping[str, str] = entry["files"]
     svg = folder / files["svg"] if "svg" in files else None
     if svg is not None and ("png" not in files or svg.stat().st_size <= SVG_BYTES):
-        return Figure(entry["title"], image_uri(svg))
-    return Figure(entry["title"], image_uri(folder / files["png"]))
+        return Figure(entry["title"], image_uri(svg), *_svg_size(svg.read_bytes()))
+    png = folder / files["png"]
+    return Figure(entry["title"], image_uri(png), *_png_size(png.read_bytes()))
+
+
+def _svg_size(svg: bytes) -> tuple[float, float] | tuple[None, None]:
+    """Width and height in CSS pixels as matplotlib writes them, in points: what the page keeps free while it loads."""
+    size = re.search(rb'<svg\b[^>]*?\bwidth="([\d.]+)pt"', svg[:4000]), re.search(rb'\bheight="([\d.]+)pt"', svg[:4000])
+    if size[0] is None or size[1] is None:
+        return None, None
+    return round(float(size[0][1]) * 96 / 72, 4), round(float(size[1][1]) * 96 / 72, 4)
+
+
+def _png_size(png: bytes) -> tuple[int, int] | tuple[None, None]:
+    """Width and height in pixels, from the file's first chunk."""
+    if png[12:16] != b"IHDR":
+        return None, None
+    return int.from_bytes(png[16:20]), int.from_bytes(png[20:24])

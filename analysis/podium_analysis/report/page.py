@@ -75,8 +75,8 @@ class Figure:
     title: str
     src: str
     """A data: URI."""
-    width: int | None = None
-    height: int | None = None
+    width: float | None = None
+    height: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,74 +2,23 @@
 
 import io
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from playwright import sync_api
-from podium_analysis.load.run_data import load_run
-from podium_analysis.report.write import write_report
-from podium_analysis.stats.compute import compute_stats
 
 pytestmark = pytest.mark.browser
 
 MakeRun = Callable[..., Path]
-OFFLINE = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
+Report = Callable[..., Path]
+OpenPage = Callable[..., Any]
 HOSTILE = (
     "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2><svg onload=window.pwned=3>"
     "\"' onmouseover=window.pwned=4 <!--<script>{{7*7}}&lt;b&gt;\u2028\u202e\x00"
 )
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium")
-    assert path, "Chromium is not installed (Debian's package chromium)"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OFFLINE)
-        yield browser
-        browser.close()
-
-
-class Opened:
-    """A page and everything that must not have happened on it."""
-
-    def __init__(self, context: Any, target: Path) -> None:
-        self.page = context.new_page()
-        self.page.set_default_timeout(30_000)
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.problems.append("dialog"), dialog.dismiss()))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(target.as_uri())
-        self.page.wait_for_selector("html[data-ready]", state="attached")
-
-
-@pytest.fixture
-def open_page(chromium: Any) -> Iterator[Callable[..., Opened]]:
-    contexts: list[Any] = []
-
-    def open_it(target: Path, **options: Any) -> Opened:
-        context = chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
-        contexts.append(context)
-        return Opened(context, target)
-
-    yield open_it
-    for context in contexts:
-        context.close()
-
-
-def report(run: Path, **options: Any) -> Path:
-    with load_run(run) as data:
-        return write_report(data, compute_stats(data), **options).path
 
 
 def ids(page: Any) -> list[str]:
@@ -77,7 +26,7 @@ def ids(page: Any) -> list[str]:
 
 
 def test_it_opens_from_disk_asks_for_nothing_and_says_the_main_things(
-    make_run: MakeRun, open_page: Callable[..., Opened]
+    make_run: MakeRun, open_page: OpenPage, report: Report
 ) -> None:
     opened = open_page(report(make_run(n=30)))
     summary = opened.page.inner_text("#summary")
@@ -97,7 +46,7 @@ def test_it_opens_from_disk_asks_for_nothing_and_says_the_main_things(
     assert opened.problems == []
 
 
-def test_tasks_sort_by_any_column_and_say_so(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_tasks_sort_by_any_column_and_say_so(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     run = make_run(n=40)
     opened = open_page(report(run))
     records = [json.loads(path.read_text()) for path in (run / "tasks").glob("*.json")]
@@ -117,7 +66,7 @@ def test_tasks_sort_by_any_column_and_say_so(make_run: MakeRun, open_page: Calla
 
 
 def test_statistics_sort_as_numbers_with_what_is_missing_last(
-    make_run: MakeRun, open_page: Callable[..., Opened]
+    make_run: MakeRun, open_page: OpenPage, report: Report
 ) -> None:
     opened = open_page(report(make_run(n=10)))
     page = opened.page
@@ -133,7 +82,7 @@ def test_statistics_sort_as_numbers_with_what_is_missing_last(
     assert opened.problems == []
 
 
-def test_search_and_filters_narrow_the_list(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_search_and_filters_narrow_the_list(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     run = make_run(n=60)
     opened = open_page(report(run))
     page = opened.page
@@ -161,7 +110,7 @@ def test_search_and_filters_narrow_the_list(make_run: MakeRun, open_page: Callab
 
 
 def test_a_task_unfolds_by_keyboard_and_shows_its_whole_trajectory(
-    make_run: MakeRun, open_page: Callable[..., Opened]
+    make_run: MakeRun, open_page: OpenPage, report: Report
 ) -> None:
     run = make_run(n=30)
     records = sorted((json.loads(p.read_text()) for p in (run / "tasks").glob("*.json")), key=lambda r: r["eid"])
@@ -202,7 +151,7 @@ def test_a_task_unfolds_by_keyboard_and_shows_its_whole_trajectory(
     assert opened.problems == []
 
 
-def test_a_task_has_an_address(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_a_task_has_an_address(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     opened = open_page(report(make_run(n=300)))
     opened.page.locator("#slowest tbody a").first.click()
     opened.page.wait_for_selector(".task.open .turn")
@@ -211,7 +160,9 @@ def test_a_task_has_an_address(make_run: MakeRun, open_page: Callable[..., Opene
     assert opened.problems == []
 
 
-def test_long_runs_keep_their_trajectories_beside_the_page(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_long_runs_keep_their_trajectories_beside_the_page(
+    make_run: MakeRun, open_page: OpenPage, report: Report
+) -> None:
     target = report(make_run(n=12), inline_bytes=0)
     chunks = sorted((target.parent / "trajectories").glob("*.js"))
     assert [path.name for path in chunks] == ["0000.js"]
@@ -226,7 +177,7 @@ def test_long_runs_keep_their_trajectories_beside_the_page(make_run: MakeRun, op
     assert "keep the folder trajectories beside this page" in opened.page.inner_text(".task.open .body")
 
 
-def test_a_task_without_a_record_says_so(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_a_task_without_a_record_says_so(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     run = make_run(n=3)
     for path in (run / "tasks").glob("*.json"):
         path.unlink()
@@ -239,7 +190,7 @@ def test_a_task_without_a_record_says_so(make_run: MakeRun, open_page: Callable[
 
 @pytest.mark.parametrize("inline_bytes", [8_000_000, 0])
 def test_nothing_that_a_model_or_a_dataset_wrote_runs(
-    make_run: MakeRun, open_page: Callable[..., Opened], inline_bytes: int
+    make_run: MakeRun, open_page: OpenPage, report: Report, inline_bytes: int
 ) -> None:
     run = make_run(n=25, hostile=HOSTILE)
     first = next(iter(sorted((run / "tasks").glob("*.json"))))
@@ -259,9 +210,7 @@ def test_nothing_that_a_model_or_a_dataset_wrote_runs(
     opened = open_page(report(run, inline_bytes=inline_bytes))
     page = opened.page
     for n in range(6):
-        # Chromium under load now and then gives mousedown and mouseup on the button and no click, of unknown cause:
-        # what is tested here is what an open task holds, so the page's own click opens it.
-        page.locator("#rows .toggle").nth(n).evaluate("button => button.click()")
+        page.locator("#rows .toggle").nth(n).click()
         page.wait_for_selector(f".task.open >> nth={n} >> :is(.turn, .body .bad) >> nth=0")
     for fold in page.locator(".task.open summary").all():
         fold.click()
@@ -277,7 +226,7 @@ def test_nothing_that_a_model_or_a_dataset_wrote_runs(
 
 
 def test_the_policy_stops_scripts_even_where_escaping_would_fail(
-    make_run: MakeRun, open_page: Callable[..., Opened]
+    make_run: MakeRun, open_page: OpenPage, report: Report
 ) -> None:
     target = report(make_run(n=2))
     html = target.read_text()
@@ -289,7 +238,7 @@ def test_the_policy_stops_scripts_even_where_escaping_would_fail(
     assert any("Content Security Policy" in problem for problem in opened.problems)
 
 
-def test_2500_tasks_open_in_two_seconds_and_scroll(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_2500_tasks_open_in_two_seconds_and_scroll(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     """The best of five, so that a busy machine does not fail it; the size is the page's own, figures apart."""
     target = report(make_run(n=2500, concurrency=64, words=50))
     assert target.stat().st_size < 20_000_000
@@ -319,7 +268,7 @@ def pixels(png: bytes) -> Any:
 
 @pytest.mark.parametrize(("name", "width", "height"), [("desktop", 1280, 900), ("phone", 390, 844)])
 def test_light_and_dark_are_drawn_and_nothing_overflows(
-    make_run: MakeRun, open_page: Callable[..., Opened], tmp_path: Path, name: str, width: int, height: int
+    make_run: MakeRun, open_page: OpenPage, report: Report, tmp_path: Path, name: str, width: int, height: int
 ) -> None:
     target = report(make_run(n=20))
     brightness: dict[str, float] = {}
@@ -338,7 +287,7 @@ def test_light_and_dark_are_drawn_and_nothing_overflows(
     assert brightness["dark"] < 0.15
 
 
-def test_print_shows_every_task_of_a_short_run(make_run: MakeRun, open_page: Callable[..., Opened]) -> None:
+def test_print_shows_every_task_of_a_short_run(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     opened = open_page(report(make_run(n=120)), color_scheme="dark")
     page = opened.page
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

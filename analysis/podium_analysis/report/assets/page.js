@@ -177,6 +177,7 @@
   };
 
   let scheduled = false;
+  let pressed = false; // a press on a row has begun and not ended
   const schedule = () => {
     if (scheduled) return;
     scheduled = true;
@@ -185,8 +186,18 @@
       render();
     });
   };
+  // A click is a press and a release on one element. While a row is pressed no row moves and none is made anew: content
+  // of another task that arrives in between, or a search's result, would take the row from under the pointer.
+  const released = () => {
+    if (!pressed) return;
+    pressed = false;
+    schedule();
+  };
+  rows.addEventListener("pointerdown", (event) => (pressed = event.button === 0 && Boolean(event.target.closest(".line"))));
+  for (const name of ["pointerup", "pointercancel", "dragend", "blur"]) addEventListener(name, released);
   const PRINT_LIMIT = 400;
   const render = () => {
+    if (pressed) return;
     const { offset, at } = layout();
     rows.style.height = `${offset(shown.length)}px`;
     const top = rows.getBoundingClientRect().top;
@@ -247,10 +258,11 @@
   };
 
   let timer = 0;
-  search.addEventListener("input", () => {
+  const applySoon = () => {
     clearTimeout(timer);
-    timer = setTimeout(apply, 120);
-  });
+    timer = setTimeout(() => (pressed ? applySoon() : apply()), 120);
+  };
+  search.addEventListener("input", applySoon);
   for (const select of Object.values(filters)) select.addEventListener("change", apply);
   $("clear").addEventListener("click", () => {
     search.value = "";
@@ -490,12 +502,12 @@
       inner.setAttribute("role", "cell");
       inner.append(el("p", "soft", "Loading…"));
       body.append(inner);
-      open.set(task.key, { node: body, height: 0 });
-      observer.observe(body);
-      trajectory(task).then(
+      const loaded = trajectory(task).then(
         (record) => inner.replaceChildren(renderRecord(record)),
         (error) => inner.replaceChildren(el("p", "bad", error.message)),
       );
+      open.set(task.key, { node: body, height: 0, loaded });
+      observer.observe(body);
       if (node) node.append(body);
       history.replaceState(null, "", `#task-${encodeURIComponent(task.key)}`);
     } else if (!on && open.has(task.key)) {
@@ -509,6 +521,7 @@
       node.querySelector(".toggle").setAttribute("aria-expanded", String(on));
     }
     schedule();
+    return open.get(task.key)?.loaded;
   };
   const taskOf = (node) => shown[place.get(node.closest(".task").dataset.key)];
   rows.addEventListener("click", (event) => {
@@ -527,27 +540,38 @@
     event.preventDefault();
     focusRow(Math.min(shown.length - 1, Math.max(0, to)));
   });
-  const reveal = (i) => {
-    const top = rows.getBoundingClientRect().top + layout().offset(i);
-    const margin = 3 * H;
-    if (top < margin) scrollBy({ top: top - margin, behavior: "instant" });
-    else if (top + H > innerHeight - H) scrollBy({ top: top + H - innerHeight + H, behavior: "instant" });
-    render();
-  };
+  const rowTop = (i) => rows.getBoundingClientRect().top + layout().offset(i);
   const focusRow = (i) => {
-    reveal(i);
+    const top = rowTop(i);
+    const margin = 3 * H;
+    if (top < margin) scrollBy(0, top - margin);
+    else if (top + H > innerHeight - H) scrollBy(0, top + H - innerHeight + H);
+    render();
     nodes.get(shown[i].key).querySelector(".toggle").focus({ preventScroll: true });
+  };
+  const toTop = (i) => {
+    render();
+    scrollBy(0, rowTop(i) - document.querySelector("nav.page").offsetHeight);
+    render();
   };
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) return;
     event.preventDefault();
-    search.focus();
+    $("tasks-section").scrollIntoView();
+    search.focus({ preventScroll: true });
   });
 
-  const follow = () => {
-    if (!location.hash.startsWith("#task-")) return;
-    const key = decodeURIComponent(location.hash.slice(6));
+  const taskKey = (hash) => {
+    try {
+      return hash.startsWith("#task-") ? decodeURIComponent(hash.slice(6)) : null;
+    } catch {
+      return null; // no address that this page wrote
+    }
+  };
+  // Opens the task that the address names, its line at the top of the window.
+  const follow = (hash) => {
+    const key = taskKey(hash);
     if (!all.some((task) => task.key === key)) return;
     if (!place.has(key)) {
       search.value = "";
@@ -555,11 +579,20 @@
       apply();
     }
     const i = place.get(key);
-    reveal(i);
-    setOpen(shown[i], true);
-    focusRow(i);
+    toTop(i);
+    const loaded = setOpen(shown[i], true);
+    nodes.get(key).querySelector(".toggle").focus({ preventScroll: true });
+    // Only the content of the last tasks makes the page long enough for their lines to stand at the top.
+    loaded.then(() => requestAnimationFrame(() => requestAnimationFrame(() => place.has(key) && toTop(place.get(key)))));
   };
-  addEventListener("hashchange", follow);
+  addEventListener("hashchange", () => follow(location.hash));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#task-"]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault(); // a second click on the same link changes no address
+    history.pushState(null, "", link.getAttribute("href"));
+    follow(link.getAttribute("href"));
+  });
   addEventListener("scroll", schedule, { passive: true });
   addEventListener("resize", () => {
     H = lineHeight();
@@ -574,7 +607,8 @@
     printing = false;
     render();
   });
+  if (taskKey(location.hash) !== null) history.scrollRestoration = "manual";
   apply();
-  follow();
+  follow(location.hash);
   document.documentElement.dataset.ready = "true";
 })();
