@@ -1,8 +1,8 @@
-"""Two runs side by side: whether they may be compared, which tasks they share, and each task's numbers in both."""
+"""Two runs side by side: which tasks they share, and each task's numbers in both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -40,16 +40,6 @@ QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Something that differs between the runs. refuses: their scores do not measure the same thing."""
-
-    what: str
-    a: str
-    b: str
-    refuses: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Side:
     """One run's tasks by (task_id, epoch): outcome, question, answer, and QUANTITIES (NaN: not known or not used)."""
 
@@ -60,33 +50,6 @@ class Side:
     numbers: Mapping[tuple[str, int], npt.NDArray[np.float64]]
     unpriced: Mapping[tuple[str, int], int]
     """Calls of a task whose price is not known; a task without any is not in it."""
-
-
-def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
-    """What differs between two run.json that bears on the comparison, the gravest first."""
-    found: list[Mismatch] = []
-
-    def check(what: str, left: Any, right: Any, refuses: bool = False) -> None:
-        if left != right:
-            found.append(Mismatch(what, _short(left), _short(right), refuses))
-
-    check("protocol", a.get("protocol"), b.get("protocol"), refuses=True)
-    dataset_a, dataset_b = _mapping(a.get("dataset")), _mapping(b.get("dataset"))
-    check("dataset sha256", dataset_a.get("sha256"), dataset_b.get("sha256"), refuses=True)
-    check("judge", _model(a.get("judge")), _model(b.get("judge")))
-    prompts_a, prompts_b = _mapping(a.get("prompts")), _mapping(b.get("prompts"))
-    for name in sorted({*prompts_a, *prompts_b}):
-        check(f"prompt {name}", prompts_a.get(name), prompts_b.get(name))
-    check("orchestrator", _model(a.get("orchestrator")), _model(b.get("orchestrator")))
-    experts_a, experts_b = _mapping(a.get("experts")), _mapping(b.get("experts"))
-    for alias in sorted({*experts_a, *experts_b}):
-        check(f"expert {alias}", _model(experts_a.get(alias)), _model(experts_b.get(alias)))
-    settings_a, settings_b = _mapping(a.get("settings")), _mapping(b.get("settings"))
-    for name in ("max_rounds", "concurrency"):
-        check(name, settings_a.get(name), settings_b.get(name))
-    check("epochs", a.get("epochs"), b.get("epochs"))
-    check("tasks selected", dataset_a.get("n_selected"), dataset_b.get("n_selected"))
-    return found
 
 
 def side(data: RunData, bad: list[BadRecord]) -> Side:
@@ -136,20 +99,3 @@ def _sums(data: RunData) -> dict[tuple[str, int], npt.NDArray[np.float64]]:
         (row[0], row[1]): np.asarray([np.nan if value is None else value for value in row[2:]], dtype=float)
         for row in rows
     }
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def _model(value: Any) -> Any:
-    """Provider and model of an entry of run.json; addresses do not change what a model says."""
-    entry = _mapping(value)
-    if not entry:
-        return value
-    return "/".join(str(entry[name]) for name in ("provider", "model") if entry.get(name))
-
-
-def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 48 else f"{text[:16]}…"

@@ -17,6 +17,7 @@ from podium_eval.log.machine import git_revision, gpus, host, versions
 from podium_eval.log.redact import Redactor
 from podium_eval.models.build import Models
 from podium_eval.run.plan import Plan
+from podium_eval.settings.described import changed_settings, secret_marks
 from podium_eval.settings.read import Settings, shown
 
 _log = logging.getLogger(__name__)
@@ -97,6 +98,8 @@ def begin_manifest(
         "run_id": run_id,
         "protocol": settings.protocol,
         "settings": shown(settings),
+        "changed_settings": changed_settings(settings),
+        "secrets": secret_marks(settings),
         "dataset": {
             "path": dataset.path,
             "sha256": dataset.sha256,

@@ -1,0 +1,164 @@
+"""Runs over the same questions, paired: did the score move, what got slower or dearer, which tasks flipped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from podium_analysis.compare import pairing
+from podium_analysis.compare.differences import Mismatch, SettingRow, mismatches, setting_rows
+from podium_analysis.compare.significance import (
+    Interval,
+    ScoreDifference,
+    bootstrap_mean,
+    bootstrap_ratio,
+    mean_by,
+    score_difference,
+)
+from podium_analysis.load.run_data import load_run
+from podium_analysis.report.trajectories import BadRecord
+from podium_analysis.scoring.scores import Outcome
+
+
+class NotComparable(ValueError):
+    """The runs' scores do not measure the same thing; the message says what differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """One quantity over the n pairs that have it in both runs: means, B less A, and B over A."""
+
+    name: str
+    unit: str
+    n: int
+    mean_a: float | None
+    mean_b: float | None
+    difference: Interval | None
+    ratio: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    task_id: str
+    epoch: int
+    before: Outcome
+    after: Outcome
+    question: str
+    answer_a: str | None
+    answer_b: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    run_a: str
+    run_b: str
+    mismatches: Sequence[Mismatch]
+    n_a: int
+    n_b: int
+    n_shared: int
+    not_graded: int
+    """Shared tasks that at least one run has no verdict on: left out of the score."""
+    score: ScoreDifference | None
+    shifts: Sequence[Shift]
+    flips: Sequence[Flip]
+    n_unpriced: int
+    """Calls of the shared tasks whose price is not known: in no cost."""
+    bad_records: Sequence[BadRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The first run against each other one. settings: those that are not the same in all runs, first run first."""
+
+    pairs: Sequence[Comparison]
+    settings: Sequence[SettingRow]
+
+
+def compare_runs(folders: Sequence[Path], *, anyway: bool = False) -> Compared:
+    """Pair the first run with each other by (task_id, epoch). anyway: also when protocol or dataset differ.
+
+    Raises:
+        NotComparable: protocol or dataset differ, or no task is shared. LoadError, NewerSchema: a log is unreadable.
+    """
+    first, manifest, bad = _side(folders[0])
+    manifests = [manifest]
+    pairs: list[Comparison] = []
+    for folder in folders[1:]:
+        other, other_manifest, other_bad = _side(folder)
+        differing = mismatches(manifest, other_manifest)
+        if not anyway and any(m.refuses for m in differing):
+            what = "; ".join(f"{m.what}: {m.a} against {m.b}" for m in differing if m.refuses)
+            raise NotComparable(
+                f"{first.run_id} and {other.run_id} are not comparable: {what}. "
+                "Give --anyway to see the figures beside each other all the same"
+            )
+        manifests.append(other_manifest)
+        pairs.append(_compare(first, other, differing, [*bad, *other_bad]))
+    return Compared(pairs, setting_rows(manifests))
+
+
+def _side(folder: Path) -> tuple[pairing.Side, Mapping[str, Any], list[BadRecord]]:
+    bad: list[BadRecord] = []
+    with load_run(folder) as data:
+        return pairing.side(data, bad), data.manifest, bad
+
+
+def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], bad: Sequence[BadRecord]) -> Comparison:
+    keys = pairing.shared(a, b)
+    if not keys:
+        raise NotComparable(f"{a.run_id} and {b.run_id} have no finished task in common")
+    graded = [k for k in keys if a.outcome[k] in pairing.GRADED and b.outcome[k] in pairing.GRADED]
+    score = None
+    if graded:
+        score = score_difference(
+            np.array([a.outcome[k] == "right" for k in graded]),
+            np.array([b.outcome[k] == "right" for k in graded]),
+            np.array([k[0] for k in graded]),
+        )
+    flips = [
+        Flip(
+            *k, a.outcome[k], b.outcome[k],
+            a.question.get(k) or b.question.get(k) or "", a.answer.get(k), b.answer.get(k),
+        )
+        for k in graded
+        if (a.outcome[k] == "right") != (b.outcome[k] == "right")
+    ]  # fmt: skip
+    flips.sort(key=lambda flip: flip.after == "right")
+    return Comparison(
+        run_a=a.run_id,
+        run_b=b.run_id,
+        mismatches=differing,
+        n_a=len(a.outcome),
+        n_b=len(b.outcome),
+        n_shared=len(keys),
+        not_graded=len(keys) - len(graded),
+        score=score,
+        shifts=_shifts(a, b, keys),
+        flips=flips,
+        n_unpriced=sum(run.unpriced.get(k, 0) for run in (a, b) for k in keys),
+        bad_records=bad,
+    )
+
+
+def _shifts(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> list[Shift]:
+    """Over tasks that ended by themselves in both runs: a failed task's time is another quantity."""
+    done = [k for k in keys if not {a.outcome[k], b.outcome[k]} & {"error", "skipped"}]
+    shifts: list[Shift] = []
+    left = np.array([a.numbers[k] for k in done]).reshape(len(done), len(pairing.QUANTITIES))
+    right = np.array([b.numbers[k] for k in done]).reshape(len(done), len(pairing.QUANTITIES))
+    questions = np.array([k[0] for k in done])
+    for column, (name, unit, _) in enumerate(pairing.QUANTITIES):
+        x, y = left[:, column], right[:, column]
+        known = ~(np.isnan(x) | np.isnan(y))
+        n = int(known.sum())
+        if n == 0:
+            shifts.append(Shift(name, unit, 0, None, None, None, None))
+            continue
+        # Epochs of one question are not independent: a question is the unit that is resampled.
+        x, y = mean_by(x[known], questions[known]), mean_by(y[known], questions[known])
+        shifts.append(
+            Shift(name, unit, n, float(x.mean()), float(y.mean()), bootstrap_mean(y - x), bootstrap_ratio(x, y))
+        )
+    return shifts
