@@ -16,6 +16,7 @@ from podium_analysis.load.run_data import load_run
 from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 PROBLEMS_SHOWN = 10
+TRACE = "trace.json"
 
 
 def register(subparsers: Any) -> None:
@@ -83,21 +84,23 @@ def report(
         from podium_analysis.figures.draw import Drawing
         from podium_analysis.report.write import write_report
 
+        with_trace = trace and stats["log"]["n_events"] <= settings.analysis_trace_events
         drawing = Drawing(stats, out, formats=settings.analysis_formats, workers=settings.analysis_workers)
 
         def figures_ready() -> None:
             figures = drawing.finish()
             print(f"wrote {len(figures)} figures as {', '.join(settings.analysis_formats)} to {out}", flush=True)
 
-        made = write_report(loaded, stats, out_dir=out, figures_ready=figures_ready)
+        made = write_report(
+            loaded, stats, out_dir=out, figures_ready=figures_ready, trace=TRACE if with_trace else None
+        )
         print(f"wrote {made.path} ({made.size_bytes / 1e6:.1f} MB, {made.n_tasks:,} tasks)", flush=True)
-    if not trace:
-        return stats
-    if stats["log"]["n_events"] > settings.analysis_trace_events:
+    if trace and not with_trace:
         print(
             f"no trace.json: {stats['log']['n_events']:,} events are more than ANALYSIS_TRACE_EVENTS="
             f"{settings.analysis_trace_events:,}; `podium-analysis trace` writes it anyway"
         )
+    if not with_trace:
         return stats
     from podium_analysis.export.trace import write_trace
 

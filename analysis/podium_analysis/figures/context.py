@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.style import CYCLE, GRID, MUTED, axis_unit, count, empty, new_figure, place
+from podium_analysis.figures.colours import CYCLE, GRID, MUTED
+from podium_analysis.figures.style import axis_unit, count, empty, new_figure, place
 
 LABELS = {"prefill_ms": "prefill", "duration_ms": "whole call"}
 

@@ -1,7 +1,8 @@
 """All figures of a run, drawn from stats.json alone by a few processes, and their list in figures.json.
 
-figures.json: [{"name", "title", "group", "files": {"png": …, "svg": …}}], in the order a reader wants them; the files
-lie beside it. Groups: overview, tools, orchestrator, retrieval, task.
+figures.json: [{"name", "title", "group", "scale", "files": {"png": …, "svg": …}}], in the order a reader wants them;
+the files lie beside it. Groups: overview, tools, orchestrator, retrieval, task. scale: linear or log of a histogram,
+whose two figures follow each other; null of all others.
 """
 
 import multiprocessing
@@ -55,6 +56,7 @@ class FigureFiles:
     name: str
     title: str
     group: str
+    scale: str | None
     files: dict[str, str]
 
 
@@ -140,7 +142,7 @@ def _draw(job: _Job, folder: Path, formats: tuple[Format, ...]) -> FigureFiles:
     else:
         figure = histogram_figure(job.data, "log" if job.scale == "log" else "linear")
     files = save(figure, folder, job.name, formats)
-    return FigureFiles(job.name, job.title, job.group, dict(zip(formats, files, strict=True)))
+    return FigureFiles(job.name, job.title, job.group, job.scale, dict(zip(formats, files, strict=True)))
 
 
 def _drop_stale(out_dir: Path, made: Sequence[FigureFiles]) -> None:

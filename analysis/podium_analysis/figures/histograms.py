@@ -17,24 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.style import (
-    BAR,
-    EXTRA_BAR,
-    GRID,
-    HEIGHT,
-    INK,
-    MARK_LABELS,
-    MARKS,
-    MUTED,
-    WIDTH,
-    amount,
-    axis_unit,
-    count,
-    empty,
-    new_figure,
-    percent,
-    ticks,
-)
+from podium_analysis.figures.colours import BAR, EXTRA_BAR, GRID, INK, MARK_LABELS, MARKS, MUTED
+from podium_analysis.figures.style import HEIGHT, WIDTH, amount, axis_unit, count, empty, new_figure, percent, ticks
 
 Scale = Literal["linear", "log"]
 WHITE: Final = {"facecolor": "white", "alpha": 0.88, "edgecolor": "none", "pad": 0.4}

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.style import CYCLE, GRID, INK, MUTED, amount, axis_unit, count, empty, new_figure, place
+from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
+from podium_analysis.figures.style import amount, axis_unit, count, empty, new_figure, place
 
 MARKERS: Final = "osD^vP*X"
 MODELS: Final = 8

@@ -16,46 +16,14 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
+from podium_analysis.figures.colours import INK, MUTED
+
 Format = Literal["png", "svg"]
 
 WIDTH: Final = 5.4
 """Inches: narrow, so that 8 point text stays readable on a phone."""
 HEIGHT: Final = 3.9
 DPI: Final = 160
-INK: Final = "#222222"
-MUTED: Final = "#666666"
-GRID: Final = "#dddddd"
-BAR: Final = "#56b4e9"
-EXTRA_BAR: Final = "#bbbbbb"
-MARKS: Final[dict[str, tuple[str, Literal["-", "--", ":"]]]] = {
-    # name: (colour of Okabe and Ito's palette, line style): told apart by either
-    "p50": ("#000000", "-"),
-    "mean": ("#d55e00", "--"),
-    "p99": ("#009e73", ":"),
-}
-MARK_LABELS: Final = {"p50": "median", "mean": "mean", "p99": "p99"}
-CYCLE: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
-"""Okabe and Ito's colours, in the order of most contrast."""
-
-PART_COLOURS: Final[dict[str, str]] = {
-    # a hue a family, light to dark within it, so that neighbours differ in lightness too
-    "client_wait_ms": "#cfe8f7",
-    "queue_ms": "#8cc5e8",
-    "prefill_ms": "#3a93cf",
-    "decode_ms": "#0b5394",
-    "overhead_ms": "#062a4d",
-    "untimed_ms": "#5b6f82",
-    "search_query_ms": "#b9e3d3",
-    "search_retrieval_ms": "#2fa883",
-    "search_web_ms": "#00604a",
-    "reasoning_expert_ms": "#f7c873",
-    "reasoning_execution_ms": "#b36b00",
-    "answer_expert_ms": "#e3b3ce",
-    "answer_judge_ms": "#96437a",
-    "tool_rest_ms": "#bdbdbd",
-    "unexplained_ms": "#6b6b6b",
-}
-
 RC: Final[dict[str, Any]] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],

@@ -9,19 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.style import (
-    GRID,
-    MUTED,
-    PART_COLOURS,
-    amount,
-    axis_unit,
-    count,
-    empty,
-    new_figure,
-    percent,
-    place,
-    stack,
-)
+from podium_analysis.figures.colours import GRID, MUTED, PART_COLOURS
+from podium_analysis.figures.style import amount, axis_unit, count, empty, new_figure, percent, place, stack
 
 STEPS: Final = 50
 

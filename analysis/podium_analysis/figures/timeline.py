@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from podium_analysis.figures.style import CYCLE, GRID, MUTED, axis_unit, count, empty, new_figure, place
+from podium_analysis.figures.colours import CYCLE, GRID, MUTED
+from podium_analysis.figures.style import axis_unit, count, empty, new_figure, place
 
 
 def timeline_figure(stats: Mapping[str, Any]) -> Figure:

@@ -9,20 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from podium_analysis.figures.style import (
-    CYCLE,
-    GRID,
-    INK,
-    MUTED,
-    axis_unit,
-    count,
-    empty,
-    new_figure,
-    percent,
-    place,
-    stack,
-    ticks,
-)
+from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
+from podium_analysis.figures.style import axis_unit, count, empty, new_figure, percent, place, stack, ticks
 
 TOOL_COLOURS: Final = {
     "search": "#009e73",

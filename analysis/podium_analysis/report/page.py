@@ -59,6 +59,9 @@ class Cell:
     text: str
     sort: str
     href: str = ""
+    sub: str = ""
+    """A second, smaller line, such as the value's interval."""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,20 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """A metric over linear bins and over logarithmic ones."""
+
+    linear: Figure
+    log: Figure | None
+
+
+@dataclass(frozen=True, slots=True)
 class FigureGroup:
+    """histograms are folded on the page."""
+
     title: str
-    figures: Sequence[Figure]
-    wide: bool = False
+    figures: list[Figure]
+    histograms: list[Histogram]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +180,9 @@ def segments(parts: Sequence[tuple[str, str, float, str]]) -> list[Segment]:
     return placed
 
 
-def image_uri(path: Path) -> str:
-    """A PNG or SVG file as a data: URI. An SVG in an <img> runs no script and loads nothing."""
-    kind = {".png": "image/png", ".svg": "image/svg+xml"}[path.suffix]
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+def image_uri(kind: str, content: bytes) -> str:
+    """An image of this media type as a data: URI. An SVG in an <img> runs no script and loads nothing."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def render(template: str, *, title: str, **context: Any) -> str:

@@ -7,7 +7,7 @@ nothing that stats.json has.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
@@ -18,6 +18,7 @@ from podium_analysis.report import page
 from podium_analysis.report import summary as report_summary
 from podium_analysis.report.embed import figure_groups
 from podium_analysis.report.page import number
+from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
 
@@ -54,11 +55,13 @@ def write_report(
     out_dir: Path | None = None,
     inline_bytes: int = INLINE_BYTES,
     figures_ready: Callable[[], object] | None = None,
+    trace: str | None = None,
 ) -> Report:
     """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
     stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
-    figures_ready: returns when they are all drawn; asked after the trajectories, which need none.
+    figures_ready: returns when they are all drawn; asked after the trajectories, which need none. trace: the name of a
+    trace beside the page, to link to.
     """
     out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +72,7 @@ def write_report(
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
     figures = figure_groups(out_dir)
-    sections = [("summary", "Summary"), ("statistics", "Statistics"), ("run", "Run"), ("tasks-section", "Tasks")]
+    sections = [("summary", "Summary"), ("statistics", "Statistics"), ("tasks-section", "Tasks"), ("run", "Run")]
     if figures:
         sections.insert(1, ("figures", "Figures"))
     html = page.render(
@@ -89,7 +92,8 @@ def write_report(
         figures=figures,
         tables=statistics_tables(stats),
         task_columns=TASK_COLUMNS,
-        manifest=_manifest_lines(run.manifest),
+        run=run_facts(run.manifest),
+        trace=trace,
         index=Markup(_index(trajectories).decode()),
         chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
         footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
@@ -106,14 +110,3 @@ def _index(trajectories: Trajectories) -> bytes:
     return script_safe(
         orjson.dumps({"columns": COLUMNS, "rows": trajectories.rows, "folder": FOLDER, "epochs": epochs})
     )
-
-
-def _manifest_lines(manifest: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """run.json flattened to dotted names; nothing is left out (secrets are redacted by the eval)."""
-    lines: list[tuple[str, str]] = []
-    for name, value in manifest.items():
-        if isinstance(value, dict) and value:
-            lines += _manifest_lines(cast(dict[str, Any], value), f"{prefix}{name}.")
-        else:
-            lines.append((f"{prefix}{name}", value if isinstance(value, str) else orjson.dumps(value).decode()))
-    return lines

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+from podium_analysis.figures.colours import PART_COLOURS
 from podium_analysis.figures.draw import INDEX, OVERVIEWS, draw_figures
 from podium_analysis.figures.histograms import histogram_figure
-from podium_analysis.figures.style import PART_COLOURS, amount, percent, save, ticks
+from podium_analysis.figures.style import amount, percent, save, ticks
 from podium_analysis.load.run_data import load_run
 from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright import sync_api
+from podium_analysis.figures.draw import draw_figures
+from podium_analysis.load.run_data import load_run
+from podium_analysis.stats.compute import compute_stats
 
 pytestmark = pytest.mark.browser
 
@@ -106,6 +110,11 @@ def test_search_and_filters_narrow_the_list(make_run: MakeRun, open_page: OpenPa
     page.fill("#search", "nothing has this")
     sync_api.expect(page.locator("#count")).to_have_text("0 of 60 tasks")
     assert ids(page) == []
+    said = page.inner_text("#nothing")
+    assert "No task of outcome right, tool search, category Math has “nothing” and “has” and “this”" in said
+    assert "not searched" in said
+    page.click("#clear")
+    assert page.locator("#nothing").is_hidden()
     assert opened.problems == []
 
 
@@ -285,6 +294,28 @@ def test_light_and_dark_are_drawn_and_nothing_overflows(
         assert opened.problems == []
     assert brightness["light"] > 0.95
     assert brightness["dark"] < 0.15
+
+
+def test_twenty_tasks_print_on_at_most_ten_pages(
+    make_run: MakeRun, open_page: OpenPage, report: Report, tmp_path: Path
+) -> None:
+    run = make_run(n=20)
+    with load_run(run) as data:
+        draw_figures(compute_stats(data), run / "analysis")
+    pdf = open_page(report(run)).page.pdf(format="A4")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 10
+
+
+def test_a_histogram_switches_to_log_bins(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
+    run = make_run(n=5)
+    with load_run(run) as data:
+        draw_figures(compute_stats(data), run / "analysis", formats=("svg",))
+    page = open_page(report(run)).page
+    page.locator("#figures details summary").first.click()
+    histogram = page.locator(".histogram").first
+    assert [histogram.locator(f".{scale}").is_visible() for scale in ("linear", "log")] == [True, False]
+    histogram.locator("input").check()
+    assert [histogram.locator(f".{scale}").is_visible() for scale in ("linear", "log")] == [False, True]
 
 
 def test_print_shows_every_task_of_a_short_run(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from podium_analysis.figures.colours import DARK, PART_COLOURS
 from podium_analysis.figures.draw import draw_figures
 from podium_analysis.load.run_data import load_run
-from podium_analysis.report.embed import figure_groups
+from podium_analysis.report.embed import dark_colour, figure_groups, with_dark_colours
+from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.write import Report, write_report
 from podium_analysis.stats.compute import compute_stats
@@ -149,9 +151,9 @@ def test_nothing_on_the_page_points_outside(make_run: MakeRun) -> None:
 
 
 def test_a_large_svg_is_shown_as_its_png(tmp_path: Path) -> None:
-    (tmp_path / "a.svg").write_text("<svg/>")
+    (tmp_path / "a.svg").write_text("<svg></svg>")
     (tmp_path / "a.png").write_bytes(b"png")
-    entry = {"name": "a", "title": "A", "group": "overview", "files": {"svg": "a.svg", "png": "a.png"}}
+    entry = {"name": "a", "title": "A", "group": "overview", "scale": None, "files": {"svg": "a.svg", "png": "a.png"}}
     (tmp_path / "figures.json").write_text(json.dumps([entry]))
     assert figure_groups(tmp_path)[0].figures[0].src.startswith("data:image/svg+xml;")
     (tmp_path / "a.svg").write_text("<svg>" + " " * 200_000)
@@ -159,12 +161,48 @@ def test_a_large_svg_is_shown_as_its_png(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", '[{"name": "a"}]', '[{"title": "A", "group": "g", "files": {"png": "gone.png"}}]']
+    "content", ["{", '[{"name": "a"}]', '[{"title": "A", "group": "g", "scale": null, "files": {"png": "gone.png"}}]']
 )
 def test_a_figure_list_that_cannot_be_used_says_what_to_do(tmp_path: Path, content: str) -> None:
     (tmp_path / "figures.json").write_text(content)
     with pytest.raises(ValueError, match="run `podium-analysis report` again"):
         figure_groups(tmp_path)
+
+
+def test_a_figure_has_colours_of_its_own_for_dark_readers() -> None:
+    svg = with_dark_colours(
+        '<svg width="9pt"><path style="fill: #ffffff; stroke: #222222"/><use href="#abcdef"/></svg>'
+    )
+    assert '<path style="fill: var(--c0); stroke: var(--c1)"/><use href="#abcdef"/>' in svg
+    assert svg.startswith('<svg width="9pt"><style>svg{--c0:#ffffff;--c1:#222222;}@media screen and')
+    assert "--c0:#14171b;--c1:#e4e7eb;" in svg
+
+
+@pytest.mark.parametrize("colour", sorted(PART_COLOURS.values()))
+def test_every_part_of_the_time_has_a_dark_colour(colour: str) -> None:
+    assert colour in DARK
+
+
+def test_a_colour_without_a_dark_one_swaps_its_lightness() -> None:
+    assert [dark_colour(colour) for colour in ("#08306b", "#f7fbff")] == ["#9dc1f8", "#001830"]
+
+
+def test_settings_that_differ_from_their_defaults_come_first(make_run: MakeRun) -> None:
+    manifest = {
+        "changed_settings": ["concurrency", "added_keys"],
+        "secrets": {"openai_api_key": "1f2e"},
+        "settings": {"concurrency": 8, "max_rounds": 50, "added_keys": {"X_API_KEY": "**********"}},
+    }
+    facts = run_facts(json.loads((make_run(n=2, manifest=manifest) / "run.json").read_text()))
+    assert facts.first[-2:] == [("CONCURRENCY", "8"), ("ADDED_KEYS", "**********")]
+    assert ("settings.max_rounds", "50") in facts.rest
+    assert not [name for name, _ in (*facts.first, *facts.rest) if "1f2e" in name or name.startswith("secrets")]
+    assert not {name for name, _ in facts.first} & {name for name, _ in facts.rest}
+
+
+def test_the_page_links_to_the_trace_beside_it(make_run: MakeRun) -> None:
+    assert '<a href="trace.json">' in make_report(make_run(n=2), trace="trace.json")[1]
+    assert "trace.json" not in make_report(make_run("none", n=2))[1].split("<script>")[0]
 
 
 def test_no_figures_is_a_page_without_them(make_run: MakeRun) -> None:

@@ -253,7 +253,13 @@
     $("tasks").setAttribute("aria-rowcount", String(shown.length + 1));
     const filtered = shown.length !== all.length;
     $("count").textContent = filtered ? `${number(shown.length, 0)} of ${number(all.length, 0)} tasks` : `${number(all.length, 0)} tasks`;
-    $("clear").hidden = !(terms.length || f.outcome || f.tool || f.category);
+    const chosen = Object.entries(f).filter(([, value]) => value);
+    $("clear").hidden = !(terms.length || chosen.length);
+    const where = chosen.map(([name, value]) => `${name} ${value}`).join(", ");
+    $("nothing").hidden = shown.length > 0 || !all.length;
+    $("nothing").textContent = terms.length
+      ? `No task${where ? ` of ${where}` : ""} has ${terms.map((term) => `“${term}”`).join(" and ")} in its id, category, ending, error, outcome or tools, or in the first 1,200 characters of its question and answers. What was said in its turns is not searched.`
+      : `No task is of ${where} at once.`;
     render();
   };
 
