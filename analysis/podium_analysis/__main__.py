@@ -3,10 +3,12 @@
 import argparse
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from importlib.metadata import version
+from typing import Any, Final, NoReturn
 
 # No command multiplies matrices: numpy's and scipy's OpenBLAS would each start threads that spin while DuckDB reads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -32,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments:
         arguments = ["report"]
     parser = argparse.ArgumentParser(prog="podium-analysis", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"podium-analysis {version('podium-analysis')}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Only the named command's module is loaded: the others bring libraries that it does not need.
     wanted = [arguments[0]] if arguments[0] in COMMANDS else list(COMMANDS)
@@ -41,9 +44,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(options.handler(options))
 
 
+class _OpenEnded(io.FileIO):
+    """Standard output that takes what nobody reads any more."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
 def run_command() -> NoReturn:
     """main as a process. What went well ends without taking the interpreter and its memory apart object by object."""
     gc.set_threshold(50_000)  # imports and results stay: looking for garbage among them every 700 objects finds none
+    # With `| head` the reader goes before the end: what is left is written nowhere, and the work is done all the same.
+    out = io.BufferedWriter(_OpenEnded(sys.stdout.fileno(), "wb", closefd=False))
+    sys.stdout = io.TextIOWrapper(out, sys.stdout.encoding, sys.stdout.errors, line_buffering=sys.stdout.isatty())
     status = main()
     if status:
         sys.exit(status)  # drawing processes may still be there to be waited for

@@ -29,7 +29,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--all-runs", action="store_true", help="every run in RUNS_DIR, each into its own folder")
     parser.add_argument("--runs-dir", type=Path, help="folder of the run folders (RUNS_DIR)")
     parser.add_argument("--bins", type=int, help="bins of every histogram (ANALYSIS_BINS)")
-    parser.add_argument("--formats", help="png, svg or png,svg (ANALYSIS_FORMATS)")
+    parser.add_argument("--formats", help="of png, svg, pdf, separated by commas (ANALYSIS_FORMATS)")
     parser.add_argument("-o", "--out", type=Path, help="default: the run's analysis/ folder")
     parser.add_argument("--stats-only", action="store_true", help="write stats.json and nothing else")
     parser.add_argument("--no-trace", action="store_true", help="write no trace.json")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+FORMATS: Final = ("png", "svg", "pdf")
 _LISTS: Final = frozenset({"analysis_formats"})
 
 
@@ -30,8 +31,8 @@ class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=100, description="Bins of every histogram, linear and logarithmic.")
     ] = 10
     analysis_formats: Annotated[
-        tuple[Literal["png", "svg"], ...],
-        Meta(min_length=1, description="File formats of the figures, separated by commas."),
+        tuple[Literal["png", "svg", "pdf"], ...],
+        Meta(min_length=1, description="File formats of the figures, of png, svg and pdf, separated by commas."),
     ] = ("png", "svg")
     analysis_memory_mb: Annotated[
         int,
@@ -65,7 +66,8 @@ def read_settings(**given: object) -> AnalysisSettings:
             plain = _words(value) if field.name in _LISTS else value
             found[field.name] = msgspec.convert(plain, field.type, strict=False, dec_hook=_from_text)
         except msgspec.ValidationError as error:
-            raise SettingError(f"{name}: {error} (got {value!r})") from error
+            allowed = f"; it takes {', '.join(FORMATS)}, separated by commas" if name == "ANALYSIS_FORMATS" else ""
+            raise SettingError(f"{name}: {error} (got {value!r}){allowed}") from error
     return AnalysisSettings(**found)
 
 

@@ -49,3 +49,9 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str, monkey
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingError, match=f"^{name}: .*got {value!r}"):
         read_settings()
+
+
+def test_a_format_that_is_none_is_answered_with_those_that_are() -> None:
+    with pytest.raises(SettingError, match=r"ANALYSIS_FORMATS: .*\(got 'png,gif'\); it takes png, svg, pdf"):
+        read_settings(analysis_formats="png,gif")
+    assert read_settings(analysis_formats="PDF").analysis_formats == ("pdf",)

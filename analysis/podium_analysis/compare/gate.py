@@ -12,6 +12,7 @@ its limit: what was not measured was not shown to hold.
 """
 
 import argparse
+import difflib
 import json
 import math
 import sys
@@ -91,24 +92,34 @@ def look_up(stats: Mapping[str, Any], name: str) -> float:
     """The number that a limit's name means.
 
     Raises:
-        LookupError: nothing there, or something that is no number; the message says which.
+        LookupError: no such name, a value that this run does not have, or no number; the message says which.
     """
     if name == "errors.rate":
         return _error_rate(stats)
-    found: object = None
     for path in _paths(name):
         try:
-            found = _walk(stats, path)
+            value = _walk(stats, path)
         except KeyError:
             continue
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            break
-        if not math.isfinite(found):
+        if value is None:
+            raise LookupError("not measured in this run (null in stats.json)")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise LookupError("is no single number; name one of its fields, such as .p99")
+        if not math.isfinite(value):
             raise LookupError("not finite")
-        return float(found)
-    if found is None:
-        raise LookupError("not in stats.json, or null there: not measured")
-    raise LookupError("is no single number; name one of its fields, such as .p99")
+        return float(value)
+    near = difflib.get_close_matches(name, {"errors.rate", *_names(stats)}, n=1)
+    raise LookupError("no such name in stats.json" + (f": did you mean {near[0]}?" if near else ""))
+
+
+def _names(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The names of every number in stats.json, and of every value that is not known, as a limit would write them."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _names(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+        elif value is None or isinstance(value, int | float):
+            name = f"{prefix}{key}".removeprefix("metrics.")
+            yield next((name.replace(full, short, 1) for short, full in SHORT.items() if name.startswith(full)), name)
 
 
 def _paths(name: str) -> Iterator[list[str]]:
@@ -176,13 +187,15 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
     table.add_column("")
     for one in checks:
         style = "" if one.verdict == "pass" else "red"
+        crossed = {"over": f"above the maximum of {number(one.limit.maximum)}",
+                   "under": f"below the minimum of {number(one.limit.minimum)}"}  # fmt: skip
         cells = (
             "pass" if one.verdict == "pass" else "FAIL",
             one.limit.metric,
             number(one.value),
             "" if one.limit.minimum is None else number(one.limit.minimum),
             "" if one.limit.maximum is None else number(one.limit.maximum),
-            one.reason or ("" if one.verdict == "pass" else f"{one.verdict} the limit"),
+            one.reason or (f"{number(one.value)} is {crossed[one.verdict]}" if one.verdict in crossed else ""),
         )
         table.add_row(*(Text(cell, style=style) for cell in cells))
     console.print(table)

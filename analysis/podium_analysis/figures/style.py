@@ -18,7 +18,7 @@ from PIL import Image
 
 from podium_analysis.figures.colours import INK, MUTED
 
-Format = Literal["png", "svg"]
+Format = Literal["png", "svg", "pdf"]
 
 WIDTH: Final = 5.4
 """Inches: narrow, so that 8 point text stays readable on a phone."""
@@ -72,12 +72,12 @@ def place(figure: Figure, *, left: float, bottom: float, right: float, top: floa
 
 
 def save(figure: Figure, folder: Path, name: str, formats: Sequence[Format]) -> list[str]:
-    """Write name.png and name.svg; returns the file names. Both are free of dates, so equal runs give equal files."""
+    """Write name.png, name.svg, name.pdf; returns the file names. No file holds a date: equal runs give equal files."""
     written: list[str] = []
     for kind in formats:
         path = folder / f"{name}.{kind}"
-        if kind == "svg":
-            figure.savefig(path, format=kind, metadata={"Date": None})
+        if kind != "png":
+            figure.savefig(path, format=kind, metadata={"Date" if kind == "svg" else "CreationDate": None})
         else:
             canvas = FigureCanvasAgg(figure)
             canvas.draw()

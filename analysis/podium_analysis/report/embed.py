@@ -13,6 +13,8 @@ from podium_analysis.report.page import Figure, FigureGroup, Histogram, image_ur
 
 SVG_BYTES: Final = 150_000
 """A larger SVG (one with thousands of points) is shown as its PNG."""
+SHOWN: Final = frozenset({"svg", "png"})
+"""What a page can show; a PDF is for documents."""
 TITLES: Final[Mapping[str, str]] = {
     "overview": "",
     "tools": "Tools",
@@ -33,6 +35,8 @@ def figure_groups(folder: Path) -> list[FigureGroup]:
     try:
         listed: Sequence[Mapping[str, Any]] = orjson.loads(path.read_bytes())
         for entry in listed:
+            if not entry["files"].keys() & SHOWN:
+                continue
             name = entry["group"]
             group = groups.setdefault(name, FigureGroup(TITLES.get(name, name), [], []))
             figure = _figure(folder, entry)
@@ -46,7 +50,7 @@ def figure_groups(folder: Path) -> list[FigureGroup]:
         if error.filename == str(path):
             return []
         raise ValueError(f"{path} names {error.filename}, which is gone: run `podium-analysis report` again") from error
-    except (orjson.JSONDecodeError, LookupError, TypeError) as error:
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error!r}: run `podium-analysis report` again") from error
     return list(groups.values())
 

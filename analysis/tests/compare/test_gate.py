@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from podium_analysis.compare import gate
-from podium_analysis.compare.gate import BadLimits, check, look_up, read_limits
+from podium_analysis.compare.gate import BadLimits, Limit, check, look_up, read_limits
 from podium_analysis.load.run_data import load_run
 from podium_analysis.stats.compute import compute_stats, write_stats
+from rich.console import Console
 
 MakeRun = Callable[..., Path]
 STATS: dict[str, Any] = {
@@ -48,8 +49,13 @@ def test_names(name: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("orchestrator.prefill_ms.p98", "not in stats.json"),
-        ("cost.total_usd", "null"),
+        ("orchestrator.prefill_ms.p98", "no such name in stats.json: did you mean orchestrator_prefill_ms.p99?"),
+        ("orchestrator.prefil_ms.p99", "did you mean orchestrator_prefill_ms.p99?"),
+        ("score.acuracy", "did you mean score.accuracy?"),
+        ("error.rate", "did you mean errors.rate?"),
+        ("metrics", "is no single number"),
+        ("zzz", "no such name in stats.json"),
+        ("cost.total_usd", "not measured in this run"),
         ("orchestrator.prefill_ms.median", "not finite"),
         ("scores", "no single number"),
         ("score.protocol", "no single number"),
@@ -98,6 +104,25 @@ def test_a_bad_limits_file_is_named(tmp_path: Path, text: str, why: str) -> None
         read_limits(path)
 
 
+def test_the_documented_limits_are_names_of_a_run(make_run: MakeRun, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    limits = tmp_path / "limits.toml"
+    limits.write_text(text.split("```toml\n")[1].split("```")[0])
+    with load_run(make_run(n=20, accuracy=0.6)) as data:
+        stats = compute_stats(data)
+    checks = check(read_limits(limits), stats)
+    assert len(checks) == 4
+    assert {one.verdict for one in checks} == {"pass"}, checks
+
+
+def test_a_crossed_limit_is_said_with_both_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = check([Limit("score.accuracy", 40, None), Limit("tasks.n_ended", None, 30)], STATS)
+    gate.print_checks(checks, Console(width=100))
+    out = capsys.readouterr().out
+    assert "31.5 is below the minimum of 40" in out
+    assert "50 is above the maximum of 30" in out
+
+
 def test_exit_status_and_table(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(n=20)
     limits = tmp_path / "limits.toml"
@@ -112,5 +137,6 @@ def test_exit_status_and_table(make_run: MakeRun, tmp_path: Path, capsys: pytest
     assert gate.run(arguments(str(run), str(limits))) == 1
     out = capsys.readouterr().out
     assert out.count("FAIL") == 2
+    assert "is above the maximum of 1" in out
     assert "0 of 2 limits hold" in out
     assert gate.run(arguments(str(run), str(tmp_path / "none.toml"))) == 2
