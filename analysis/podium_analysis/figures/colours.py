@@ -11,9 +11,9 @@ MARKS: Final[dict[str, tuple[str, Literal["-", "--", ":"]]]] = {
     # name: (colour of Okabe and Ito's palette, line style): told apart by either
     "p50": ("#000000", "-"),
     "mean": ("#d55e00", "--"),
-    "p99": ("#009e73", ":"),
+    "tail": ("#009e73", ":"),
 }
-MARK_LABELS: Final = {"p50": "median", "mean": "mean", "p99": "p99"}
+"""tail: the highest percentile that n carries."""
 CYCLE: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000")
 """Okabe and Ito's colours, in the order of most contrast."""
 

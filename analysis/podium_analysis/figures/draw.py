@@ -40,7 +40,7 @@ OVERVIEWS: Final[dict[str, tuple[str, str, Callable[[Mapping[str, Any]], Figure]
     "score_cost_latency": ("Accuracy, cost and latency by answering model", "overview", score_figure),
     "tool_mix": ("Tools and models chosen", "tools", tool_mix_figure),
     "tools_by_step": ("Tools by step", "tools", tools_by_step_figure),
-    "transitions": ("What follows what", "tools", transitions_figure),
+    "transitions": ("Tool transitions", "tools", transitions_figure),
     "tool_latency": ("Latency by tool and model", "tools", tool_latency_figure),
     "context_latency": ("Latency against context length", "orchestrator", context_latency_figure),
 }

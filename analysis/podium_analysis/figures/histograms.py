@@ -17,8 +17,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.colours import BAR, EXTRA_BAR, GRID, INK, MARK_LABELS, MARKS, MUTED
-from podium_analysis.figures.style import HEIGHT, WIDTH, amount, axis_unit, count, empty, new_figure, percent, ticks
+from podium_analysis.figures.colours import BAR, EXTRA_BAR, GRID, INK, MARKS, MUTED
+from podium_analysis.figures.style import (
+    HEIGHT,
+    WIDTH,
+    amount,
+    axis_unit,
+    count,
+    empty,
+    new_figure,
+    percent,
+    round_ticks,
+    ticks,
+)
+from podium_analysis.metrics.intervals import highest_percentile
 
 Scale = Literal["linear", "log"]
 WHITE: Final = {"facecolor": "white", "alpha": 0.88, "edgecolor": "none", "pad": 0.4}
@@ -73,18 +85,20 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
     bars = [(float(at), height, BAR) for at, height in enumerate(counts)]
     bars += [(left_end + at, height, EXTRA_BAR) for at, (_, height) in enumerate(extra)]
     marks: dict[str, float | None] = {}
+    names = [name for name in ("p50", "mean", highest_percentile(n)) if name]
     factor, label = axis_unit(edges[0] if edges else 0.0, edges[-1] if edges else 0.0, unit)
     if constant:
         places, labels = [0.5], [f"{amount(edges[0], unit)} (every value{' above zero' if extra else ''})"]
         right_end = 1.0
     elif counts:
-        shown = list(range(0, bins + 1, 2 if bins > 6 else 1))
-        places, labels = [float(at) for at in shown], ticks([edges[at] * factor for at in shown])
+        values = round_ticks(edges[0] * factor, edges[-1] * factor, scale)
+        places = [_position(value / factor, edges, scale, bins) or 0.0 for value in values]
+        labels = ticks(values)
         right_end = float(bins)
         zero = next((left_end + at + 0.5 for at, (text, _) in enumerate(extra) if text == "= 0"), None)
         marks = {
             name: zero if scale == "log" and metric[name] == 0 else _position(metric[name], edges, scale, bins)
-            for name in MARKS
+            for name in names
         }
     else:
         places, labels, right_end = [], [], 0.0
@@ -142,11 +156,11 @@ def _bars(frame: _Frame, bars: Sequence[tuple[float, int, str]], n: int, lines: 
 
 
 def _marks(frame: _Frame, metric: Mapping[str, Any], marks: Mapping[str, float | None]) -> None:
-    """Median, mean and p99 as lines where they lie, their values in a row above the frame."""
+    """Median, mean and the highest percentile that n carries: lines where they lie, values in a row above the frame."""
     x, y = LEFT, HEIGHT - 0.6
     for name, at in marks.items():
-        colour, style = MARKS[name]
-        text = f"{MARK_LABELS[name]} {amount(metric[name], str(metric['unit']))}"
+        colour, style = MARKS[name if name in MARKS else "tail"]
+        text = f"{'median' if name == 'p50' else name} {amount(metric[name], str(metric['unit']))}"
         frame.text(x + 0.28, y, text + (" (below)" if at is None else ""), va="center", fontsize=7.5)
         ends = [((x, x + 0.22), (y, y))]
         if at is not None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from podium_analysis.figures.colours import INK, MUTED
@@ -158,6 +159,22 @@ def _short(value: float) -> str:
     if size >= 1:
         return f"{value:.2f}"
     return f"{value:.3g}" if size >= 1e-4 else f"{value:.2e}"
+
+
+def round_ticks(low: float, high: float, scale: Literal["linear", "log"]) -> list[float]:
+    """Round values from low to high for an axis: steps of 1, 2, 2.5 or 5, on a log scale 1, 2 and 5 of each decade.
+
+    A log scale needs low > 0. Fewer than two where the range holds no more.
+    """
+    steps = [float(value) for value in MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]
+    if scale == "log":
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        many = len(powers) > 4
+        decades = [factor * 10.0**power for power in powers for factor in ((1,) if many else (1, 2, 5))]
+        within = [value for value in decades if low <= value <= high]
+        steps = within if len(within) > 2 else steps
+    room = (high - low) * 1e-9
+    return [value for value in steps if low - room <= value <= high + room]
 
 
 def ticks(values: Sequence[float]) -> list[str]:

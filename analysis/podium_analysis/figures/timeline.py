@@ -75,7 +75,7 @@ def _lines(
             labels.append((label, colour, style))
             top = max(top, float(values[known].max()))
     axes.grid(axis="y", color=GRID, linewidth=0.6)
-    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], integer=top >= 3))
     axes.set_ylim(0.0, top * 1.12 if top > 0 else 1.0)
     if not labels:
         names = " and ".join(label for label, _, _ in lines.values())

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
-from podium_analysis.figures.style import axis_unit, count, empty, new_figure, percent, place, stack, ticks
+from podium_analysis.figures.style import axis_unit, count, empty, new_figure, percent, place, round_ticks, stack, ticks
+from podium_analysis.metrics.intervals import has_interval
 
 TOOL_COLOURS: Final = {
     "search": "#009e73",
@@ -20,6 +21,7 @@ TOOL_COLOURS: Final = {
 }
 STEPS: Final = 50
 MODELS: Final = 16
+PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 SHORT: Final = {"search": "search", "enhance_reasoning": "reason", "answer": "answer"}
 
 
@@ -103,7 +105,7 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
 def transitions_figure(stats: Mapping[str, Any]) -> Figure:
     """After each tool (rows), which came next (columns)."""
     found: list[Mapping[str, Any]] = stats["choices"]["transitions"]
-    title = "What follows what"
+    title = "Tool transitions"
     if not found:
         figure = new_figure(title)
         empty(figure, "no tool call in the log")
@@ -139,7 +141,9 @@ def transitions_figure(stats: Mapping[str, Any]) -> Figure:
 
 
 def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
-    """p50, p90 and p99 of each tool and model on one log axis; the bar is the median's interval."""
+    """Median, p90 and p99 of each tool and model, as far as n carries them, on a log axis; the bar is the median's
+    interval.
+    """
     rows: list[tuple[str, Mapping[str, Any]]] = []
     for name in ("search_ms", "enhance_reasoning_ms", "answer_ms"):
         tool = name.removesuffix("_ms")
@@ -151,31 +155,35 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
         empty(figure, "no successful tool call in the log")
         return figure
     rows = rows[:MODELS]
-    figure = new_figure(title, "successful calls · of answer the expert's part", height=1.1 + 0.25 * len(rows))
+    figure = new_figure(
+        title,
+        "successful calls, of answer the expert's part · p90 and p99 where n carries them",
+        height=1.1 + 0.25 * len(rows),
+    )
     axes = place(figure, left=2.45, bottom=0.42, right=0.15, top=0.72)
     at = np.arange(len(rows))[::-1]
-    low = min(float(group["p50"]) for _, group in rows)
-    high = max(float(group["p99"]) for _, group in rows)
+    drawn = [[name for name, p in PERCENTILES.items() if p == 0.5 or has_interval(g["n"], p)] for _, g in rows]
+    values = [float(group[name]) for (_, group), names in zip(rows, drawn, strict=True) for name in names]
+    values += [float(end) for _, group in rows for end in group["intervals"].get("p50", ())]
+    low, high = min(values), max(values)
     factor, unit = axis_unit(low, high, "ms")
-    for y, (tool, group) in zip(at, rows, strict=True):
+    for y, (tool, group), names in zip(at, rows, drawn, strict=True):
         colour = TOOL_COLOURS[tool]
-        xs = [max(float(group[key]) * factor, 1e-9) for key in ("p50", "p90", "p99")]
-        axes.plot([xs[0], xs[2]], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt", zorder=1)
+        xs = [max(float(group[key]) * factor, 1e-9) for key in names]
+        axes.plot([xs[0], xs[-1]], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt", zorder=1)
         if interval := group["intervals"].get("p50"):
             axes.plot(
                 [v * factor for v in interval], [y, y], color=colour, linewidth=6, alpha=0.6, solid_capstyle="butt"
             )
-        for x, marker in zip(xs, "osD", strict=True):
+        for x, marker in zip(xs, "osD", strict=False):
             axes.plot(
                 x, y, marker=marker, markersize=4.5, color=colour, markeredgecolor=INK, markeredgewidth=0.5, zorder=3
             )
     axes.set_xscale("log")
-    span = np.geomspace(max(low * factor, 1e-9) / 1.2, max(high * factor, 1e-9) * 1.2, 6)
-    axes.set_xlim(span[0], span[-1])
-    axes.set_xticks(
-        span[:-1] * (span[1] / span[0]) ** 0.5,
-        ticks([float(f"{v:.2g}") for v in span[:-1] * (span[1] / span[0]) ** 0.5]),
-    )
+    ends = max(low * factor, 1e-9) / 1.25, max(high * factor, 1e-9) * 1.25
+    places = round_ticks(*ends, "log")
+    axes.set_xlim(*ends)
+    axes.set_xticks(places, ticks(places))
     axes.minorticks_off()
     axes.set_xlabel(unit)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
@@ -184,7 +192,8 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     )
     axes.tick_params(axis="y", labelsize=6.5, length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    for x, marker, label in zip((0.02, 0.3, 0.5), "osD", ("median", "p90", "p99"), strict=True):
+    most = max(len(names) for names in drawn)
+    for x, marker, label in zip((0.02, 0.3, 0.5)[:most], "osD", ("median", "p90", "p99"), strict=False):
         axes.plot(
             x,
             1.0 + 0.12 / (0.25 * len(rows)),

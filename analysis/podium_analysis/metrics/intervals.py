@@ -22,7 +22,12 @@ TAIL: Final = 5
 
 def has_interval(n: int, p: float) -> bool:
     """Whether n values carry an interval for the percentile p (0 to 1)."""
-    return n * min(p, 1.0 - p) >= TAIL
+    return n * min(p, 1.0 - p) >= TAIL - 1e-9  # 50 values carry p90, whatever 1 - 0.9 is
+
+
+def highest_percentile(n: int) -> str | None:
+    """The name of the highest of p99, p95 and p90 that n values carry an interval for; None where they carry none."""
+    return next((f"p{p}" for p in (99, 95, 90) if has_interval(n, p / 100)), None)
 
 
 @lru_cache(maxsize=100_000)

@@ -13,7 +13,7 @@ import pytest
 from podium_analysis.figures.colours import PART_COLOURS
 from podium_analysis.figures.draw import INDEX, OVERVIEWS, draw_figures
 from podium_analysis.figures.histograms import histogram_figure
-from podium_analysis.figures.style import amount, percent, save, ticks
+from podium_analysis.figures.style import amount, percent, round_ticks, save, ticks
 from podium_analysis.load.run_data import load_run
 from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram
@@ -63,8 +63,29 @@ def drawn(values: list[float], scale: str, tmp_path: Path, **options: Any) -> li
 def test_bars_carry_count_and_percent_and_marks_their_values(tmp_path: Path) -> None:
     shown = drawn([1.0] * 30 + [10.0] * 10, "linear", tmp_path, n_other=4)
     assert {"30", "75%", "10", "25%"} <= set(shown)
-    assert {"median 1.00 ms", "mean 3.25 ms", "p99 10.0 ms"} <= set(shown)
+    assert {"median 1.00 ms", "mean 3.25 ms"} <= set(shown)
+    assert not [text for text in shown if re.match(r"p\d", text)]
     assert any("n = 40 calls with status ok" in text and "4 of other status not shown" in text for text in shown)
+
+
+@pytest.mark.parametrize(("n", "mark"), [(49, None), (50, "p90"), (100, "p95"), (499, "p95"), (500, "p99")])
+def test_the_highest_percentile_that_n_carries_is_drawn(n: int, mark: str | None, tmp_path: Path) -> None:
+    shown = drawn([float(x) for x in range(n)], "linear", tmp_path)
+    assert [text.split()[0] for text in shown if re.match(r"p\d+ ", text)] == ([mark] if mark else [])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "expected"),
+    [
+        (3.7, 41.2, "linear", [10, 20, 30, 40]),
+        (0.0, 1000.0, "linear", [0, 200, 400, 600, 800, 1000]),
+        (3.0, 470.0, "log", [5, 10, 20, 50, 100, 200]),
+        (0.02, 90000.0, "log", [0.1, 1, 10, 100, 1000, 10000]),
+        (105.0, 118.0, "log", [105.0, 107.5, 110.0, 112.5, 115.0, 117.5]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, scale: Any, expected: list[float]) -> None:
+    assert round_ticks(low, high, scale) == pytest.approx(expected)
 
 
 def test_zeros_stand_beside_a_log_scale_and_carry_the_median(tmp_path: Path) -> None:
