@@ -22,7 +22,8 @@ PACKAGES = {
 FLOORS: Final = {
     "podium_eval": "__main__ commands run episode scheduling tools grading models transport dataset log costs "
     "settings prompts errors files clock",
-    "podium_analysis": "__main__ pipeline compare export report figures stats scoring metrics load section settings",
+    "podium_analysis": "__main__ pipeline compare export report figures stats scoring metrics load section settings "
+    "quantities",
     "podium_retrieval": "__main__ api start service metrics batching web tavily answer_cache index encoder outgoing "
     "logs settings errors",
     "podium_sandbox": "__main__ api run process isolation settings",

@@ -13,6 +13,7 @@ from podium_contracts.events import NewerSchema
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import all_runs, find_run
 from podium_analysis.load.run_data import load_run
+from podium_analysis.quantities import duration, percent
 from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 PROBLEMS_SHOWN = 10
@@ -115,30 +116,30 @@ def summary_lines(stats: Mapping[str, Any]) -> list[str]:
     state = "" if log["ended"] else " (no run_end yet: still running, or stopped hard)"
     lines = [
         f"run {stats['run_id']}: {log['n_events']:,} events, {tasks['n_seen']:,} tasks seen, {ended}{state}; "
-        f"{run_['n_segments']} segment{'s' if run_['n_segments'] != 1 else ''}, {run_['wall_ms'] / 1000:.1f} s"
+        f"{run_['n_segments']} segment{'s' if run_['n_segments'] != 1 else ''}, {duration(run_['wall_ms'])}"
     ]
     score = stats["scores"]
     if score and score["accuracy"] is not None:
         lines.append(
-            f"accuracy ({score['protocol']}) {score['accuracy']:.1f}% ± {score['half_width']:.1f} of {score['n']:,}; "
+            f"accuracy ({score['protocol']}) {score['accuracy']:.1f} % ({score['n_right']:,} of {score['n']:,}), "
+            f"±{score['half_width']:.1f} points; "
             f"ungraded {score['n_ungraded']}, errors {score['n_error']}, not ended {score['n_missing']}"
         )
     share = stats["accounting"]["unexplained_share"]
     if share["n"]:
         lines.append(
-            f"unexplained share of a task's wall time: median {100 * share['p50']:.2f}%, "
-            f"p99 {100 * share['p99']:.2f}%, max {100 * share['max']:.2f}% (n = {share['n']:,})"
+            f"unexplained share of a task's wall time: median {percent(share['p50'], 2)}, "
+            f"at most {percent(share['max'], 2)} ({share['n']:,} tasks)"
         )
     parts = stats["time"]["overall_share"]
     biggest = sorted(((v, k) for k, v in parts.items() if v), reverse=True)[:4]
     if biggest:
         labels = stats["time"]["labels"]
-        lines.append("time: " + ", ".join(f"{labels[name]} {100 * value:.1f}%" for value, name in biggest))
+        lines.append("time: " + ", ".join(f"{labels[name]} {percent(value)}" for value, name in biggest))
     if check := stats["server_check"]:
-        ratios = [f"{one['name']} {one['ratio']:.4f}" for one in check["sums"] if one["ratio"] is not None]
-        lines.append(
-            f"log / vLLM's own counters over {check['n_calls']:,} calls: {', '.join(ratios) or 'nothing counted'}"
-        )
+        gaps = [(abs(one["ratio"] - 1), one["name"]) for one in check["sums"] if one["ratio"] is not None]
+        largest = "nothing counted by both" if not gaps else f"largest gap {percent(max(gaps)[0])} ({max(gaps)[1]})"
+        lines.append(f"Log vs. vLLM counters over {check['n_calls']:,} calls: {largest}")
     lines += _problem_lines(log)
     return lines
 

@@ -18,7 +18,7 @@ from podium_analysis.compare.significance import (
     score_difference,
 )
 from podium_analysis.load.run_data import load_run
-from podium_analysis.report.trajectories import BadRecord
+from podium_analysis.report.records import BadRecord
 from podium_analysis.scoring.scores import Outcome
 
 

@@ -28,7 +28,7 @@ from rich.text import Text
 
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
-from podium_analysis.report.page import number
+from podium_analysis.quantities import number
 
 Verdict = Literal["pass", "over", "under", "missing"]
 _BOUNDS: Final = frozenset({"min", "max"})

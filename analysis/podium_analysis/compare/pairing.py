@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
-from podium_analysis.report.trajectories import BadRecord, read_records
+from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
 GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})

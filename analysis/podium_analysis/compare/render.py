@@ -19,6 +19,7 @@ from podium_analysis.compare.tables import (
     shift_table,
     shifts_of_all,
 )
+from podium_analysis.quantities import MISSING, number
 from podium_analysis.report import page
 
 FLIPS_SHOWN: Final = 20
@@ -153,7 +154,7 @@ def _flip_tables(result: Compared) -> list[page.Table]:
 
 
 def _score(pair: Comparison) -> page.Score:
-    value = page.MISSING if pair.score is None else f"{points(pair.score.difference.value)} points"
+    value = MISSING if pair.score is None else f"{points(pair.score.difference.value)} points"
     return page.Score("Difference in accuracy, B − A", value, score_lines(pair))
 
 
@@ -163,9 +164,9 @@ def _outcomes(pair: Comparison) -> Sequence[page.Segment]:
         return []
     return page.segments(
         [
-            ("both right", "right", s.both, page.number(s.both)),
-            ("only A right", "wrong", s.only_a, page.number(s.only_a)),
-            ("only B right", "decode", s.only_b, page.number(s.only_b)),
-            ("neither", "skipped", s.neither, page.number(s.neither)),
+            ("both right", "right", s.both, number(s.both)),
+            ("only A right", "wrong", s.only_a, number(s.only_a)),
+            ("only B right", "decode", s.only_b, number(s.only_b)),
+            ("neither", "skipped", s.neither, number(s.neither)),
         ]
     )

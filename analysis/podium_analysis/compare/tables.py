@@ -7,6 +7,7 @@ from typing import Final
 from podium_analysis.compare.comparison import Comparison
 from podium_analysis.compare.differences import SettingRow
 from podium_analysis.compare.significance import Interval
+from podium_analysis.quantities import MISSING, duration, money, number
 from podium_analysis.report import page
 
 QUESTION_CHARS: Final = 300
@@ -126,7 +127,7 @@ def flip_table(pair: Comparison, letter: str, several: bool) -> page.Table:
 
 
 def points(value: float | None) -> str:
-    return page.MISSING if value is None else f"{value:+.1f}"
+    return MISSING if value is None else f"{value:+.1f}"
 
 
 def probability(value: float) -> str:
@@ -134,28 +135,28 @@ def probability(value: float) -> str:
 
 
 def _factor(value: float | None) -> str:
-    return page.MISSING if value is None else f"{value:.3f}×"
+    return MISSING if value is None else f"{value:.3f}×"
 
 
 def _tokens(value: float | None) -> str:
-    return page.number(value, 0)
+    return number(value, 0)
 
 
 _SHOW: Final[dict[str, Callable[[float | None], str]]] = {
-    "ms": page.duration,
-    "turns": page.number,
+    "ms": duration,
+    "turns": number,
     "tokens": _tokens,
-    "usd": page.money,
+    "usd": money,
 }
 
 
 def _value_cell(interval: Interval | None, show: Callable[[float | None], str]) -> page.Cell:
-    return page.Cell(page.MISSING, "") if interval is None else page.Cell(show(interval.value), repr(interval.value))
+    return page.Cell(MISSING, "") if interval is None else page.Cell(show(interval.value), repr(interval.value))
 
 
 def _interval_cell(interval: Interval | None, show: Callable[[float | None], str]) -> page.Cell:
     if interval is None or interval.low is None:
-        return page.Cell(page.MISSING, "")
+        return page.Cell(MISSING, "")
     return page.Cell(f"{show(interval.low)} to {show(interval.high)}", repr(interval.low))
 
 

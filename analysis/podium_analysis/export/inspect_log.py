@@ -24,7 +24,7 @@ from podium_analysis.export.inspect_turn import add_usage
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
 from podium_analysis.load.run_data import RunData, load_run
-from podium_analysis.report.trajectories import BadRecord, read_records
+from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.judges import run_score
 
 LOG_VERSION: Final = 2

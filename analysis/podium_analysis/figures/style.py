@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from podium_analysis.figures.colours import INK, MUTED
+from podium_analysis.quantities import duration
 
 Format = Literal["png", "svg", "pdf"]
 
@@ -105,15 +106,11 @@ def empty(figure: Figure, message: str) -> None:
 
 
 def amount(value: float | None, unit: str) -> str:
-    """A value for people, in the unit that reads best: 950 µs, 12.3 ms, 4.56 s, 3.2 min, 1,234 tokens, $0.012."""
+    """A value for people, in the unit that reads best: 950 µs, 12 ms, 4.56 s, 3 min 12 s, 1,234 tokens, $0.012."""
     if value is None:
         return "–"
     if unit == "ms":
-        size = abs(value)
-        for limit, factor, name in ((1.0, 1000.0, "µs"), (1000.0, 1.0, "ms"), (600_000.0, 0.001, "s")):
-            if 0 < size < limit or (size == 0 and name == "ms"):
-                return f"{_short(value * factor)} {name}"
-        return f"{_short(value / 60_000)} min" if size < 7_200_000 else f"{_short(value / 3_600_000)} h"
+        return duration(value)
     if unit == "usd":
         return f"${_short(value)}" if value >= 0 else f"-${_short(-value)}"
     if unit in ("tokens", "rounds"):

@@ -6,18 +6,20 @@ nothing a model wrote can run even if it got past the escaping (jinja2's autoesc
 
 import base64
 import hashlib
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
 
-MISSING = "–"
+from podium_analysis.quantities import MISSING, number, percent
+
+MODEL: Final = ("role", "provider", "model")
+"""What names a model in stats.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,52 +111,6 @@ class Score:
     details: Sequence[str] = field(default_factory=tuple[str, ...])
 
 
-def number(value: float | int | None, digits: int | None = None) -> str:
-    """A number for people: thousands apart, `digits` decimals, or as many as three figures need; – for None."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return MISSING
-    if digits is None:
-        if float(value).is_integer():
-            digits = 0
-        else:
-            size = math.floor(math.log10(abs(value))) if value else 0
-            digits = min(6, max(0, 2 - size))
-    return f"{value:,.{digits}f}"
-
-
-def duration(ms: float | None) -> str:
-    """Milliseconds in the unit that reads best, rounded before the unit is chosen: 59,960 ms is `1 min 00 s`."""
-    if ms is None or not math.isfinite(ms):
-        return MISSING
-    if ms < 0:  # before divmod, which rounds down: -64 s would be -2 min 56 s
-        return f"-{duration(-ms)}"
-    if ms < 9.95:
-        return f"{ms:.1f} ms"
-    if ms < 999.5:
-        return f"{ms:.0f} ms"
-    if ms < 9_995:
-        return f"{ms / 1000:.2f} s"
-    if ms < 59_950:
-        return f"{ms / 1000:.1f} s"
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
-
-
-def money(usd: float | None) -> str:
-    """US dollars: cents, or below one dollar as many decimals as two figures need."""
-    if usd is None or not math.isfinite(usd):
-        return MISSING
-    size = abs(usd)
-    digits = 2 if size >= 1 or size == 0 else min(9, 1 - math.floor(math.log10(size)))
-    return f"{'-' if usd < 0 else ''}${size:,.{digits}f}"
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share of 1 as percent."""
-    return MISSING if share is None else f"{100 * share:.{digits}f} %"
-
-
 def text_cell(value: object, href: str = "") -> Cell:
     text = MISSING if value is None else str(value)
     return Cell(text, "" if value is None else text, href)
@@ -164,6 +120,21 @@ def number_cell(value: float | int | None, digits: int | None = None, text: str 
     if value is None:
         return Cell(MISSING, "")
     return Cell(number(value, digits) if text is None else text, repr(value))
+
+
+def heading(name: str) -> str:
+    """A field of stats.json as a column's heading."""
+    words = {
+        "n_ok": "ok",
+        "n_priced": "priced",
+        "n_unpriced": "no price",
+        "n_failed": "failed",
+        "exec_status": "status",
+        "usd": "USD",
+        "share_of_tool": "share of tool",
+        "share_of_from": "share of those after it",
+    }
+    return words.get(name, name.replace("_", " "))
 
 
 def segments(parts: Sequence[tuple[str, str, float, str]]) -> list[Segment]:

@@ -4,9 +4,6 @@ Chunks are inlined until a budget is spent; the rest become `trajectories/NNNN.j
 opened from disk may load a script but may not fetch a file.
 """
 
-import json
-import os
-from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +13,7 @@ import orjson
 from podium_contracts.records import RECORD_VERSION, Judgement, TaskRecord, Turn, record_from_json, task_key
 
 from podium_analysis.load.run_data import RunData, TaskRow
+from podium_analysis.report.records import BadRecord, parsed, record_files
 from podium_analysis.scoring.scores import outcome_of
 
 CHUNK_BYTES: Final = 512_000
@@ -48,14 +46,6 @@ COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BadRecord:
-    """A file of tasks/ that could not be read, and why."""
-
-    file: str
-    reason: str
-
-
 @dataclass(slots=True)
 class Trajectories:
     """What the page needs of the tasks.
@@ -68,29 +58,6 @@ class Trajectories:
     inline: dict[int, bytes] = field(default_factory=dict[int, bytes])
     files: list[Path] = field(default_factory=list[Path])
     bad: list[BadRecord] = field(default_factory=list[BadRecord])
-
-
-def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[TaskRecord]:
-    """Every record of tasks/, one at a time, by file name. Unreadable files go to `bad`, or raise without it.
-
-    Raises:
-        ValueError: a record is unreadable and `bad` is None; the message names the file.
-    """
-    for path in _record_files(run_dir):
-        try:
-            yield record_from_json(_loads(path.read_bytes()))
-        except (ValueError, AttributeError, TypeError, OSError) as error:
-            if bad is None:
-                raise ValueError(f"{path}: {error}") from error
-            bad.append(BadRecord(path.name, str(error)))
-
-
-def _record_files(run_dir: Path) -> Iterator[Path]:
-    folder = run_dir / "tasks"
-    if folder.is_dir():
-        for name in sorted(entry.name for entry in os.scandir(folder)):
-            if name.endswith(".json"):
-                yield folder / name
 
 
 def write_trajectories(
@@ -128,7 +95,7 @@ def write_trajectories(
         size = 0
 
     seen: set[tuple[str, int]] = set()
-    for path in _record_files(run.folder):
+    for path in record_files(run.folder):
         try:
             with path.open("rb") as file:
                 record, encoded = _trajectory(file.read())
@@ -201,7 +168,7 @@ def _trajectory(raw: bytes) -> tuple[dict[str, Any], bytes]:
     Raises:
         ValueError: it is no record, a newer one, or lacks a field; as record_from_json says it.
     """
-    record: Any = _loads(raw)
+    record: Any = parsed(raw)
     version = record.get("record_version")
     shapes = {(Turn, *turn) for turn in record.get("turns", ())}
     shapes |= {(Judgement, *judgement) for judgement in record.get("judgements", ())}
@@ -248,26 +215,6 @@ def _cut(text: str | None, limit: int) -> str | None:
     if text is None or len(text) <= limit:
         return text
     return f"{text[:limit]}… [{len(text) - limit:,} more characters]"
-
-
-def _loads(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        # Lone surrogates and NaN: valid for the json module that may have written them, not for orjson.
-        return _repair(json.loads(raw))
-
-
-def _repair(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        pairs = cast(dict[str, Any], value)
-        return {str(_repair(k)): _repair(v) for k, v in pairs.items()}
-    if isinstance(value, list):
-        items = cast(list[Any], value)
-        return [_repair(item) for item in items]
-    return value
 
 
 def _dumps(value: Any) -> bytes:

@@ -14,10 +14,10 @@ import orjson
 from markupsafe import Markup
 
 from podium_analysis.load.run_data import RunData
+from podium_analysis.quantities import moment, number
 from podium_analysis.report import page
 from podium_analysis.report import summary as report_summary
 from podium_analysis.report.embed import figure_groups
-from podium_analysis.report.page import number
 from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
@@ -97,7 +97,7 @@ def write_report(
         index=Markup(_index(trajectories).decode()),
         chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
         footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
-        f"{stats['generated_ts']}.",
+        f"{moment(stats['generated_ts'])}.",
     )
     path = out_dir / "report.html"
     page.write_atomically(path, html)

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from podium_analysis import quantities
 from podium_analysis.load.run_data import RunData
 from podium_analysis.section import Count, Section
 from podium_analysis.stats.counted import Counted
@@ -60,30 +61,27 @@ def _entry(
     found: Accounts, place: int, task: tuple[Any, ...], longest: LongestCall | None, medians: list[float]
 ) -> SlowTask:
     task_id, epoch, status = task
-    usual_rounds, usual_ms = float(np.median(found.rounds)), float(np.median(found.duration_ms))
-    duration = float(found.duration_ms[place])
+    usual_rounds = float(np.median(found.rounds))
+    wall = float(found.duration_ms[place])
     parts = None if np.isnan(found.parts[place]).any() else found.parts[place].tolist()
     rounds = int(found.rounds[place])
-    why = [f"{duration / 1000:.1f} s, the median task {usual_ms / 1000:.1f} s"]
     if parts is None:
-        why.append("the log holds none of its calls")
+        why = ["the log holds none of its calls"]
     else:
-        names = list(PARTS)
         biggest = int(np.argmax(parts))
-        share = parts[biggest] / duration if duration else 0.0
-        why.append(
-            f"most of it {PARTS[names[biggest]]}: {parts[biggest] / 1000:.1f} s ({100 * share:.0f}%), "
-            f"the median task {medians[biggest] / 1000:.1f} s"
-        )
-    why.append(f"{rounds} rounds, the median task {usual_rounds:g}")
+        share = parts[biggest] / wall if wall else 0.0
+        part, usual = quantities.duration(parts[biggest]), quantities.duration(medians[biggest])
+        why = [f"{100 * share:.0f} % in {list(PARTS.values())[biggest]}: {part} (median task {usual})"]
+    why.append(f"{rounds} turn{'s' if rounds != 1 else ''} (median task {usual_rounds:g})")
     if longest is not None:
         failed = f", {longest.error_type or longest.status}" if longest.status != "ok" else ""
-        why.append(f"longest call: {longest.what} at step {longest.step}, {longest.duration_ms / 1000:.1f} s{failed}")
+        longest_ms = quantities.duration(longest.duration_ms)
+        why.append(f"longest call: {longest.what} at step {longest.step}, {longest_ms}{failed}")
     return SlowTask(
         task_id=task_id,
         epoch=epoch,
         status=status,
-        duration_ms=duration,
+        duration_ms=wall,
         rounds=rounds,
         parts_ms=None if parts is None else dict(zip(PARTS, parts, strict=True)),
         unexplained_ms=None if parts is None else float(found.unexplained_ms[place]),

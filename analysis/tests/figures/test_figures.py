@@ -167,7 +167,7 @@ def test_every_part_of_a_task_has_a_colour(generated_run: Path) -> None:
 
 def test_amounts_read_well() -> None:
     assert [amount(x, "ms") for x in (0.0, 0.01234, 5.0, 999.0, 1234.0, 61_000.0, 700_000.0, 36_000_000.0, None)] == [
-        "0 ms", "12.3 µs", "5.00 ms", "999 ms", "1.23 s", "61.0 s", "11.7 min", "10.0 h", "–",
+        "0 ms", "12.3 µs", "5.00 ms", "999 ms", "1.23 s", "1 min 01 s", "11 min 40 s", "10 h 00 min", "–",
     ]  # fmt: skip
     assert [amount(x, "usd") for x in (0.0123, 12.3, -0.5)] == ["$0.0123", "$12.3", "-$0.5"]
     assert amount(1234567, "tokens") == "1,234,567"

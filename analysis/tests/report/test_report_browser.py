@@ -37,7 +37,7 @@ def test_it_opens_from_disk_asks_for_nothing_and_says_the_main_things(
     for words in (
         "Accuracy",
         "95 % interval",
-        "protocol hle",
+        "Protocol hle",
         "Wall time",
         "Throughput",
         "no known price",
@@ -304,6 +304,17 @@ def test_twenty_tasks_print_on_at_most_ten_pages(
         draw_figures(compute_stats(data), run / "analysis")
     pdf = open_page(report(run)).page.pdf(format="A4")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 10
+
+
+def test_tables_fit_the_page_and_long_ids_are_cut(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
+    page = open_page(report(make_run(n=80))).page
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    wide = page.locator(".scroll").evaluate_all(
+        "s => s.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+    )
+    assert wide == []
+    cut = page.locator("#metrics th[scope=row]").evaluate_all("t => t.filter(e => e.scrollWidth > e.clientWidth)")
+    assert all(page.locator("#metrics th[scope=row]").evaluate_all("t => t.map(e => e.title)")), cut
 
 
 def test_a_histogram_switches_to_log_bins(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:

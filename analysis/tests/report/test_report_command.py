@@ -59,8 +59,9 @@ def test_one_command_writes_statistics_figures_report_and_trace(runs: Path, caps
     assert not (runs / "first" / "analysis").exists()
     said = capsys.readouterr().out
     share = stats["accounting"]["unexplained_share"]["p50"]
-    assert f"unexplained share of a task's wall time: median {100 * share:.2f}%" in said
-    assert "log / vLLM's own counters" in said
+    assert f"unexplained share of a task's wall time: median {100 * share:.2f} %" in said
+    assert "Log vs. vLLM counters over" in said
+    assert f"({stats['scores']['n_right']} of {stats['scores']['n']}), ±" in said
     assert "2 segments" in said
 
 

@@ -12,6 +12,7 @@ from podium_analysis.figures.draw import draw_figures
 from podium_analysis.load.run_data import load_run
 from podium_analysis.report.embed import dark_colour, figure_groups, with_dark_colours
 from podium_analysis.report.run_facts import run_facts
+from podium_analysis.report.summary import summarise
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.write import Report, write_report
 from podium_analysis.stats.compute import compute_stats
@@ -36,12 +37,13 @@ def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wron
     scores = stats["scores"]
     text = visible(html)
     assert f"{scores['accuracy']:.1f} %" in text
-    assert f"95 % interval {scores['wilson'][0]:.1f} to {scores['wilson'][1]:.1f} (Wilson)" in text
-    assert f"±{scores['half_width']:.1f} points" in text
-    assert f"{scores['n_right']} right of 60, protocol hle" in text
-    for name in ("unanswered", "ungraded"):
-        assert f"{scores[f'n_{name}']} {name}" in text
-    assert f"{scores['n_error']} errors" in text
+    low, high = scores["wilson"]
+    half = f"±{scores['half_width']:.1f} points"
+    assert f"{scores['n_right']} of 60, {half}; 95 % interval {low:.1f} to {high:.1f} (Wilson)" in text
+    assert "Protocol hle; counted as wrong:" in text
+    counts = {"unanswered": "unanswered", "ungraded": "ungraded", "error": "errors", "skipped": "skipped"}
+    for name, word in counts.items():
+        assert (f"{scores[f'n_{name}']} {word}" in text) == bool(scores[f"n_{name}"])
 
 
 def test_the_official_calibration_says_what_it_needs(make_run: MakeRun) -> None:
@@ -123,7 +125,7 @@ def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
     _, html, stats = make_report(run)
     assert len(stats["scores"]["judges"]) == 2
     text = visible(html)
-    assert "The answers were judged again" in text
+    assert "The score uses the run&#39;s own judge; other judges below." in text
     assert "vllm/second-judge" in text
     assert f"{stats['scores']['judges'][1]['score']['accuracy']:.1f}" in text
     assert 'id="judges"' not in make_report(make_run("once", n=3))[1]
@@ -185,6 +187,22 @@ def test_every_part_of_the_time_has_a_dark_colour(colour: str) -> None:
 
 def test_a_colour_without_a_dark_one_swaps_its_lightness() -> None:
     assert [dark_colour(colour) for colour in ("#08306b", "#f7fbff")] == ["#9dc1f8", "#001830"]
+
+
+def test_the_served_model_and_the_zone_are_named(make_run: MakeRun) -> None:
+    manifest = {"orchestrator": {"model": "orchestrator", "checkpoint": "nvidia/Nemotron-Orchestrator-8B"}}
+    text = visible(make_report(make_run(n=2, manifest=manifest))[1])
+    assert "orchestrator: nvidia/Nemotron-Orchestrator-8B, served as orchestrator" in text
+    assert "2026-11-22 09:00 UTC" in text
+
+
+@pytest.mark.parametrize(("n", "tail"), [(20, "max"), (60, "p90"), (120, "p95"), (520, "p99")])
+def test_a_task_takes_no_percentile_that_n_does_not_carry(make_run: MakeRun, n: int, tail: str) -> None:
+    with load_run(make_run(n=n, words=2)) as data:
+        stats = compute_stats(data)
+    stats["metrics"]["task_duration_ms"]["n"] = n
+    facts = {fact.label: fact for fact in summarise({}, stats, [], {}).facts}
+    assert f"; {tail} " in facts["A task takes"].detail
 
 
 def test_settings_that_differ_from_their_defaults_come_first(make_run: MakeRun) -> None:

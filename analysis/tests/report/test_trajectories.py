@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from podium_analysis.load.run_data import load_run
+from podium_analysis.report.records import read_records
 from podium_analysis.report.trajectories import (
     COLUMNS,
     FIELD_TEXT,
     INDEX_TEXT,
     Trajectories,
-    read_records,
     script_safe,
     write_trajectories,
 )

@@ -110,6 +110,8 @@ def begin_manifest(
         "epochs": settings.epochs,
         **models.describe(),
     }
+    if settings.serve_model:
+        fields["orchestrator"]["checkpoint"] = settings.serve_model
     try:
         old = _earlier(path)
         manifest = open_manifest(path, fields, ts=iso(clock.wall()), redactor=redactor)

@@ -11,14 +11,18 @@
 
   // ---- numbers ----
   const number = (x, digits) => x.toLocaleString("en-GB", { maximumFractionDigits: digits, minimumFractionDigits: digits });
+  // As podium_analysis/quantities.py writes them.
   const duration = (ms) => {
     if (ms === null || ms === undefined) return "–";
-    if (ms < 1000) return `${number(ms, ms < 10 ? 1 : 0)} ms`;
-    const s = ms / 1000;
-    if (s < 60) return `${number(s, s < 10 ? 2 : 1)} s`;
-    const whole = Math.round(s);
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+    if (ms === 0) return "0 ms";
+    for (const [limit, factor, unit] of [[0.9995, 1000, "µs"], [999.5, 1, "ms"], [59950, 0.001, "s"]]) {
+      const size = ms * factor;
+      if (ms < limit) return `${number(size, size < 9.995 ? 2 : size < 99.95 ? 1 : 0)} ${unit}`;
+    }
+    const whole = Math.round(ms / 1000);
+    const two = (x) => String(x).padStart(2, "0");
+    if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+    return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
   };
   const money = (usd) => (usd === null || usd === undefined ? "–" : `$${number(usd, usd >= 1 || usd === 0 ? 2 : Math.min(9, 1 - Math.floor(Math.log10(usd))))}`);
 

@@ -1,0 +1,62 @@
+"""The files of a run's tasks/, read one at a time; whoever wrote them, a bad one is named and the rest are read."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from podium_contracts.records import TaskRecord, record_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A file of tasks/ that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
+def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[TaskRecord]:
+    """Every record of tasks/, one at a time, by file name. Unreadable files go to `bad`, or raise without it.
+
+    Raises:
+        ValueError: a record is unreadable and `bad` is None; the message names the file.
+    """
+    for path in record_files(run_dir):
+        try:
+            yield record_from_json(parsed(path.read_bytes()))
+        except (ValueError, AttributeError, TypeError, OSError) as error:
+            if bad is None:
+                raise ValueError(f"{path}: {error}") from error
+            bad.append(BadRecord(path.name, str(error)))
+
+
+def record_files(run_dir: Path) -> Iterator[Path]:
+    folder = run_dir / "tasks"
+    if folder.is_dir():
+        for name in sorted(entry.name for entry in os.scandir(folder)):
+            if name.endswith(".json"):
+                yield folder / name
+
+
+def parsed(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        # Lone surrogates and NaN: valid for the json module that may have written them, not for orjson.
+        return _repair(json.loads(raw))
+
+
+def _repair(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        pairs = cast(dict[str, Any], value)
+        return {str(_repair(k)): _repair(v) for k, v in pairs.items()}
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        return [_repair(item) for item in items]
+    return value

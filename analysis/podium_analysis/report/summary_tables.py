@@ -1,0 +1,68 @@
+"""The tables at the top of report.html: judges, errors by type, the slowest tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from podium_analysis.quantities import duration, money
+from podium_analysis.report.page import Cell, Column, Table, number_cell, text_cell
+
+
+def judges(stats: Mapping[str, Any]) -> Table:
+    """Every judge's view of the same answers, the run's own first; none unless the run was judged again."""
+    judges: Sequence[Mapping[str, Any]] = stats["scores"]["judges"] if stats["scores"] else []
+    rows: list[list[Cell]] = []
+    for entry in judges:
+        name, score = entry["name"], entry["score"]
+        kappa: Mapping[str, Any] = entry["against_own"] or {"share": None, "kappa": None}
+        low, high = score["wilson"] or (None, None)
+        rows.append(
+            [
+                text_cell(name["judge"] or "no model"),
+                text_cell(name["protocol"]),
+                text_cell((name["prompt_hash"] or "")[:8] or None),
+                number_cell(score["accuracy"], 1),
+                text_cell(None if low is None else f"{low:.1f} to {high:.1f}"),
+                *(number_cell(score[f"n_{key}"]) for key in ("right", "wrong", "ungraded")),
+                number_cell(kappa["share"], 1),
+                number_cell(kappa["kappa"], 2),
+                number_cell(entry["usd"], text=money(entry["usd"])),
+            ]
+        )
+    numbers = ("right", "wrong", "ungraded", "agreement %", "kappa", "cost")
+    columns = [
+        *(Column(heading) for heading in ("judge", "protocol", "prompt")),
+        Column("accuracy %", True),
+        Column("95 %"),
+        *(Column(heading, True) for heading in numbers),
+    ]
+    return Table("judges", "Judges", columns, rows, "Agreement and kappa are with the run's own judge.")
+
+
+def errors(stats: Mapping[str, Any]) -> Table:
+    """A row an error type, where it struck; by model and tool it is among the statistics."""
+    groups = ("tasks", "calls", "tools", "judgements")
+    counts: dict[str, dict[str, int]] = {}
+    for group in groups:
+        for row in stats["errors"][group]:
+            by_group = counts.setdefault(str(row["error_type"]), dict.fromkeys(groups, 0))
+            by_group[group] += row["n"]
+    rows = [
+        [text_cell(name), *(number_cell(by_group[group]) for group in groups)]
+        for name, by_group in sorted(counts.items(), key=lambda item: [-n for n in item[1].values()])
+    ]
+    columns = [Column("error"), *(Column(name, True) for name in ("tasks", "model calls", "tools", "judgements"))]
+    return Table("errors", "Errors by type", columns, rows)
+
+
+def slowest(stats: Mapping[str, Any], hrefs: Mapping[tuple[str, int], str]) -> Table:
+    rows = [
+        [
+            text_cell(task["task_id"], hrefs.get((task["task_id"], task["epoch"]), "")),
+            number_cell(task["duration_ms"], text=duration(task["duration_ms"])),
+            number_cell(task["rounds"]),
+            text_cell(task["why"]),
+        ]
+        for task in stats["slowest_tasks"]
+    ]
+    columns = [Column("task"), Column("time", True), Column("turns", True), Column("where the time went", wide=True)]
+    return Table("slowest", "The slowest tasks", columns, rows)
