@@ -18,6 +18,7 @@ from podium_analysis.settings import AnalysisSettings, SettingError, read_settin
 
 PROBLEMS_SHOWN = 10
 TRACE = "trace.json"
+TABLES = "tables"
 
 
 def register(subparsers: Any) -> None:
@@ -82,6 +83,7 @@ def report(
         if stats_only:
             return stats
         # Imported here: statistics alone need neither matplotlib nor jinja2.
+        from podium_analysis.export.tables import write_tables
         from podium_analysis.figures.draw import Drawing
         from podium_analysis.report.write import write_report
 
@@ -93,9 +95,12 @@ def report(
             print(f"wrote {len(figures)} figures as {', '.join(settings.analysis_formats)} to {out}", flush=True)
 
         made = write_report(
-            loaded, stats, out_dir=out, figures_ready=figures_ready, trace=TRACE if with_trace else None
-        )
+            loaded, stats, out_dir=out, figures_ready=figures_ready, trace=TRACE if with_trace else None,
+            copies=TABLES,
+        )  # fmt: skip
+        write_tables(made.tables, out / TABLES)
         print(f"wrote {made.path} ({made.size_bytes / 1e6:.1f} MB, {made.n_tasks:,} tasks)", flush=True)
+        print(f"wrote {len(made.tables)} tables as CSV, Markdown and LaTeX to {out / TABLES}", flush=True)
     if trace and not with_trace:
         print(
             f"no trace.json: {stats['log']['n_events']:,} events are more than ANALYSIS_TRACE_EVENTS="

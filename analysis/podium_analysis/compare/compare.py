@@ -10,7 +10,8 @@ from podium_contracts.events import NewerSchema
 from rich.console import Console
 
 from podium_analysis.compare.comparison import NotComparable, compare_runs
-from podium_analysis.compare.render import print_comparison, write_html
+from podium_analysis.compare.render import print_comparison, tables_of, write_html
+from podium_analysis.export.tables import write_tables
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
 
@@ -26,6 +27,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument("run_a", metavar="RUN_A", help="a run's id or folder: the one before")
     parser.add_argument("others", metavar="RUN_B", nargs="+", help="ids or folders of those to set against it")
     parser.add_argument("--html", type=Path, help="also write the comparison as one page")
+    parser.add_argument("--tables", type=Path, metavar="DIR", help="also write the tables as CSV, Markdown and LaTeX")
     parser.add_argument("--anyway", action="store_true", help="compare also when protocol or dataset differ")
     parser.set_defaults(handler=run)
 
@@ -43,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         write_html(result, args.html)
     print_comparison(result, Console(width=max(WIDTH, Console().width)))
-    if args.html:
-        print(f"wrote {args.html}")
+    if args.tables:
+        write_tables(tables_of(result), args.tables)
+    for made in (args.html, args.tables):
+        if made:
+            print(f"wrote {made}")
     return 0

@@ -142,6 +142,17 @@ def write_html(result: Compared, path: Path) -> None:
     )
 
 
+def tables_of(result: Compared) -> list[page.Table]:
+    """Every table of the comparison."""
+    pairs = result.pairs
+    return [
+        *([settings_table(result.settings)] if result.settings else []),
+        score_table(pairs),
+        shift_table(pairs[0]) if len(pairs) == 1 else shifts_of_all(pairs),
+        *_flip_tables(result),
+    ]
+
+
 def _names(result: Compared) -> list[tuple[str, str]]:
     runs = [result.pairs[0].run_a, *(pair.run_b for pair in result.pairs)]
     return list(zip(string.ascii_uppercase, runs, strict=False))

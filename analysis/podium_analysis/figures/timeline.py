@@ -1,9 +1,9 @@
-"""Load over the run: tasks in flight, vLLM's queue and KV cache beside it, and retrieval's."""
+"""Load over the run: tasks in flight, output and time to first token, vLLM's queue and KV cache, and retrieval's."""
 
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +12,20 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from podium_analysis.figures.colours import CYCLE, GRID, MUTED
 from podium_analysis.figures.style import axis_unit, count, empty, new_figure, place
+
+PANELS: Final[tuple[dict[str, tuple[str, str, str]], ...]] = (
+    # name in stats.json: (label, colour, line style)
+    {"in_flight": ("tasks in flight", CYCLE[0], "-")},
+    {"output_tokens_per_s": ("orchestrator's output, tokens/s", CYCLE[0], "-")},
+    {"ttft_ms": ("time to first token (queue and prefill), ms", CYCLE[3], "-")},
+    {"vllm_running": ("vLLM running", CYCLE[0], "-"), "vllm_waiting": ("vLLM waiting", CYCLE[5], "--")},
+    {"vllm_kv_use": ("KV cache in use", CYCLE[2], "-")},
+    {
+        "retrieval_queue": ("retrieval queue", CYCLE[5], "--"),
+        "retrieval_batch_size": ("retrieval batch size", CYCLE[0], "-"),
+    },
+)
+HEIGHT: Final = 0.45 + 1.04 * len(PANELS) + 0.39
 
 
 def timeline_figure(stats: Mapping[str, Any]) -> Figure:
@@ -28,31 +42,16 @@ def timeline_figure(stats: Mapping[str, Any]) -> Figure:
     parts = [f"CONCURRENCY {count(concurrency)}"] if concurrency else []
     if len(segments) > 1:
         parts.append(f"{len(segments)} segments end to end, pauses left out (vertical lines)")
-    figure = new_figure(title, " · ".join(parts), height=5.0)
+    figure = new_figure(title, " · ".join(parts), height=HEIGHT)
     factor, unit = axis_unit(0.0, float(times[-1]), "ms")
     x = times * factor
     panels = [
-        place(figure, left=0.62, bottom=0.45 + 1.04 * k, right=0.12, top=5.0 - 0.45 - 1.04 * k - 0.82)
-        for k in (3, 2, 1, 0)
+        place(figure, left=0.62, bottom=0.45 + 1.04 * k, right=0.12, top=HEIGHT - 0.45 - 1.04 * k - 0.82)
+        for k in reversed(range(len(PANELS)))
     ]
-    _lines(panels[0], x, found, {"in_flight": ("tasks in flight", CYCLE[0], "-")})
-    _lines(
-        panels[1],
-        x,
-        found,
-        {"vllm_running": ("vLLM running", CYCLE[0], "-"), "vllm_waiting": ("vLLM waiting", CYCLE[5], "--")},
-    )
-    _lines(panels[2], x, found, {"vllm_kv_use": ("KV cache in use", CYCLE[2], "-")})
-    _lines(
-        panels[3],
-        x,
-        found,
-        {
-            "retrieval_queue": ("retrieval queue", CYCLE[5], "--"),
-            "retrieval_batch_size": ("retrieval batch size", CYCLE[0], "-"),
-        },
-    )
-    panels[2].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes, lines in zip(panels, PANELS, strict=True):
+        _lines(axes, x, found, lines)
+    panels[-2].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for axes in panels:
         axes.set_xlim(0.0, float(x[-1]))
         for segment in segments[1:]:

@@ -18,6 +18,7 @@ from podium_analysis.quantities import moment, number
 from podium_analysis.report import page
 from podium_analysis.report import summary as report_summary
 from podium_analysis.report.embed import figure_groups
+from podium_analysis.report.page import Table
 from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
@@ -46,6 +47,8 @@ class Report:
     size_bytes: int
     chunk_files: Sequence[Path]
     n_tasks: int
+    tables: Sequence[Table]
+    """Every table of the page, in its order."""
 
 
 def write_report(
@@ -56,12 +59,13 @@ def write_report(
     inline_bytes: int = INLINE_BYTES,
     figures_ready: Callable[[], object] | None = None,
     trace: str | None = None,
+    copies: str | None = None,
 ) -> Report:
     """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
     stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
     figures_ready: returns when they are all drawn; asked after the trajectories, which need none. trace: the name of a
-    trace beside the page, to link to.
+    trace beside the page, to link to. copies: that of the folder of its tables' copies.
     """
     out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,7 @@ def write_report(
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
     figures = figure_groups(out_dir)
+    statistics = statistics_tables(stats)
     sections = [("summary", "Summary"), ("statistics", "Statistics"), ("tasks-section", "Tasks"), ("run", "Run")]
     if figures:
         sections.insert(1, ("figures", "Figures"))
@@ -90,7 +95,8 @@ def write_report(
         time_note=summary.time_note,
         summary_tables=summary.tables,
         figures=figures,
-        tables=statistics_tables(stats),
+        tables=statistics,
+        copies=copies,
         task_columns=TASK_COLUMNS,
         run=run_facts(run.manifest),
         trace=trace,
@@ -101,7 +107,9 @@ def write_report(
     )
     path = out_dir / "report.html"
     page.write_atomically(path, html)
-    return Report(path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows))
+    return Report(
+        path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows), [*summary.tables, *statistics]
+    )
 
 
 def _index(trajectories: Trajectories) -> bytes:

@@ -1,4 +1,4 @@
-"""Load over time: tasks in flight by the log, vLLM's and retrieval's own gauges beside them, in at most 600 points."""
+"""Load over time: tasks in flight and calls by the log, vLLM's and retrieval's own gauges, in at most 600 points."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
@@ -19,6 +19,7 @@ GAUGES: Final[dict[str, tuple[str, str]]] = {
     "retrieval_queue": ("retrieval", "queue"),
     "retrieval_batch_size": ("retrieval", "batch_size"),
 }
+CALLS: Final = ("ttft_ms", "output_tokens_per_s")
 
 
 Column = Annotated[list[float], Meta(max_length=POINTS)]
@@ -29,11 +30,15 @@ class Timeline(Section, frozen=True):
     """Columns of equal length over the run's time, segments end to end.
 
     t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
-    a segment's end whatever is under way stops. Gauges: mean of the stretch's samples, None where there is none.
+    a segment's end whatever is under way stops. ttft_ms: mean of queue and prefill of the orchestrator's calls that
+    ended in it without an error; output_tokens_per_s: their completion tokens over its length, 0 where no call ended;
+    both None where the server told nothing. Gauges: mean of the stretch's samples, None where there is none.
     """
 
     t_ms: Column
     in_flight: Column
+    ttft_ms: GaugeColumn
+    output_tokens_per_s: GaugeColumn
     vllm_running: GaugeColumn
     vllm_waiting: GaugeColumn
     vllm_kv_use: GaugeColumn
@@ -45,7 +50,7 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
     """Load over time from the log and samples.jsonl; without a column's values where the log has no length."""
     wall = run.wall_ms
     if wall <= 0:
-        return Timeline([], [], [], [], [], [], [])
+        return Timeline(**{name: [] for name in Timeline.__struct_fields__})
     n = int(min(POINTS, max(1, np.ceil(wall / 1000.0))))
     edges = np.linspace(0.0, wall, n + 1)
     offsets = {segment.n: segment.offset_ms for segment in run.segments}
@@ -61,7 +66,7 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
                 points[name][0].append(offset + at)
                 points[name][1].append(float(value))
     gauges = {name: _means(np.array(times), np.array(values), edges) for name, (times, values) in points.items()}
-    return Timeline(edges[1:].tolist(), _in_flight(run, edges).tolist(), **gauges)
+    return Timeline(edges[1:].tolist(), _in_flight(run, edges).tolist(), **_calls(run, edges), **gauges)
 
 
 def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -81,6 +86,33 @@ def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.f
         if left > 0:
             ends.append(np.full(left, segment.offset_ms + segment.length_ms))
     return (_integral(np.concatenate(starts), edges) - _integral(np.concatenate(ends), edges)) / np.diff(edges)
+
+
+def _calls(run: RunData, edges: npt.NDArray[np.float64]) -> dict[str, list[float | None]]:
+    """The columns of CALLS."""
+    n, width = len(edges) - 1, float(edges[1] - edges[0])
+    first: list[float | None] = [None] * n
+    calls, tokens, known = np.zeros(n), np.zeros(n), np.zeros(n)
+    offsets = " ".join(f"WHEN {segment.n} THEN {segment.offset_ms}" for segment in run.segments)
+    for place, ttft, n_calls, n_known, total in run.rows(
+        f"""
+        SELECT
+            greatest(0, least({n - 1}, ceil((mono_ms + CASE coalesce(segment, 1) {offsets} END) / {width}) - 1)) AS k,
+            avg(queue_ms + prefill_ms), count(*), count(completion_tokens), sum(completion_tokens)
+        FROM events WHERE type = 'llm_call' AND role = 'orchestrator' AND error_type IS NULL
+        GROUP BY k HAVING k IS NOT NULL
+        """
+    ):
+        first[int(place)] = ttft
+        calls[int(place)], known[int(place)], tokens[int(place)] = n_calls, n_known, total or 0
+    told = known.any()
+    rates = tokens / (width / 1000.0)
+    return {
+        "ttft_ms": first,
+        "output_tokens_per_s": [
+            float(rate) if told and (k or not c) else None for rate, k, c in zip(rates, known, calls, strict=True)
+        ],
+    }
 
 
 def _integral(times: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

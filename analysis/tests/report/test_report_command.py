@@ -63,6 +63,8 @@ def test_one_command_writes_statistics_figures_report_and_trace(runs: Path, caps
     assert "Log vs. vLLM counters over" in said
     assert f"({stats['scores']['n_right']} of {stats['scores']['n']}), ±" in said
     assert "2 segments" in said
+    assert (out / "tables" / "metrics.tex").is_file()
+    assert 'href="tables/metrics.tex"' in (out / "report.html").read_text()
 
 
 def test_settings_name_the_run_and_options_override_them(
