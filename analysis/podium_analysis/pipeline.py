@@ -85,10 +85,12 @@ def report(
         # Imported here: statistics alone need neither matplotlib nor jinja2.
         from podium_analysis.export.tables import write_tables
         from podium_analysis.figures.draw import Drawing
+        from podium_analysis.figures.values import drawn_values
         from podium_analysis.report.write import write_report
 
         with_trace = trace and stats["log"]["n_events"] <= settings.analysis_trace_events
-        drawing = Drawing(stats, out, formats=settings.analysis_formats, workers=settings.analysis_workers)
+        formats, workers = settings.analysis_formats, settings.analysis_workers
+        drawing = Drawing(stats, drawn_values(loaded), out, formats=formats, workers=workers)
 
         def figures_ready() -> None:
             figures = drawing.finish()

@@ -1,10 +1,11 @@
-"""All figures of a run, drawn from stats.json alone by a few processes, and their list in figures.json.
+"""All figures of a run, drawn from stats.json and values of the log by a few processes; figures.json lists them.
 
 figures.json: [{"name", "title", "group", "scale", "files": {"png": …, "svg": …}}], in the order a reader wants them;
 the files lie beside it. Groups: overview, tools, orchestrator, retrieval, task. scale: linear or log of a histogram,
 whose two figures follow each other; null of all others.
 """
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +21,15 @@ from matplotlib.figure import Figure
 from podium_analysis.figures.context import context_latency_figure
 from podium_analysis.figures.histograms import histogram_figure
 from podium_analysis.figures.score import score_figure
-from podium_analysis.figures.style import Format, save
+from podium_analysis.figures.style import Format, save, use_theme
 from podium_analysis.figures.time_breakdown import time_by_step_figure, time_figure
 from podium_analysis.figures.timeline import timeline_figure
 from podium_analysis.figures.tools import (
     tool_latency_figure,
     tool_mix_figure,
     tools_by_step_figure,
-    transitions_figure,
 )
+from podium_analysis.figures.values import Values
 
 INDEX: Final = "figures.json"
 
@@ -40,9 +41,15 @@ OVERVIEWS: Final[dict[str, tuple[str, str, Callable[[Mapping[str, Any]], Figure]
     "score_cost_latency": ("Accuracy, cost and latency by answering model", "overview", score_figure),
     "tool_mix": ("Tools and models chosen", "tools", tool_mix_figure),
     "tools_by_step": ("Tools by step", "tools", tools_by_step_figure),
-    "transitions": ("Tool transitions", "tools", transitions_figure),
     "tool_latency": ("Latency by tool and model", "tools", tool_latency_figure),
     "context_latency": ("Latency against context length", "orchestrator", context_latency_figure),
+}
+DISTRIBUTIONS: Final = {
+    # name: (title, group, function of figures/distributions.py)
+    "latency_curves": ("Latency of calls, cumulative", "overview", "latency_curves_figure"),
+    "transitions": ("Tool transitions", "tools", "transitions_figure"),
+    "latency_violins": ("Latency of calls by tool and model", "tools", "latency_violins_figure"),
+    "context_by_turn": ("Context by turn", "orchestrator", "context_by_turn_figure"),
 }
 FAMILIES: Final = ("orchestrator", "retrieval", "task")
 """A metric whose name begins so is of that group; all others are of group tools."""
@@ -69,6 +76,7 @@ class Drawing:
     def __init__(
         self,
         stats: Mapping[str, Any],
+        values: Values,
         out_dir: Path,
         *,
         formats: Sequence[Format] = ("png", "svg"),
@@ -76,10 +84,13 @@ class Drawing:
     ) -> None:
         out_dir.mkdir(parents=True, exist_ok=True)
         self._out_dir = out_dir
-        jobs = _jobs(stats)
+        jobs = _jobs(stats, values)
         n = max(1, min(workers or os.cpu_count() or 1, MAXIMUM_WORKERS, len(jobs)))
-        self._pool = ProcessPoolExecutor(n, mp_context=_context(), initializer=_step_back)
-        self._made = [self._pool.submit(_draw, job, out_dir, tuple(formats)) for job in jobs]
+        # What needs seaborn is drawn by one process, the histograms by the others: only the one loads it.
+        self._pools = [ProcessPoolExecutor(k, mp_context=_context(), initializer=_step_back) for k in (1, n - 1) if k]
+        self._made = [
+            self._pools[0 if job.scale is None else -1].submit(_draw, job, out_dir, tuple(formats)) for job in jobs
+        ]
 
     def finish(self) -> list[FigureFiles]:
         """Wait for all figures and list them in figures.json.
@@ -90,7 +101,8 @@ class Drawing:
         try:
             made = [future.result() for future in self._made]
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            for pool in self._pools:
+                pool.shutdown(cancel_futures=True)
         _drop_stale(self._out_dir, made)
         index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
         (self._out_dir / INDEX).write_bytes(index)
@@ -98,33 +110,46 @@ class Drawing:
 
 
 def draw_figures(
-    stats: Mapping[str, Any], out_dir: Path, *, formats: Sequence[Format] = ("png", "svg"), workers: int | None = None
+    stats: Mapping[str, Any],
+    values: Values,
+    out_dir: Path,
+    *,
+    formats: Sequence[Format] = ("png", "svg"),
+    workers: int | None = None,
 ) -> list[FigureFiles]:
     """Draw every figure into out_dir and list them in figures.json there.
 
-    stats: what compute_stats returned (or stats.json holds). workers: None is one a core, at most MAXIMUM_WORKERS.
+    stats: what compute_stats returned (or stats.json holds). values: drawn_values' of the same run.
+    workers: None is one a core, at most MAXIMUM_WORKERS.
     """
-    return Drawing(stats, out_dir, formats=formats, workers=workers).finish()
+    return Drawing(stats, values, out_dir, formats=formats, workers=workers).finish()
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """metric: of a histogram, by scale; None: an overview, drawn from `data`."""
+    """scale: of a histogram, drawn from `data`, its metric; None: drawn from `data`, stats.json's, and of DISTRIBUTIONS
+    from `values` too.
+    """
 
     name: str
     title: str
     group: str
     scale: str | None
     data: Mapping[str, Any]
+    values: Values | None = None
 
 
-def _jobs(stats: Mapping[str, Any]) -> list[_Job]:
+def _jobs(stats: Mapping[str, Any], values: Values) -> list[_Job]:
     slim = {key: value for key, value in stats.items() if key not in ("metrics", "slowest_tasks", "tokens", "errors")}
     latencies = {name: stats["metrics"][name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
     jobs = [
         _Job(name, title, group, None, {**slim, "metrics": latencies})
         for name, (title, group, _) in OVERVIEWS.items()
     ]  # fmt: skip
+    jobs += [
+        _Job(name, title, group, None, {"choices": stats["choices"]}, values)
+        for name, (title, group, _) in DISTRIBUTIONS.items()
+    ]
     for name, metric in stats["metrics"].items():
         family = name.split("_")[0]
         group = family if family in FAMILIES else "tools"
@@ -138,6 +163,11 @@ def _jobs(stats: Mapping[str, Any]) -> list[_Job]:
 
 def _draw(job: _Job, folder: Path, formats: tuple[Format, ...]) -> FigureFiles:
     if job.scale is None:
+        use_theme()
+    if job.values is not None:
+        made: Any = importlib.import_module("podium_analysis.figures.distributions")
+        figure = getattr(made, DISTRIBUTIONS[job.name][2])(job.data, job.values)
+    elif job.scale is None:
         figure = OVERVIEWS[job.name][2](job.data)
     else:
         figure = histogram_figure(job.data, "log" if job.scale == "log" else "linear")

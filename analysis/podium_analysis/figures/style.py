@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from podium_analysis.figures.colours import INK, MUTED
+from podium_analysis.figures.colours import CYCLE, INK, MUTED
 from podium_analysis.quantities import duration
 
 Format = Literal["png", "svg", "pdf"]
@@ -63,6 +64,17 @@ def new_figure(title: str, subtitle: str = "", *, width: float = WIDTH, height: 
     if subtitle:
         figure.text(left, 1 - 0.28 / height, subtitle, fontsize=7.5, color=MUTED, va="top", ha="left")
     return figure
+
+
+@cache
+def use_theme() -> None:
+    """Put seaborn's theme under our own settings in this process, for all figures but the histograms.
+
+    Imported here: seaborn takes a second to load, and one process alone needs it.
+    """
+    import seaborn
+
+    seaborn.set_theme(context="paper", style="ticks", palette=list(CYCLE), rc=RC)
 
 
 def place(figure: Figure, *, left: float, bottom: float, right: float, top: float) -> Axes:
@@ -144,6 +156,12 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1:
         return ">99.9%"
     return f"{100 * share:.1f}%" if share < 0.1 else f"{100 * share:.0f}%"
+
+
+def short_model(model: str | None) -> str:
+    """A model's name without its owner, of at most 26 characters."""
+    name = (model or "?").rsplit("/", 1)[-1]
+    return name if len(name) <= 26 else name[:25] + "…"
 
 
 def _short(value: float) -> str:

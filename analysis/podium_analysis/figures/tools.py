@@ -10,7 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
-from podium_analysis.figures.style import axis_unit, count, empty, new_figure, percent, place, round_ticks, stack, ticks
+from podium_analysis.figures.style import (
+    axis_unit,
+    count,
+    empty,
+    new_figure,
+    percent,
+    place,
+    round_ticks,
+    short_model,
+    stack,
+    ticks,
+)
 from podium_analysis.metrics.intervals import has_interval
 
 TOOL_COLOURS: Final = {
@@ -35,7 +46,7 @@ def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
         rows.append((name, name, tool["n"], bad))
         for model in choices["models"]:
             if model["tool"] == name:
-                label = f"   {model['alias'] or '?'} · {_short_model(model['model'])}"
+                label = f"   {model['alias'] or '?'} · {short_model(model['model'])}"
                 rows.append((name, label, model["n"], model["n"] - model["n_ok"]))
     title = "Tools and models chosen"
     if not rows:
@@ -102,44 +113,6 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def transitions_figure(stats: Mapping[str, Any]) -> Figure:
-    """After each tool (rows), which came next (columns)."""
-    found: list[Mapping[str, Any]] = stats["choices"]["transitions"]
-    title = "Tool transitions"
-    if not found:
-        figure = new_figure(title)
-        empty(figure, "no tool call in the log")
-        return figure
-    order = ["start", *TOOL_COLOURS, "end"]
-    names = {str(entry[key]) for entry in found for key in ("from", "to")}
-    ranked = [name for name in order if name in names] + sorted(names - set(order))
-    rows = [name for name in ranked if name != "end"]
-    columns = [name for name in ranked if name != "start"]
-    shares = np.full((len(rows), len(columns)), np.nan)
-    counts = np.zeros((len(rows), len(columns)), dtype=int)
-    for entry in found:
-        y, x = rows.index(entry["from"]), columns.index(entry["to"])
-        shares[y, x], counts[y, x] = entry["share_of_from"], entry["n"]
-    figure = new_figure(
-        title, "of the calls in a row, the share that each column's tool followed", height=1.15 + 0.42 * len(rows)
-    )
-    axes = place(figure, left=1.3, bottom=0.1, right=0.12, top=0.85)
-    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
-    for y in range(len(rows)):
-        for x in range(len(columns)):
-            if counts[y, x]:
-                colour = "white" if shares[y, x] > 0.6 else INK
-                axes.text(
-                    x, y, f"{percent(shares[y, x])}\n{count(int(counts[y, x]))}", ha="center", va="center", fontsize=7,
-                    color=colour,
-                )  # fmt: skip
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=7.5 if len(columns) < 6 else 6.5)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
 def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     """Median, p90 and p99 of each tool and model, as far as n carries them, on a log axis; the bar is the median's
     interval.
@@ -188,7 +161,7 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     axes.set_xlabel(unit)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_yticks(
-        at, [f"{SHORT[tool]} · {_short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
+        at, [f"{SHORT[tool]} · {short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
     )
     axes.tick_params(axis="y", labelsize=6.5, length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -205,8 +178,3 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
         )
         axes.text(x + 0.03, 1.0 + 0.12 / (0.25 * len(rows)), label, transform=axes.transAxes, va="center", fontsize=7.5)
     return figure
-
-
-def _short_model(model: str | None) -> str:
-    name = (model or "?").rsplit("/", 1)[-1]
-    return name if len(name) <= 26 else name[:25] + "…"

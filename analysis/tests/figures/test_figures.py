@@ -1,6 +1,8 @@
 """Figures are drawn for every kind of run, and say in their text what stats.json says."""
 
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,12 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+from podium_analysis.figures import distributions
 from podium_analysis.figures.colours import PART_COLOURS
-from podium_analysis.figures.draw import INDEX, OVERVIEWS, draw_figures
+from podium_analysis.figures.draw import DISTRIBUTIONS, INDEX, OVERVIEWS, draw_figures
 from podium_analysis.figures.histograms import histogram_figure
 from podium_analysis.figures.style import amount, percent, round_ticks, save, ticks
+from podium_analysis.figures.values import RANKS, Spread, Values, drawn_values
 from podium_analysis.load.run_data import load_run
 from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram
@@ -130,11 +134,15 @@ def test_extreme_ranges_draw(values: list[float], tmp_path: Path) -> None:
 
 def test_every_figure_of_a_run_is_listed_and_on_disk(generated_run: Path, tmp_path: Path) -> None:
     with load_run(generated_run) as run:
-        stats = compute_stats(run)
-    made = draw_figures(stats, tmp_path, formats=("svg",), workers=2)
+        stats, values = compute_stats(run), drawn_values(run)
+    made = draw_figures(stats, values, tmp_path, formats=("svg",), workers=2)
     listed = orjson.loads((tmp_path / INDEX).read_bytes())
     assert [figure.name for figure in made] == [figure["name"] for figure in listed]
-    expected = {f"{metric.name}_{scale}" for metric in METRICS for scale in ("linear", "log")} | set(OVERVIEWS)
+    expected = (
+        {f"{metric.name}_{scale}" for metric in METRICS for scale in ("linear", "log")}
+        | set(OVERVIEWS)
+        | set(DISTRIBUTIONS)
+    )
     assert {figure.name for figure in made} == expected
     for figure in made:
         assert any(text.startswith(figure.title) for text in texts(tmp_path / figure.files["svg"]))
@@ -144,7 +152,7 @@ def test_every_figure_of_a_run_is_listed_and_on_disk(generated_run: Path, tmp_pa
     # drawn again with fewer metrics as PNG: what is no longer made is gone, what is not ours stays
     (tmp_path / "mine.svg").write_text("<svg/>")
     few = {name: stats["metrics"][name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
-    again = draw_figures({**stats, "metrics": few}, tmp_path, formats=("png",), workers=1)
+    again = draw_figures({**stats, "metrics": few}, values, tmp_path, formats=("png",), workers=1)
     assert sorted(path.name for path in tmp_path.glob("*.svg")) == ["mine.svg"]
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(figure.name for figure in again)
 
@@ -154,9 +162,11 @@ def test_figures_of_an_empty_run_say_that_there_is_nothing(
     make_log: Callable[[list[Event | bytes]], Path], events: list[Event | bytes], tmp_path: Path
 ) -> None:
     with load_run(make_log(events)) as run:
-        stats = compute_stats(run)
-    for name, (_, _, draw) in OVERVIEWS.items():
-        save(draw(stats), tmp_path, name, ("svg",))
+        stats, values = compute_stats(run), drawn_values(run)
+    figures = {name: draw(stats) for name, (_, _, draw) in OVERVIEWS.items()}
+    figures |= {name: getattr(distributions, draw)(stats, values) for name, (_, _, draw) in DISTRIBUTIONS.items()}
+    for name, figure in figures.items():
+        save(figure, tmp_path, name, ("svg",))
         assert any(re.search(r"\bno\b", text) for text in texts(tmp_path / f"{name}.svg"))
 
 
@@ -180,3 +190,31 @@ def test_amounts_read_well() -> None:
         "100%",
     ]
     assert ticks([1000.0, 1000.5, 1001.0]) == ["1,000", "1,000.5", "1,001"]
+
+
+def test_values_are_of_successful_calls_at_even_ranks(generated_run: Path) -> None:
+    with load_run(generated_run) as run:
+        values, stats = drawn_values(run), compute_stats(run)
+    calls = stats["metrics"]["orchestrator_call_ms"]
+    (orchestrator,) = [spread for (tool, _), spread in values.call_ms.items() if tool == "orchestrator"]
+    assert orchestrator.n == calls["n"]
+    assert len(orchestrator.values) == RANKS
+    assert list(orchestrator.values) == sorted(orchestrator.values)
+    assert orchestrator.values[RANKS // 2] == pytest.approx(calls["p50"], rel=0.02)
+    by_tool = sum(spread.n for (tool, _), spread in values.call_ms.items() if tool == "search")
+    assert by_tool == stats["metrics"]["search_ms"]["n"]
+    assert (
+        sum(spread.n for spread in values.prompt_tokens.values()) == stats["metrics"]["orchestrator_prompt_tokens"]["n"]
+    )
+
+
+@pytest.mark.parametrize("ms", [[0.0, 0.0], [5.0], [0.0, 1e9], [1e-9, 1e-9]])
+def test_extreme_values_draw(ms: list[float], tmp_path: Path) -> None:
+    values = Values({("search", "m"): Spread(len(ms), tuple(ms))}, {1: Spread(1, (0.0,))})
+    for name, (_, _, draw) in DISTRIBUTIONS.items():
+        save(getattr(distributions, draw)({"choices": {"transitions": []}}, values), tmp_path, name, ("svg",))
+
+
+def test_only_the_drawing_processes_load_seaborn() -> None:
+    program = "import sys, podium_analysis.figures.draw, podium_analysis.pipeline; sys.exit('seaborn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

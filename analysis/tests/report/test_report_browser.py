@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright import sync_api
 from podium_analysis.figures.draw import draw_figures
+from podium_analysis.figures.values import drawn_values
 from podium_analysis.load.run_data import load_run
 from podium_analysis.stats.compute import compute_stats
 
@@ -301,7 +302,7 @@ def test_twenty_tasks_print_on_at_most_ten_pages(
 ) -> None:
     run = make_run(n=20)
     with load_run(run) as data:
-        draw_figures(compute_stats(data), run / "analysis")
+        draw_figures(compute_stats(data), drawn_values(data), run / "analysis")
     pdf = open_page(report(run)).page.pdf(format="A4")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 10
 
@@ -320,7 +321,7 @@ def test_tables_fit_the_page_and_long_ids_are_cut(make_run: MakeRun, open_page: 
 def test_a_histogram_switches_to_log_bins(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     run = make_run(n=5)
     with load_run(run) as data:
-        draw_figures(compute_stats(data), run / "analysis", formats=("svg",))
+        draw_figures(compute_stats(data), drawn_values(data), run / "analysis", formats=("svg",))
     page = open_page(report(run)).page
     page.locator("#figures details summary").first.click()
     histogram = page.locator(".histogram").first

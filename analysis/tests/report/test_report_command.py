@@ -138,7 +138,7 @@ def test_a_long_log_gets_no_trace_by_itself(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ANALYSIS_TRACE_EVENTS", "10")
-    monkeypatch.setattr("podium_analysis.figures.draw._jobs", lambda _stats: [])  # the figures have tests of their own
+    monkeypatch.setattr("podium_analysis.figures.draw._jobs", lambda *_: [])  # the figures have tests of their own
     assert main(["report", str(runs / "first")]) == 0
     assert not (runs / "first" / "analysis" / "trace.json").exists()
     assert "ANALYSIS_TRACE_EVENTS=10" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from podium_analysis.figures.colours import DARK, PART_COLOURS
 from podium_analysis.figures.draw import draw_figures
+from podium_analysis.figures.values import drawn_values
 from podium_analysis.load.run_data import load_run
 from podium_analysis.report.embed import dark_colour, figure_groups, with_dark_colours
 from podium_analysis.report.run_facts import run_facts
@@ -141,7 +142,7 @@ def test_nothing_on_the_page_points_outside(make_run: MakeRun) -> None:
     run = make_run(n=5)
     with load_run(run) as data:
         stats = compute_stats(data)
-        draw_figures(stats, run / "analysis", formats=("svg",), workers=1)
+        draw_figures(stats, drawn_values(data), run / "analysis", formats=("svg",), workers=1)
         html = write_report(data, stats).path.read_text()
     assert html.count("<img") == len(json.loads((run / "analysis" / "figures.json").read_text()))
     addresses = re.findall(r"""(?:src|href|action|data|poster|srcset)=["']([^"']*)""", html)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from podium_analysis.figures.draw import draw_figures
+from podium_analysis.figures.values import drawn_values
 from podium_analysis.load.run_data import load_run
 from podium_analysis.report.write import write_report
 from podium_analysis.stats.compute import compute_stats
@@ -27,7 +28,7 @@ def whole_report(generated_run: Path, tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(generated_run, run)
     with load_run(run) as data:
         stats = compute_stats(data)
-        draw_figures(stats, run / "analysis")
+        draw_figures(stats, drawn_values(data), run / "analysis")
         yield write_report(data, stats).path
 
 
