@@ -37,7 +37,7 @@ def figure_groups(folder: Path) -> list[FigureGroup]:
         for entry in listed:
             if not entry["files"].keys() & SHOWN:
                 continue
-            name = entry["group"]
+            name = str(entry["group"])
             group = groups.setdefault(name, FigureGroup(TITLES.get(name, name), [], []))
             figure = _figure(folder, entry)
             if entry["scale"] == "log":

@@ -94,7 +94,7 @@ def begin_manifest(
         OSError: the folder cannot be read or written.
     """
     dataset = planned.dataset
-    fields = {
+    fields: dict[str, Any] = {
         "run_id": run_id,
         "protocol": settings.protocol,
         "settings": shown(settings),
