@@ -9,7 +9,7 @@ from podium_analysis.quantities import duration, moment, money, number, percent
 from podium_analysis.report.findings import UNEXPLAINED_LIMIT, notes, score_of
 from podium_analysis.report.page import Fact, Score, Segment, Table, segments
 from podium_analysis.report.records import BadRecord
-from podium_analysis.report.summary_tables import errors, judges, slowest
+from podium_analysis.report.summary_tables import by_question, errors, judges, slowest
 
 OUTCOMES: Final = (
     # name, colour of the page, count in stats.json's scores
@@ -78,7 +78,9 @@ def summarise(
         ),
         time=segments(parts),
         time_note="Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time.",
-        tables=[table for table in (judges(stats), errors(stats), slowest(stats, hrefs)) if table.rows],
+        tables=[
+            table for table in (*by_question(stats), judges(stats), errors(stats), slowest(stats, hrefs)) if table.rows
+        ],
     )
 
 

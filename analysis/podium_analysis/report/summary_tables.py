@@ -1,10 +1,17 @@
-"""The tables at the top of report.html: judges, errors by type, the slowest tasks."""
+"""The tables at the top of report.html: accuracy by question, judges, errors by type, the slowest tasks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from podium_analysis.quantities import duration, money
 from podium_analysis.report.page import Cell, Column, Table, number_cell, text_cell
+
+TRAITS: Final = {
+    "category": "Accuracy by category",
+    "subject": "Accuracy by subject",
+    "answer_type": "Accuracy by type of answer",
+    "has_image": "Accuracy with and without an image",
+}
 
 
 def judges(stats: Mapping[str, Any]) -> Table:
@@ -36,6 +43,34 @@ def judges(stats: Mapping[str, Any]) -> Table:
         *(Column(heading, True) for heading in numbers),
     ]
     return Table("judges", "Judges", columns, rows, "Agreement and kappa are with the run's own judge.")
+
+
+def by_question(stats: Mapping[str, Any]) -> list[Table]:
+    """Accuracy by category, and folded by what else is known of the questions."""
+    groups: Mapping[str, Any] | None = stats["scores"]["groups"] if stats["scores"] else None
+    if not groups:
+        return []
+    words = {True: "with an image", False: "text alone"}
+    tables: list[Table] = []
+    for trait, title in TRAITS.items():
+        rows: list[list[Cell]] = []
+        for group in groups[trait]:
+            value, (low, high) = group["value"], group["wilson"]
+            rows.append(
+                [
+                    text_cell("not given" if value is None else words.get(value, value)),
+                    *(number_cell(group[name]) for name in ("n", "n_right", "n_unanswered", "n_ungraded")),
+                    number_cell(group["accuracy"], 1),
+                    text_cell(f"{low:.1f} to {high:.1f}"),
+                ]
+            )
+        columns = [
+            Column(trait.replace("_", " ")),
+            *(Column(heading, True) for heading in ("tasks", "right", "unanswered", "ungraded", "accuracy %")),
+            Column("95 %"),
+        ]
+        tables.append(Table(f"accuracy-{trait}", title, columns, rows, folded=trait != "category"))
+    return tables
 
 
 def errors(stats: Mapping[str, Any]) -> Table:

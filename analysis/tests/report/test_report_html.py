@@ -115,6 +115,16 @@ def test_a_run_without_run_json_still_has_a_page(make_run: MakeRun) -> None:
     assert "protocol hle" in visible(make_report(run)[1])
 
 
+def test_accuracy_stands_by_what_is_known_of_the_questions(make_run: MakeRun) -> None:
+    _, html, stats = make_report(make_run(n=40))
+    for name in ("category", "subject", "answer_type", "has_image"):
+        assert f'id="accuracy-{name}"' in html
+    first = stats["scores"]["groups"]["category"][0]
+    low, high = first["wilson"]
+    cells = f"{first['value']} {first['n']} {first['n_right']} {first['n_unanswered']} {first['n_ungraded']}"
+    assert f"{cells} {first['accuracy']:.1f} {low:.1f} to {high:.1f}" in visible(html).replace("&#34;", '"')
+
+
 def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
     run = make_run(n=30)
     for path in (run / "tasks").glob("*.json"):
