@@ -61,6 +61,8 @@ class Comparison:
     not_graded: int
     """Shared tasks that at least one run has no verdict on: left out of the score."""
     score: ScoreDifference | None
+    categories: Sequence[tuple[str, ScoreDifference]]
+    """The score of the pairs of each category, the largest first."""
     shifts: Sequence[Shift]
     flips: Sequence[Flip]
     n_unpriced: int
@@ -110,13 +112,9 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
     if not keys:
         raise NotComparable(f"{a.run_id} and {b.run_id} have no finished task in common")
     graded = [k for k in keys if a.outcome[k] in pairing.GRADED and b.outcome[k] in pairing.GRADED]
-    score = None
-    if graded:
-        score = score_difference(
-            np.array([a.outcome[k] == "right" for k in graded]),
-            np.array([b.outcome[k] == "right" for k in graded]),
-            np.array([k[0] for k in graded]),
-        )
+    by_category: dict[str, list[tuple[str, int]]] = {}
+    for k in graded:
+        by_category.setdefault(a.category.get(k) or b.category.get(k) or "not given", []).append(k)
     flips = [
         Flip(
             *k, a.outcome[k], b.outcome[k],
@@ -134,11 +132,23 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
         n_b=len(b.outcome),
         n_shared=len(keys),
         not_graded=len(keys) - len(graded),
-        score=score,
+        score=_score(a, b, graded) if graded else None,
+        categories=[
+            (name, _score(a, b, keys_of))
+            for name, keys_of in sorted(by_category.items(), key=lambda c: (-len(c[1]), c[0]))
+        ],
         shifts=_shifts(a, b, keys),
         flips=flips,
         n_unpriced=sum(run.unpriced.get(k, 0) for run in (a, b) for k in keys),
         bad_records=bad,
+    )
+
+
+def _score(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> ScoreDifference:
+    return score_difference(
+        np.array([a.outcome[k] == "right" for k in keys]),
+        np.array([b.outcome[k] == "right" for k in keys]),
+        np.array([k[0] for k in keys]),
     )
 
 

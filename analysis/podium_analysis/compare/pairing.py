@@ -48,6 +48,7 @@ class Side:
     question: Mapping[tuple[str, int], str]
     answer: Mapping[tuple[str, int], str | None]
     numbers: Mapping[tuple[str, int], npt.NDArray[np.float64]]
+    category: Mapping[tuple[str, int], str]
     unpriced: Mapping[tuple[str, int], int]
     """Calls of a task whose price is not known; a task without any is not in it."""
 
@@ -58,6 +59,7 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
     numbers: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
     question: dict[tuple[str, int], str] = {}
     answer: dict[tuple[str, int], str | None] = {}
+    category: dict[tuple[str, int], str] = {}
     unpriced: dict[tuple[str, int], int] = {}
     sums = _sums(data)
     nothing = np.full(len(QUANTITIES) - 3, np.nan)
@@ -74,7 +76,8 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)
             question[key] = record.question
             answer[key] = record.answer
-    return Side(data.run_id, outcome, question, answer, numbers, unpriced)
+            category[key] = record.category or "not given"
+    return Side(data.run_id, outcome, question, answer, numbers, category, unpriced)
 
 
 def shared(a: Side, b: Side) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from podium_analysis.compare.comparison import Compared, Comparison
 from podium_analysis.compare.tables import (
+    category_table,
     flip_table,
     points,
     probability,
@@ -49,6 +50,8 @@ def print_comparison(result: Compared, console: Console) -> None:
         console.print()
         _print_table(shifts_of_all(result.pairs), console)
     console.print(Text(SHIFT_NOTE, style="dim"))
+    console.print()
+    _print_table(category_table(result.pairs), console)
     for table in _flip_tables(result):
         console.print()
         shown = page.Table(table.id, table.title, table.columns, table.rows[:FLIPS_SHOWN], table.caption)
@@ -136,6 +139,7 @@ def write_html(result: Compared, path: Path) -> None:
             settings=settings_table(result.settings) if result.settings else None,
             shifts=shift_table(only) if only else shifts_of_all(pairs),
             shift_note=SHIFT_NOTE,
+            categories=category_table(pairs),
             flips=_flip_tables(result),
             footer="Made by podium-analysis compare.",
         ),
@@ -148,6 +152,7 @@ def tables_of(result: Compared) -> list[page.Table]:
     return [
         *([settings_table(result.settings)] if result.settings else []),
         score_table(pairs),
+        category_table(pairs),
         shift_table(pairs[0]) if len(pairs) == 1 else shifts_of_all(pairs),
         *_flip_tables(result),
     ]

@@ -21,6 +21,34 @@ def settings_table(rows: Sequence[SettingRow]) -> page.Table:
     return page.Table("settings-table", "Settings that differ", columns, cells)
 
 
+def category_table(pairs: Sequence[Comparison]) -> page.Table:
+    """A row a category and run beside the first: the score over its pairs with A."""
+    columns = [
+        page.Column("category", wide=True),
+        page.Column("run"),
+        *(page.Column(name, True) for name in ("pairs", "A %", "run %", "run - A")),
+        page.Column("95 %"),
+        *(page.Column(name, True) for name in ("won", "lost")),
+    ]
+    rows = [
+        [
+            page.text_cell(name),
+            page.text_cell(letter),
+            page.number_cell(s.n),
+            page.number_cell(s.accuracy_a, 1),
+            page.number_cell(s.accuracy_b, 1),
+            page.number_cell(s.difference.value, text=points(s.difference.value)),
+            _interval_cell(s.difference, points),
+            page.number_cell(s.only_b),
+            page.number_cell(s.only_a),
+        ]
+        for letter, pair in zip(string.ascii_uppercase[1:], pairs, strict=False)
+        for name, s in pair.categories
+    ]
+    caption = "Of many categories that did not move, some do by chance: no row is a finding by itself."
+    return page.Table("categories", "Accuracy by category", columns, rows, caption)
+
+
 def score_table(pairs: Sequence[Comparison]) -> page.Table:
     """A row a run beside the first: the score over its pairs with A."""
     columns = [

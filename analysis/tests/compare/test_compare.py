@@ -209,6 +209,18 @@ def test_three_runs_stand_against_the_first(
     assert all(name in target.read_text() for name in ("MAX_ROUNDS", "Flipped tasks from A to B", "C / A"))
 
 
+def test_each_category_is_compared_over_its_own_pairs(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = make_run("a", n=50), make_run("b", n=50, seed=3, accuracy=0.8)
+    pair = pair_of(a, b)
+    assert pair.score is not None
+    assert sum(score.n for _, score in pair.categories) == pair.score.n
+    assert sum(score.only_b for _, score in pair.categories) == pair.score.only_b
+    assert len(pair.categories) == 5
+    assert compare.run(arguments(str(a), str(b))) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name, _ in pair.categories)
+
+
 def test_more_runs_than_letters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare.run(arguments(*[str(tmp_path)] * 27)) == 2
     assert "at most 26" in capsys.readouterr().err
