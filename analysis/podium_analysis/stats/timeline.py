@@ -50,7 +50,8 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
     """Load over time from the log and samples.jsonl; without a column's values where the log has no length."""
     wall = run.wall_ms
     if wall <= 0:
-        return Timeline(**{name: [] for name in Timeline.__struct_fields__})
+        nothing: dict[str, list[Any]] = {name: [] for name in Timeline.__struct_fields__}
+        return Timeline(**nothing)
     n = int(min(POINTS, max(1, np.ceil(wall / 1000.0))))
     edges = np.linspace(0.0, wall, n + 1)
     offsets = {segment.n: segment.offset_ms for segment in run.segments}

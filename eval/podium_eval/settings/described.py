@@ -27,9 +27,7 @@ def secret_marks(settings: Settings) -> dict[str, str]:
     Names are those of run.json's settings; a key of an added provider is `added_keys.NAME`.
     """
     return {
-        name: hashlib.scrypt(
-            secret.get_secret_value().encode(), salt=name.encode(), n=_COST, r=8, p=1, dklen=2
-        ).hex()
+        name: hashlib.scrypt(secret.get_secret_value().encode(), salt=name.encode(), n=_COST, r=8, p=1, dklen=2).hex()
         for name, secret in _secrets(settings)
     }
 
