@@ -211,7 +211,7 @@ async def test_a_web_that_fails_is_in_every_event_and_in_the_summary(
     assert f"the web failed for 3 searches: {why} 3" in run.said
     assert f"web_failed={why}:3" in run.folder.monitor.read_text().splitlines()[-1]
     with load_run(run.folder.path) as loaded:
-        assert error_statistics(loaded)["web"] == [{"web_error": why, "n": 3}]
+        assert [(one.web_error, one.n) for one in error_statistics(loaded).web] == [(why, 3)]
 
 
 async def test_a_budget_is_spent_by_what_tools_pay_for(tmp_path: Path) -> None:
