@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
     restart: bool = arguments.pop("restart", False)
+    skip_bad: bool = arguments.pop("skip_bad", False)
     try:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
         set_up_logging(settings.log_level)
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             from podium_retrieval.index.build import build_index
 
-            build_index(settings, restart=restart)
+            build_index(settings, restart=restart, skip_bad=skip_bad)
     except ValidationError as error:
         print(f"podium-retrieval: {_first(error)}", file=sys.stderr)
         return 2
@@ -81,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--batch-tokens", dest="retrieval_build_tokens", type=int, help="RETRIEVAL_BUILD_TOKENS")
     build.add_argument(
         "--document-tokens", dest="retrieval_document_tokens", type=int, help="RETRIEVAL_DOCUMENT_TOKENS"
+    )
+    build.add_argument(
+        "--skip-bad", action="store_true", help="leave bad lines of the corpus out, with a count and the first ten"
     )
     build.add_argument("--restart", action="store_true", help="throw away what an interrupted build left")
     for one in (serve, build):

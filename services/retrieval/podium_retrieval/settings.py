@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     retrieval_query_instruction: OptionalStr = Field(
         None, description="Text put before each query; unset: the model's own `query` prompt; `none`: no text."
     )
+    retrieval_document_prompt: OptionalStr = Field(
+        None,
+        description="build-index: text put before each document, such as `passage: `; unset: the model's own "
+        "`document` or `passage` prompt; `none`: no text.",
+    )
     retrieval_device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for the encoder.")
     retrieval_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: float16 on a GPU, bfloat16 on a CPU with bf16 instructions, else float32."

@@ -12,13 +12,13 @@ from podium_retrieval.batching.lock_worker import Lock
 from podium_retrieval.batching.policy import Budget
 from podium_retrieval.encoder import devices
 from podium_retrieval.encoder.embedder import Embedder, Prepared
-from podium_retrieval.encoder.remote import RemoteEmbedder
+from podium_retrieval.encoder.load import load_embedder
 from podium_retrieval.errors import StartError
 from podium_retrieval.index.candidates import Filter, load_allowed_ids
 from podium_retrieval.index.corpus import BadDocument, Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
+from podium_retrieval.index.id_meaning import rows_of
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.outgoing import without_password
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
 from podium_retrieval.web import WebLimits, WebSearch
@@ -26,7 +26,6 @@ from podium_retrieval.web import WebLimits, WebSearch
 _SAMPLES: Final = 256
 _QUERY_CHARS: Final = 390
 """What the original stack's client cuts its queries to; samples for the measurement are as long."""
-_WHOLE_RANGE: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,7 @@ def make_ready(settings: Settings) -> Ready:
             f"EMBEDDING_MODEL={settings.embedding_model} gives vectors of {embedder.dimension} numbers, "
             f"{folder}/eval.index holds {index.dimension}: it was built with another model"
         )
+    index.rows = rows_of(index, corpus, embedder)
     index = index.to_device(options)
     if index.has_blas_choice:
         index.blas_from = blas_crossover(index.dimension)
@@ -182,58 +182,6 @@ def index_options(settings: Settings) -> IndexOptions:
         headroom_bytes=settings.retrieval_gpu_headroom_mib << 20,
         cuvs=settings.retrieval_cuvs,
     )
-
-
-def load_embedder(settings: Settings) -> Embedder:
-    """The encoder of the settings, loaded and warm.
-
-    Raises:
-        StartError: see the encoders' own.
-    """
-    instruction = settings.retrieval_query_instruction
-    instruction = "" if instruction == "none" else instruction
-    if settings.retrieval_embedder != "sentence-transformers":
-        return _remote(settings, instruction or "")
-    # The import takes seconds and a remote embedder needs none of it.
-    import torch
-
-    from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
-
-    torch.set_num_threads(settings.retrieval_threads or devices.cores())
-    device = devices.resolve_device(settings.retrieval_device, "RETRIEVAL_DEVICE", gpus=devices.torch_gpus())
-    return SentenceEmbedder.load(
-        EncoderOptions(
-            model=settings.embedding_model,
-            device=device,
-            dtype=devices.resolve_dtype(settings.retrieval_dtype, device),
-            query_tokens=settings.retrieval_max_query_tokens,
-            document_tokens=settings.retrieval_document_tokens,
-            instruction=instruction,
-            packing=settings.retrieval_packing == "auto",
-            cuda_graphs=settings.retrieval_cuda_graphs,
-            compile=settings.retrieval_compile,
-            longest_batch_tokens=settings.retrieval_batch_tokens or _WHOLE_RANGE,
-        )
-    )
-
-
-def _remote(settings: Settings, instruction: str) -> RemoteEmbedder:
-    address = settings.retrieval_embedder
-    if not address.startswith(("http://", "https://")):
-        raise StartError(
-            f"RETRIEVAL_EMBEDDER={without_password(address)} is neither sentence-transformers nor an address like http://host:port/v1"
-        )
-    key = settings.retrieval_embedder_api_key
-    embedder = RemoteEmbedder(
-        address,
-        settings.embedding_model,
-        instruction=instruction,
-        timeout_s=settings.retrieval_embedder_timeout_s,
-        max_tokens=settings.retrieval_max_query_tokens,
-        api_key=None if key is None else key.get_secret_value(),
-    )
-    embedder.connect()
-    return embedder
 
 
 def _samples(corpus: Corpus, embedder: Embedder) -> list[Prepared]:

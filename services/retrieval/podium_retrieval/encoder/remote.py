@@ -36,7 +36,15 @@ class RemoteEmbedder:
     overlaps = False
 
     def __init__(
-        self, address: str, model: str, *, instruction: str, timeout_s: float, max_tokens: int, api_key: str | None
+        self,
+        address: str,
+        model: str,
+        *,
+        instruction: str,
+        timeout_s: float,
+        max_tokens: int,
+        api_key: str | None,
+        document_prompt: str = "",
     ) -> None:
         headers = {"Content-Type": "application/json"}
         if api_key:
@@ -46,6 +54,7 @@ class RemoteEmbedder:
         self._url = without_password(self._address)
         self._key = api_key
         self._instruction = instruction
+        self._document_prompt = document_prompt
         self._max_tokens: int | None = max_tokens
         self.model = model
         self.dimension = 0
@@ -72,8 +81,9 @@ class RemoteEmbedder:
         return Prepared(len(whole) // _CHARS_PER_TOKEN + 1, whole)
 
     def prepare_document(self, text: str) -> Prepared:
-        """A document as it is; its tokens are an estimate."""
-        return Prepared(len(text) // _CHARS_PER_TOKEN + 1, text)
+        """A document with its prompt; its tokens are an estimate."""
+        whole = self._document_prompt + text
+        return Prepared(len(whole) // _CHARS_PER_TOKEN + 1, whole)
 
     def begin(self, batch: Sequence[Prepared]) -> Done:
         """See Embedder.begin; done when it returns."""

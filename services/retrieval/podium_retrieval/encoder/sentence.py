@@ -41,6 +41,8 @@ class EncoderOptions:
     document_tokens: int
     instruction: str | None = None
     """None: the model's own query prompt."""
+    document_prompt: str | None = None
+    """None: the model's own document prompt."""
     packing: bool = True
     cuda_graphs: bool = True
     compile: bool = False
@@ -64,7 +66,8 @@ class SentenceEmbedder:
         prompts = model.prompts or {}
         own = prompts.get("query") or ""
         self._query_prompt = own if options.instruction is None else options.instruction
-        self._document_prompt = prompts.get("document") or ""
+        own = prompts.get("document") or prompts.get("passage") or ""
+        self._document_prompt = own if options.document_prompt is None else options.document_prompt
         limit = int(model.max_seq_length or options.query_tokens)
         self._longest = min(max(options.query_tokens, options.document_tokens), limit)
         self._queries = own_tokenizer(model, min(options.query_tokens, limit), options.model)
@@ -83,7 +86,7 @@ class SentenceEmbedder:
             model = SentenceTransformer(
                 place, device=options.device, model_kwargs={"dtype": getattr(torch, options.dtype)}
             )
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
+        except Exception as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StartError(f"EMBEDDING_MODEL={options.model} cannot be loaded: {first}") from error
         model.eval()

@@ -1,7 +1,7 @@
 """build-index: a jsonl corpus to eval.index and eval.jsonl, going on where it was stopped."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import hashlib
+import errno
 import logging
 import os
 import shutil
@@ -17,12 +17,14 @@ import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from podium_retrieval.encoder.devices import cores
-from podium_retrieval.encoder.embedder import Embedder, Prepared
+from podium_retrieval.encoder.embedder import Embedder, EmbedderFailed, Prepared
+from podium_retrieval.encoder.load import load_embedder
 from podium_retrieval.errors import StartError
-from podium_retrieval.index.corpus import BadDocument, Corpus, parse_document, text_of
-from podium_retrieval.index.faiss_index import set_threads
+from podium_retrieval.files import alone
+from podium_retrieval.index.corpus import Corpus, text_of
+from podium_retrieval.index.corpus_source import copy_corpus
+from podium_retrieval.index.faiss_index import one_line, set_threads
 from podium_retrieval.settings import Settings
-from podium_retrieval.start import load_embedder
 
 _LOG = logging.getLogger(__name__)
 _WINDOW: Final = 2048
@@ -41,7 +43,7 @@ class BuildState:
     document_tokens: int
 
 
-def build_index(settings: Settings, *, restart: bool = False) -> None:
+def build_index(settings: Settings, *, restart: bool = False, skip_bad: bool = False) -> None:
     """Write eval.jsonl, eval.index and the offsets into INDEX_DIR.
 
     Vectors are appended to a file under INDEX_DIR/build as they are made, so a build that was stopped, however hard,
@@ -51,55 +53,62 @@ def build_index(settings: Settings, *, restart: bool = False) -> None:
         StartError: a setting is missing, a line of the corpus is bad, or earlier work belongs to something else.
     """
     source, folder = _places(settings)
-    digest, count = check_corpus(source)
+    work = folder / "build"
+    try:
+        with alone(folder, "build-index"):
+            if restart and work.exists():
+                shutil.rmtree(work)
+            work.mkdir(exist_ok=True)
+            _build(settings, source, folder, work, skip_bad=skip_bad)
+    except EmbedderFailed as error:
+        raise StartError(f"{error}; the same command goes on from here") from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full: make room and run the same command again" if full else f"{error}"
+        raise StartError(f"INDEX_DIR={folder}: {what}") from error
+
+
+def _build(settings: Settings, source: Path, folder: Path, work: Path, *, skip_bad: bool) -> None:
+    ours = work / "corpus.jsonl"
+    checked = copy_corpus(source, ours, skip_bad=skip_bad)
+    if checked.n_bad:
+        first = "\n  ".join(checked.shown)
+        _LOG.warning("%s: %d bad line(s) left out, the first:\n  %s", source, checked.n_bad, first)
+    count = checked.count
     set_threads(settings.retrieval_threads or cores())
     embedder = load_embedder(settings)
-    state = BuildState(digest, count, settings.embedding_model, embedder.dimension, settings.retrieval_document_tokens)
-    work = folder / "build"
-    vectors = _open_work(work, state, restart=restart)
-    corpus = Corpus.open(source)
+    state = BuildState(
+        checked.sha256, count, settings.embedding_model, embedder.dimension, settings.retrieval_document_tokens
+    )
+    vectors = _open_work(work, state)
+    corpus = Corpus.open(ours)
     try:
         _embed(corpus, embedder, vectors, count, settings.retrieval_build_tokens)
     finally:
         corpus.close()
         embedder.close()
+    if vectors.stat().st_size != count * state.dimension * 2:
+        raise StartError(
+            f"{vectors} holds {vectors.stat().st_size} bytes, {count} documents of {state.dimension} numbers are "
+            f"{count * state.dimension * 2}: something else wrote there; build again with --restart"
+        )
     matrix: npt.NDArray[np.float16] = np.memmap(vectors, np.float16, "r", shape=(count, state.dimension))
     index = make_index(
         matrix, settings.retrieval_index_type, settings.retrieval_index_storage, settings.retrieval_index_cells
     )
     temporary = folder / "eval.index.tmp"
-    faiss.write_index(index, str(temporary))
-    _copy(source, folder / "eval.jsonl")
+    try:
+        faiss.write_index(index, str(temporary))
+    except RuntimeError as error:
+        temporary.unlink(missing_ok=True)
+        raise StartError(f"{temporary} cannot be written: {one_line(error)}; is the disk full?") from error
+    os.replace(ours, folder / "eval.jsonl")
     os.replace(temporary, folder / "eval.index")
     Corpus.open(folder / "eval.jsonl").close()  # writes the offsets
     shutil.rmtree(work)
     _LOG.info(
         "%s holds %d documents, %s %s", folder, count, settings.retrieval_index_type, settings.retrieval_index_storage
     )
-
-
-def check_corpus(source: Path) -> tuple[str, int]:
-    """SHA-256 and number of documents of a corpus, every line checked before any work is done.
-
-    Raises:
-        StartError: naming the first bad line.
-    """
-    digest = hashlib.sha256()
-    count = 0
-    try:
-        with source.open("rb") as file:
-            for count, line in enumerate(file, 1):
-                digest.update(line)
-                document = parse_document(line, source, count)
-                if not (text_of(document) or "").strip():
-                    raise StartError(f"{source} line {count} has an empty text")
-    except BadDocument as error:
-        raise StartError(str(error)) from error
-    except OSError as error:
-        raise StartError(f"CORPUS={source} cannot be read: {error.strerror}") from error
-    if not count:
-        raise StartError(f"CORPUS={source} is empty")
-    return digest.hexdigest(), count
 
 
 def make_index(
@@ -152,11 +161,8 @@ def _places(settings: Settings) -> tuple[Path, Path]:
     return settings.corpus, settings.index_dir
 
 
-def _open_work(work: Path, state: BuildState, *, restart: bool) -> Path:
+def _open_work(work: Path, state: BuildState) -> Path:
     """The file of vectors so far, cut to whole windows' rows."""
-    if restart and work.exists():
-        shutil.rmtree(work)
-    work.mkdir(exist_ok=True)
     note, vectors = work / "state.json", work / "vectors.f16"
     wanted = orjson.dumps(asdict(state))
     if note.exists() and vectors.exists():
@@ -209,12 +215,3 @@ def _batches(texts: Sequence[Prepared], tokens: int) -> Iterator[list[int]]:
         batch.append(at)
     if batch:
         yield batch
-
-
-def _copy(source: Path, target: Path) -> None:
-    """The corpus beside its index, whole or not at all; nothing to do when it is there already."""
-    if target.exists() and target.samefile(source):
-        return
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)

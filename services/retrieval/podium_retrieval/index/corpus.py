@@ -11,6 +11,9 @@ import orjson
 
 from podium_retrieval.errors import StartError
 
+BOM: Final = b"\xef\xbb\xbf"
+"""A byte order mark, which some editors put before the first line."""
+
 _CHUNK: Final = 64 << 20
 
 
@@ -70,7 +73,7 @@ def parse_document(line: bytes, path: Path, number: int) -> dict[str, Any]:
         BadDocument: naming `path` and line `number`, counted from 1.
     """
     try:
-        document: Any = orjson.loads(line)
+        document: Any = orjson.loads(line.removeprefix(BOM) if number == 1 else line)
     except orjson.JSONDecodeError as error:
         raise BadDocument(f"{path} line {number} is no JSON: {error}") from None
     if not isinstance(document, dict):
@@ -92,9 +95,9 @@ def _offsets(path: Path) -> npt.NDArray[np.int64]:
     cache = path.with_name(path.name + ".offsets.npy")
     try:
         kept: npt.NDArray[np.int64] = np.load(cache, mmap_mode="r")
-        if len(kept) > 2 and (int(kept[0]), int(kept[1])) == stamp and int(kept[-1]) == stat.st_size:
+        if len(kept) > 3 and (int(kept[0]), int(kept[1])) == stamp and int(kept[-1]) <= stat.st_size:
             return kept[2:]
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         pass
     offsets = _scan(path)
     temporary = cache.with_name(f"{cache.name}.{os.getpid()}.npy")
@@ -121,6 +124,8 @@ def _scan(path: Path) -> npt.NDArray[np.int64]:
         offsets = np.append(offsets, position)
     if len(offsets) < 2:
         raise StartError(f"{path} is empty: build it with podium-retrieval build-index")
+    while len(offsets) > 2 and offsets[-1] - offsets[-2] <= 1:  # blank lines at the end are no rows
+        offsets = offsets[:-1]
     blank = np.flatnonzero(np.diff(offsets) <= 1)
     if len(blank):
         raise StartError(f"{path} line {int(blank[0]) + 1} is blank: rows must match the index line by line")

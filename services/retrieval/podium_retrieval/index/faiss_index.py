@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from podium_retrieval.errors import StartError
+from podium_retrieval.files import refuse_pointer
+from podium_retrieval.index.own_ids import IdRows, ids_of, layers
 
 GIB: Final = 1 << 30
 _CHUNK: Final = 65_536
@@ -40,6 +42,8 @@ class FaissIndex:
         self.size = int(index.ntotal)
         self.dimension = int(index.d)
         self.half = kind.endswith("float16") if device == "cpu" else half
+        self.rows: IdRows | None = None
+        """What the index' own ids stand for; None where they are rows."""
         self.blas_from: int | None = None
         """Queries from which a flat CPU search goes through BLAS; None leaves FAISS's own choice.
 
@@ -55,14 +59,16 @@ class FaissIndex:
         """
         if not path.is_file():
             raise StartError(f"{path} is missing: build it with podium-retrieval build-index")
+        refuse_pointer(path, "INDEX_DIR")
         try:
             index = _read(path, options.memory_map)
         except RuntimeError as error:
-            raise StartError(f"{path} is no index that FAISS {faiss.__version__} reads: {_one_line(error)}") from error
+            raise StartError(f"{path} is no index that FAISS {faiss.__version__} reads: {one_line(error)}") from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise StartError(f"{path} does not score by inner product, so scores would not mean what filters expect")
-        if hasattr(index, "nprobe"):
-            index.nprobe = min(options.nprobe, int(index.nlist))
+        for layer in layers(index):
+            if hasattr(layer, "nprobe"):
+                layer.nprobe = min(options.nprobe, int(layer.nlist))
         return cls(index, _kind(index), "cpu")
 
     @classmethod
@@ -104,13 +110,16 @@ class FaissIndex:
                 if not options.cuvs and hasattr(cloner, "use_cuvs"):
                     cloner.use_cuvs = False
                 moved = faiss.index_cpu_to_gpu(resources, ordinal, index, cloner)
-                moved.nprobe = index.nprobe
+                if hasattr(index, "nprobe"):
+                    moved.nprobe = index.nprobe
         except RuntimeError as error:
             raise StartError(
                 f"the index of {need / GIB:.1f} GiB could not be put on GPU {ordinal}, of which {free / GIB:.1f} of "
-                f"{total / GIB:.1f} GiB were free: {_one_line(error)}"
+                f"{total / GIB:.1f} GiB were free: {one_line(error)}"
             ) from error
-        return FaissIndex(moved, kind, options.device, resources, half)
+        on_gpu = FaissIndex(moved, kind, options.device, resources, half)
+        on_gpu.rows = self.rows
+        return on_gpu
 
     def _flat_to_gpu(self, resources: Any, ordinal: int, half: bool, cuvs: bool) -> Any:
         """In pieces, so that neither a mapped file nor vectors stored as fp16 are ever whole in memory as fp32."""
@@ -131,7 +140,12 @@ class FaissIndex:
             # Set for each call and for both cases, because its unit has changed between FAISS versions.
             faiss.cvar.distance_compute_blas_threshold = 1 if len(vectors) >= self.blas_from else _NEVER
         scores, rows = self._index.search(np.ascontiguousarray(vectors), k)
-        return scores, rows
+        return scores, rows if self.rows is None else self.rows.of(rows)
+
+    @property
+    def ids(self) -> npt.NDArray[np.int64] | None:
+        """Ids that the index gives instead of rows; None where it gives rows."""
+        return ids_of(self._index)
 
     @property
     def scan_bytes(self) -> int | None:
@@ -182,6 +196,7 @@ def _kind(index: Any) -> str:
     return name.removeprefix("Index").lower()
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What a FAISS exception says, without its place in FAISS."""
     text = " ".join(str(error).split())
     return text.rpartition("Error: ")[2][:300] or text[:300]
