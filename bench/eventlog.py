@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from podium_contracts.events import LlmCall
-from podium_eval.log.event_log import EventLog, LogWriter
+from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor
+from podium_eval.log.writer import LogWriter
 
 EVENTS = 300_000
 SECRETS = [f"sk-{n}-0123456789abcdef" for n in range(4)]

@@ -27,7 +27,7 @@ def texts() -> dict[str, str]:
 
     return {
         "English prose": (ROOT / "LICENSE").read_text(),
-        "Python": (ROOT / "eval/podium_eval/models/openai_chat.py").read_text(),
+        "Python": (ROOT / "eval/podium_eval/models/openai/chat.py").read_text(),
         "LaTeX": r"\frac{\partial^2 u}{\partial t^2}=c^2\nabla^2 u,\quad \int_0^\infty e^{-x^2}\,dx " * 200,
         "SMILES": "CC(=O)Oc1ccccc1C(=O)O.CN1C=NC2=C1C(=O)N(C(=O)N2C)C " * 200,
         "table of numbers": "| 1.234 | 5.678e-9 | abc | -0.01 |\n" * 300,

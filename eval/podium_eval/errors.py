@@ -8,8 +8,8 @@ from podium_contracts.names import PERMANENT, ErrorType
 class Failure(Exception):
     """A named failure of something outside this process.
 
-    error_type: its name. permanent: asking again cannot help. retry_after_s: the server's own wish.
-    wait_ms/attempts: what was spent before giving up, so that no second of a failed call goes missing.
+    retry_after_s: the server's Retry-After. duration_ms: the last attempt. attempts, limiter_ms, retry_ms, provider and
+    model are set by whoever made the attempts, so that no second of a failed call is missing from the log.
     """
 
     def __init__(
@@ -18,24 +18,20 @@ class Failure(Exception):
         message: str,
         *,
         retry_after_s: float | None = None,
-        attempts: int = 1,
         duration_ms: float = 0.0,
-        limiter_ms: float = 0.0,
-        retry_ms: float = 0.0,
         provider: str | None = None,
-        model: str | None = None,
     ) -> None:
         super().__init__(message)
         self.error_type: ErrorType = error_type
         self.message = message
         self.retry_after_s = retry_after_s
-        self.attempts = attempts
+        self.attempts = 1
         self.duration_ms = duration_ms
-        self.limiter_ms = limiter_ms
+        self.limiter_ms = 0.0
         self.admission_ms: float | None = None
-        self.retry_ms = retry_ms
+        self.retry_ms = 0.0
         self.provider = provider
-        self.model = model
+        self.model: str | None = None
 
     @property
     def permanent(self) -> bool:

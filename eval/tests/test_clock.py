@@ -20,7 +20,7 @@ ALLOWED = Counter(
         "commands/check_items.py": 3,  # the check of the clock itself
         "commands/run.py": 1,  # a new run's name
         "run/folder.py": 1,  # who holds the lock since when, for people
-        "log/event_log.py": 1,  # how stdlib's formatter writes a stamp
+        "log/writer.py": 1,  # how stdlib's formatter writes a stamp
     }
 )
 

@@ -15,10 +15,10 @@ from podium_eval.errors import Failure
 from podium_eval.grading.grader import build_grader
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import Discard
-from podium_eval.models.build import headers_of, without_password
 from podium_eval.models.chat import Chat, ChatRequest, ChatResult
-from podium_eval.models.openai_chat import OpenAIChat
-from podium_eval.models.response import loads
+from podium_eval.models.openai.chat import OpenAIChat
+from podium_eval.models.openai.endpoints import headers_of, without_password
+from podium_eval.models.openai.response import loads
 from podium_eval.settings.read import Settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient

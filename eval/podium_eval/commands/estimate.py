@@ -7,7 +7,7 @@ from podium_eval.costs.estimate import Estimate, estimate
 from podium_eval.costs.prices import UNIT_NAMES, Prices, TokenPrice
 from podium_eval.costs.usage import finished_tasks, past_runs
 from podium_eval.dataset.load import Dataset
-from podium_eval.models.build import configured_models
+from podium_eval.models.models import configured_models
 from podium_eval.models.tokens import EstimateCounter
 from podium_eval.settings.read import Settings
 

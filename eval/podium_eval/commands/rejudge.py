@@ -14,9 +14,10 @@ from podium_contracts.records import REJUDGE_LOG
 from podium_eval.clock import SystemClock
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import BadPrompt, build_grader
-from podium_eval.log.event_log import EventLog, LogBroken, LogWriter
+from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
 from podium_eval.log.set_up import logging_to
+from podium_eval.log.writer import LogBroken, LogWriter
 from podium_eval.models.build import build_models
 from podium_eval.run.folder import RunFolder, RunLocked
 from podium_eval.run.rejudge import Rejudge, Tally

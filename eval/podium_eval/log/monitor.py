@@ -5,9 +5,9 @@ from pathlib import Path
 
 from podium_eval.clock import Clock, iso
 from podium_eval.files import append_line
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.meter import Meter
 from podium_eval.log.progress import clock_text
+from podium_eval.log.writer import LogWriter
 
 
 def monitor_line(meter: Meter, wall: float) -> str:

@@ -1,8 +1,9 @@
-"""Once a second: what vLLM and retrieval say of themselves, and how this process's own loop fares."""
+"""Samples vLLM's and retrieval's metrics and the lag of this process's event loop, each interval."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import orjson
 
 from podium_eval.clock import Clock, iso
 from podium_eval.files import append_line
-from podium_eval.log.event_log import LogWriter
+from podium_eval.log.writer import LogWriter
 
 _log = logging.getLogger(__name__)
 
@@ -100,37 +101,41 @@ class Fleet:
             seen[key] = value
 
 
-class Sampler:
-    """Appends to samples.jsonl until cancelled. A service that does not answer in time is null in that sample.
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Addresses of metrics pages (retrieval None: not asked), tasks in flight, milliseconds since the segment began.
 
-    vllm_metrics: one for each replica of the orchestrator; with several, each one's own values follow their sum.
+    vllm: one for each replica of the orchestrator; with several, each one's own values follow their sum.
     """
+
+    vllm: Sequence[str]
+    retrieval: str | None
+    in_flight: Callable[[], int]
+    mono_ms: Callable[[], float]
+
+
+class Sampler:
+    """Appends to samples.jsonl until cancelled. A service that does not answer in time is null in that sample."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        *,
-        vllm_metrics: Sequence[str],
-        retrieval_metrics: str | None,
+        sources: Sources,
         path: Path,
         writer: LogWriter,
         clock: Clock,
+        *,
         segment: int,
         interval_s: float,
-        in_flight: Callable[[], int],
-        mono_ms: Callable[[], float],
     ) -> None:
         self._session = session
-        self._replicas = tuple(vllm_metrics)
-        self._fleet = Fleet(len(self._replicas))
-        self._retrieval = retrieval_metrics
+        self._sources = sources
+        self._fleet = Fleet(len(sources.vllm))
         self._path = path
         self._writer = writer
         self._clock = clock
         self._segment = segment
         self._interval_s = interval_s
-        self._in_flight = in_flight
-        self._mono_ms = mono_ms
 
     async def run(self) -> None:
         """Sample at once, each interval and, when cancelled, a last time: every call lies between two samples."""
@@ -146,15 +151,15 @@ class Sampler:
 
     async def _sample(self, lag_ms: float | None) -> None:
         *replicas, retrieval = await asyncio.gather(
-            *(self._scrape(url, VLLM) for url in self._replicas), self._scrape(self._retrieval, RETRIEVAL)
+            *(self._scrape(url, VLLM) for url in self._sources.vllm), self._scrape(self._sources.retrieval, RETRIEVAL)
         )
-        own = {"replicas": dict(zip(self._replicas, replicas, strict=True))} if len(replicas) > 1 else {}
+        own = {"replicas": dict(zip(self._sources.vllm, replicas, strict=True))} if len(replicas) > 1 else {}
         line = orjson.dumps(
             {
                 "ts": iso(self._clock.wall()),
-                "mono_ms": round(self._mono_ms(), 3),
+                "mono_ms": round(self._sources.mono_ms(), 3),
                 "segment": self._segment,
-                "in_flight": self._in_flight(),
+                "in_flight": self._sources.in_flight(),
                 "loop_lag_ms": None if lag_ms is None else round(lag_ms, 3),
                 "vllm": self._fleet.add(replicas),
                 "retrieval": retrieval,

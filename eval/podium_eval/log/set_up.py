@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from rich.console import Console
 
 from podium_eval.log.console import ConsoleHandler
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
+from podium_eval.log.writer import LogWriter
 
 
 @asynccontextmanager

@@ -1,100 +1,32 @@
 """All models of a run, wired from the settings: one pool, a limit for each provider, a breaker for each address."""
 
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
 
-import httpx2
-from openai import APIStatusError, AsyncOpenAI
 from podium_contracts.names import ALIASES
 
-from podium_eval.costs.prices import Prices, describe_price
+from podium_eval.costs.prices import Prices
 from podium_eval.errors import ConfigError
 from podium_eval.log.sink import EventSink
-from podium_eval.models.chat import TokenCounter
-from podium_eval.models.fallback import Timing
-from podium_eval.models.openai_chat import OpenAIChat, Patience, Target
-from podium_eval.models.providers import ModelSpec, Provider, ProviderTable, is_address
+from podium_eval.models.models import Models
+from podium_eval.models.openai.chat import OpenAIChat
+from podium_eval.models.openai.endpoints import Access, EndpointMaker, headers_of, listed_addresses, without_password
+from podium_eval.models.openai.target import RetryLimits, Role, Target
+from podium_eval.models.providers import ModelSpec, Provider, ProviderTable
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
 from podium_eval.models.truncation import Fitting, ServerTokenizer
 from podium_eval.settings.models import ModelSettings, expert_variable, provider_variable
-from podium_eval.settings.read import Settings
 from podium_eval.transport.auth_streak import AuthStreak
-from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 from podium_eval.transport.concurrency_limit import AdaptiveLimit
-from podium_eval.transport.load_balancer import Address, Balance
-from podium_eval.transport.pool import HttpPool, PooledClient
-
-
-def configured_models(settings: Settings) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(orchestrator, judge or alias) -> (provider, model), for those that are set.
-
-    Raises:
-        ConfigError: one is not of the form provider/model.
-    """
-    yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
-    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
-    for name, text in specs.items():
-        if text is not None:
-            spec = ModelSpec.parse(text, name)
-            yield name, (spec.provider, spec.model)
-
+from podium_eval.transport.pool import HttpPool
 
 _SPARE_CONNECTIONS: Final = 32
 """Beside one for each task: the sampler, health checks, a server's tokenizer."""
 
 _TOKENIZE_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """What build_models makes. limits and breakers grow no further; both tell the heartbeat how things stand.
-
-    pool.session is the run's one aiohttp session: retrieval and sandbox clients share it, so that all open sockets
-    stay within one bound. orchestrator_tokens counts for the orchestrator: exact where its tokenizer is found
-    (ORCHESTRATOR_TOKENIZER, SERVE_MODEL), else an estimate that errs long.
-    """
-
-    orchestrator: OpenAIChat
-    experts: Mapping[str, OpenAIChat]
-    judge: OpenAIChat
-    orchestrator_tokens: TokenCounter
-    pool: HttpPool
-    limits: Mapping[str, AdaptiveLimit]
-    breakers: Mapping[str, Breaker]
-    auth: AuthStreak
-    prices: Prices
-
-    async def learn(self) -> None:
-        """Ask servers of one's own for their context lengths. Without it each is asked at its first call."""
-        for chat in {id(chat): chat for chat in (self.orchestrator, *self.experts.values(), self.judge)}.values():
-            await chat.learn()
-
-    def describe(self) -> dict[str, Any]:
-        """For run.json: experts, judge and orchestrator with what each resolved to, and every price in use."""
-        chats = {"orchestrator": self.orchestrator, "judge": self.judge, **self.experts}
-        return {
-            "orchestrator": {
-                **_described(self.orchestrator),
-                "token_count": "tokenizer" if self.orchestrator_tokens.exact else "estimate",
-            },
-            "experts": {alias: _described(chat) for alias, chat in self.experts.items()},
-            "judge": _described(self.judge),
-            "prices": {
-                "tokens_per_million": {
-                    f"{chat.provider}/{chat.model}": describe_price(chat.price) for chat in chats.values()
-                },
-                **self.prices.describe(),
-            },
-        }
-
-    async def aclose(self) -> None:
-        """Close every connection of the run."""
-        await self.pool.aclose()
 
 
 def build_models(
@@ -130,8 +62,7 @@ class _Builder:
         self._concurrency = concurrency
         self._pool = HttpPool(concurrency + _SPARE_CONNECTIONS)
         self._limits: dict[str, AdaptiveLimit] = {}
-        self._addresses: dict[str, Address] = {}
-        self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
+        self._endpoints = EndpointMaker(self._pool, settings, sink, ids)
         self._tokenizers: dict[Path, TokenizerCounter] = {}
         self._problems: list[str] = []
         self._keyless: dict[str, list[str]] = {}
@@ -179,7 +110,7 @@ class _Builder:
             orchestrator_tokens=self._own_tokenizer or EstimateCounter(),
             pool=self._pool,
             limits=self._limits,
-            breakers={url: address.breaker for url, address in self._addresses.items()},
+            breakers=self._endpoints.breakers,
             auth=self._auth,
             prices=self._prices,
         )
@@ -194,7 +125,6 @@ class _Builder:
     def _orchestrator(self) -> OpenAIChat:
         settings = self._settings
         provider = self._provider(settings.orchestrator_provider, "ORCHESTRATOR_PROVIDER")
-        addresses = _addresses(settings.orchestrator_url, "ORCHESTRATOR_URL")
         key = settings.orchestrator_api_key
         quirks = self._table.quirks(provider.name, settings.orchestrator_model)
         if settings.orchestrator_priority:
@@ -211,16 +141,19 @@ class _Builder:
                 quirks=quirks,
                 price=self._prices.tokens(provider.name, settings.orchestrator_model),
             ),
-            addresses,
-            key=key.get_secret_value() if key else "",
-            limit=self._limit("orchestrator", settings.orchestrator_concurrency or self._concurrency),
-            service="orchestrator",
-            timeout_s=settings.orchestrator_timeout_s,
-            tokenizer=self._own_tokenizer,
-            default_max_tokens=None,
-            timing=settings.orchestrator_timing,
-            may_be_empty=True,
-            proxy=None if provider.local else settings.model_proxy,
+            Access(
+                "orchestrator",
+                listed_addresses(settings.orchestrator_url, "ORCHESTRATOR_URL"),
+                key=key.get_secret_value() if key else "",
+                proxy=None if provider.local else settings.model_proxy,
+            ),
+            self._limit("orchestrator", settings.orchestrator_concurrency or self._concurrency),
+            Role(
+                timeout_s=settings.orchestrator_timeout_s,
+                tokenizer=self._own_tokenizer,
+                timing=settings.orchestrator_timing,
+                may_be_empty=True,
+            ),
         )
 
     def _configured(self, text: str, variable: str, timeout_s: float, max_tokens: int | None) -> OpenAIChat | None:
@@ -236,7 +169,7 @@ class _Builder:
                 raise ConfigError(
                     [f"{variable}={text} has no address: add @http://host:port/v1 or set {base_variable}"]
                 )
-            addresses = _addresses(base_url, base_variable)
+            addresses = listed_addresses(base_url, base_variable)
         key_variable = provider_variable(provider.name, "API_KEY")
         key = settings.provider_value(provider.name, "API_KEY") or ""
         if provider.key and not key:
@@ -253,99 +186,34 @@ class _Builder:
                 price=self._prices.tokens(provider.name, spec.model),
                 hint=self._table.hint(provider.name, spec.model),
             ),
-            addresses,
-            key=key,
-            limit=self._limit(name, self._ceiling(provider.name)),
-            service=provider.name,
-            timeout_s=timeout_s,
-            tokenizer=None,
-            default_max_tokens=max_tokens,
-            timing="server",
-            may_be_empty=False,
-            proxy=None if provider.local else settings.model_proxy,
+            Access(provider.name, addresses, key, None if provider.local else settings.model_proxy),
+            self._limit(name, self._ceiling(provider.name)),
+            Role(timeout_s=timeout_s, default_max_tokens=max_tokens),
         )
 
-    def _chat(
-        self,
-        target: Target,
-        addresses: tuple[str, ...],
-        *,
-        key: str,
-        limit: AdaptiveLimit,
-        service: str,
-        timeout_s: float,
-        tokenizer: TokenizerCounter | None,
-        default_max_tokens: int | None,
-        timing: Timing,
-        may_be_empty: bool,
-        proxy: str | None,
-    ) -> OpenAIChat:
+    def _chat(self, target: Target, access: Access, limit: AdaptiveLimit, role: Role) -> OpenAIChat:
         settings, quirks = self._settings, target.quirks
-        placed: list[Address] = []
-        clients: dict[str, AsyncOpenAI] = {}
-        for url in addresses:
-            shown, headers = without_password(url), headers_of(url, key)
-            # A model that always fails must not close its address for the other models there.
-            place = f"{target.provider}/{target.model} at {shown}"
-            if place not in self._addresses:
-                named = f"{service} {place}"
-                self._addresses[place] = Address(shown, Breaker(named, self._sink, self._ids, breaker_limits(settings)))
-            placed.append(self._addresses[place])
-            clients[shown] = self._client(shown, headers, proxy)
+        endpoints = self._endpoints.make(f"{target.provider}/{target.model}", access, probed=quirks.tokenize)
         server = None
         if quirks.tokenize:
-            first = placed[0].url
-            server = ServerTokenizer(self._pool, first, target.model, headers_of(addresses[0], key), _TOKENIZE_S)
-        return OpenAIChat(
-            target,
-            clients=clients,
-            balance=Balance(f"{target.provider}/{target.model}", placed, wait_s=settings.breaker_wait_s),
-            limit=limit,
-            fitting=Fitting(
-                context_tokens=quirks.context_tokens,
-                max_output_tokens=quirks.max_output_tokens,
-                default_max_tokens=default_max_tokens,
-                tokenizer=self._tokenizer(Path(quirks.tokenizer)) if quirks.tokenizer else tokenizer,
-                server=server,
-            ),
-            auth=self._auth,
-            patience=Patience(
-                timeout_s=timeout_s,
-                attempts=settings.model_attempts,
-                retry_first_s=settings.retry_first_s,
-                retry_longest_s=settings.retry_longest_s,
-                retry_after_longest_s=settings.retry_after_longest_s,
-                lockout_longest_s=settings.lockout_longest_s,
-                breaker_wait_s=settings.breaker_wait_s,
-            ),
-            timing=timing,
-            may_be_empty=may_be_empty,
-            probe_address=self._probe_address if quirks.tokenize else None,
+            first, headers = access.addresses[0], headers_of(access.addresses[0], access.key)
+            server = ServerTokenizer(self._pool, without_password(first), target.model, headers, _TOKENIZE_S)
+        fitting = Fitting(
+            context_tokens=quirks.context_tokens,
+            max_output_tokens=quirks.max_output_tokens,
+            default_max_tokens=role.default_max_tokens,
+            tokenizer=self._tokenizer(Path(quirks.tokenizer)) if quirks.tokenizer else role.tokenizer,
+            server=server,
         )
-
-    async def _probe_address(self, client: AsyncOpenAI) -> None:
-        options: Any = {"timeout": self._settings.breaker_try_s}
-        try:
-            await client.get("/models", cast_to=httpx2.Response, options=options)
-        except APIStatusError as error:
-            if error.status_code >= 500:
-                raise
-
-    def _client(self, url: str, headers: dict[str, str], proxy: str | None) -> AsyncOpenAI:
-        authorization = headers.get("authorization", "")
-        known = self._clients.get((url, authorization))
-        if known is None:
-            transport = PooledClient(
-                self._pool,
-                headers=headers,
-                connect_s=self._settings.model_connect_timeout_s,
-                body_limit=self._settings.model_body_limit,
-                proxy=proxy,
-            )
-            # Address and key are always given, so the openai package takes neither from the environment.
-            known = AsyncOpenAI(base_url=url, api_key="unused", max_retries=0, http_client=transport)
-            self._clients[url, authorization] = known
-        return known
+        limits = RetryLimits(
+            attempts=settings.model_attempts,
+            retry_first_s=settings.retry_first_s,
+            retry_longest_s=settings.retry_longest_s,
+            retry_after_longest_s=settings.retry_after_longest_s,
+            lockout_longest_s=settings.lockout_longest_s,
+            breaker_wait_s=settings.breaker_wait_s,
+        )
+        return OpenAIChat(target, endpoints, role, limit=limit, fitting=fitting, auth=self._auth, retry=limits)
 
     def _provider(self, name: str, variable: str) -> Provider:
         provider = self._table.provider(name)
@@ -376,48 +244,3 @@ class _Builder:
             except ValueError as error:
                 raise ConfigError([str(error)]) from error
         return self._tokenizers[path]
-
-
-def breaker_limits(settings: ModelSettings) -> BreakerLimits:
-    return BreakerLimits(
-        threshold=settings.breaker_failures,
-        first_s=settings.breaker_first_s,
-        longest_s=settings.breaker_longest_s,
-        try_s=settings.breaker_try_s,
-        wait_s=settings.breaker_wait_s,
-    )
-
-
-def _addresses(listed: str, variable: str) -> tuple[str, ...]:
-    addresses = tuple(part.strip().rstrip("/") for part in listed.split(",") if part.strip())
-    if not addresses or not all(is_address(address) for address in addresses):
-        raise ConfigError([f"{variable}={listed!r} is not an address such as http://host:port/v1"])
-    return addresses
-
-
-def without_password(url: str) -> str:
-    """The address without user and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def headers_of(url: str, key: str) -> dict[str, str]:
-    """All headers of a call to a model; a key wins over an address's user and password."""
-    headers = {"content-type": "application/json", "accept": "application/json", "user-agent": "podium-eval"}
-    parts = urlsplit(url)
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    elif parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-    return headers
-
-
-def _described(chat: OpenAIChat) -> dict[str, Any]:
-    return {
-        "provider": chat.provider,
-        "model": chat.model,
-        "addresses": list(chat.addresses),
-        "context_tokens": chat.context_tokens,
-        "vision": chat.vision,
-    }

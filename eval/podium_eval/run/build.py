@@ -19,14 +19,16 @@ from podium_eval.episode.task import Task
 from podium_eval.episode.tool_turns import ToolTurns
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import build_grader
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.meter import Meter
 from podium_eval.log.monitor import Monitor
 from podium_eval.log.progress import Reporter
-from podium_eval.log.sampler import Sampler
+from podium_eval.log.sampler import Sampler, Sources
 from podium_eval.log.sink import LateSink
 from podium_eval.log.troubles import Troubles
-from podium_eval.models.build import Models, breaker_limits, build_models, configured_models
+from podium_eval.log.writer import LogWriter
+from podium_eval.models.build import build_models
+from podium_eval.models.models import Models, configured_models
+from podium_eval.models.openai.endpoints import breaker_limits
 from podium_eval.models.providers import ProviderTable
 from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.run.budget import Budget, unpriced_problem
@@ -236,15 +238,17 @@ def start_background(
     if settings.sample_interval_s > 0:
         sampler = Sampler(
             models.pool.session,
-            vllm_metrics=[f"{one.removesuffix('/v1')}/metrics" for one in models.orchestrator.addresses],
-            retrieval_metrics=f"{settings.retrieval_url.rstrip('/')}/metrics",
-            path=output.folder.samples,
-            writer=writer,
-            clock=output.clock,
+            Sources(
+                vllm=[f"{one.removesuffix('/v1')}/metrics" for one in models.orchestrator.addresses],
+                retrieval=f"{settings.retrieval_url.rstrip('/')}/metrics",
+                in_flight=lambda: len(account.meter.in_flight),
+                mono_ms=lambda: output.sink.mono_ms,
+            ),
+            output.folder.samples,
+            writer,
+            output.clock,
             segment=output.ids.segment,
             interval_s=settings.sample_interval_s,
-            in_flight=lambda: len(account.meter.in_flight),
-            mono_ms=lambda: output.sink.mono_ms,
         )
         tasks.append(asyncio.create_task(sampler.run(), name="sampler"))
     for task in tasks:

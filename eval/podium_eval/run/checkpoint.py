@@ -11,8 +11,8 @@ from podium_contracts.records import Turn
 
 from podium_eval.episode.task import Progress
 from podium_eval.files import append_line, decoded, json_bytes, repair_tail
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
+from podium_eval.log.writer import LogWriter
 
 CHECKPOINT_VERSION: Final = 1
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from podium_eval.errors import ConfigError
 from podium_eval.files import decoded, json_bytes, write_atomically
 from podium_eval.log.machine import git_revision, gpus, host, versions
 from podium_eval.log.redact import Redactor
-from podium_eval.models.build import Models
+from podium_eval.models.models import Models
 from podium_eval.run.plan import Plan
 from podium_eval.settings.described import changed_settings, secret_marks
 from podium_eval.settings.read import Settings, shown

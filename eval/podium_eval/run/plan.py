@@ -11,7 +11,7 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
-from podium_eval.models.build import Models
+from podium_eval.models.models import Models
 from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
 from podium_eval.settings.read import Settings

@@ -9,12 +9,13 @@ from podium_contracts.events import RunEnd, RunStart
 from rich.console import Console
 
 from podium_eval.clock import Clock, iso, since_ms
-from podium_eval.log.event_log import EventLog, LogBroken, LogWriter
+from podium_eval.log.event_log import EventLog
 from podium_eval.log.meter import Meter
 from podium_eval.log.progress import Reporter
 from podium_eval.log.redact import Redactor
 from podium_eval.log.set_up import logging_to
 from podium_eval.log.troubles import Troubles
+from podium_eval.log.writer import LogBroken, LogWriter
 from podium_eval.run.build import Account, Prepared, build_budget, build_runner, start_background
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import Endings, RunFolder, Saved

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from podium_eval.clock import Clock
-from podium_eval.models.openai_chat import OpenAIChat
+from podium_eval.models.openai.chat import OpenAIChat
 from podium_eval.scheduling.adaptive import Adaptive
 from podium_eval.scheduling.admission import Admission
 from podium_eval.scheduling.kv_cache import kv_tokens

@@ -13,7 +13,7 @@ from podium_contracts.search import (
 
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
-from podium_eval.transport.json_service import Gate, HttpService
+from podium_eval.transport.json_service import Gate, HttpService, Service, ServiceLimits
 
 
 class Search(Protocol):
@@ -29,12 +29,9 @@ class RetrievalClient:
         self._timeout_s = settings.retrieval_timeout_s
         self._service = HttpService(
             session,
-            f"{settings.retrieval_url.rstrip('/')}/retrieve",
-            name="retrieval",
-            failure="retrieval_error",
-            gate=gate,
-            attempts=settings.retrieval_attempts,
-            connect_timeout_s=settings.connect_timeout_s,
+            Service("retrieval", f"{settings.retrieval_url.rstrip('/')}/retrieve", "retrieval_error"),
+            gate,
+            ServiceLimits(settings.retrieval_attempts, settings.connect_timeout_s),
         )
 
     async def search(self, request: SearchRequest) -> SearchResponse:

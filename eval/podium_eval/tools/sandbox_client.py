@@ -7,7 +7,7 @@ import aiohttp
 
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
-from podium_eval.transport.json_service import Gate, HttpService
+from podium_eval.transport.json_service import Gate, HttpService, Service, ServiceLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,9 @@ class SandboxClient:
         self._wait_s = settings.sandbox_wait_s
         self._service = HttpService(
             session,
-            f"{settings.sandbox_url.rstrip('/')}/run",
-            name="sandbox",
-            failure="sandbox_error",
-            gate=gate,
-            attempts=settings.sandbox_attempts,
-            connect_timeout_s=settings.connect_timeout_s,
+            Service("sandbox", f"{settings.sandbox_url.rstrip('/')}/run", "sandbox_error"),
+            gate,
+            ServiceLimits(settings.sandbox_attempts, settings.connect_timeout_s),
         )
 
     async def run(self, code: str, timeout_s: float) -> Execution:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
@@ -17,7 +18,7 @@ from podium_eval.transport.retry_after import retry_after_s
 
 
 class Gate(Protocol):
-    """What keeps callers away from a service that is down (see breaker.py)."""
+    """What keeps callers away from a service that is down (see circuit_breaker.py)."""
 
     async def wait(self) -> float:
         """Return at once while the service is up, else when it is back: the milliseconds waited.
@@ -40,6 +41,26 @@ class Gate(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The path of a service, its name in messages, and the error type of what it refuses."""
+
+    name: str
+    url: str
+    failure: ErrorType
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLimits:
+    """attempts: of one call. body_limit: bytes of an answer. backoff_s: the first pause, doubling to backoff_max_s."""
+
+    attempts: int
+    connect_timeout_s: float
+    body_limit: int = 64 << 20
+    backoff_s: float = 0.5
+    backoff_max_s: float = 15.0
+
+
 class HttpService:
     """POSTs JSON to one path.
 
@@ -48,30 +69,13 @@ class HttpService:
     it is given.
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        url: str,
-        *,
-        name: str,
-        failure: ErrorType,
-        gate: Gate,
-        attempts: int,
-        connect_timeout_s: float,
-        body_limit: int = 64 << 20,
-        backoff_s: float = 0.5,
-        backoff_max_s: float = 15.0,
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, service: Service, gate: Gate, limits: ServiceLimits) -> None:
         self._session = session
-        self._url = url
-        self._name = name
-        self._failure: ErrorType = failure
+        self._url = service.url
+        self._name = service.name
+        self._failure: ErrorType = service.failure
         self._gate = gate
-        self._attempts = attempts
-        self._connect_timeout_s = connect_timeout_s
-        self._body_limit = body_limit
-        self._backoff_s = backoff_s
-        self._backoff_max_s = backoff_max_s
+        self._limits = limits
 
     async def post(self, body: Mapping[str, Any], timeout_s: float) -> tuple[Any, Mapping[str, str]]:
         """The parsed answer and its headers.
@@ -92,7 +96,7 @@ class HttpService:
 
         try:
             return await attempted(
-                attempt, again=_worth_retrying, stop=stop_after_attempt(self._attempts), pause=self._wait
+                attempt, again=_worth_retrying, stop=stop_after_attempt(self._limits.attempts), pause=self._wait
             )
         except Failure as failure:
             failure.attempts = attempts
@@ -118,16 +122,16 @@ class HttpService:
     def _wait(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
         asked = failure.retry_after_s if isinstance(failure, Failure) else None
-        own = self._backoff_s * 2 ** (state.attempt_number - 1)
-        return min(own if asked is None else asked, self._backoff_max_s)
+        own = self._limits.backoff_s * 2 ** (state.attempt_number - 1)
+        return min(own if asked is None else asked, self._limits.backoff_max_s)
 
     async def _once(self, data: bytes, timeout_s: float) -> tuple[Any, Mapping[str, str]]:
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._connect_timeout_s)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._limits.connect_timeout_s)
         try:
             async with self._session.post(
                 self._url, data=data, headers={"Content-Type": "application/json"}, timeout=timeout
             ) as response:
-                raw = await _read(response, self._body_limit)
+                raw = await _read(response, self._limits.body_limit)
                 if response.status >= 400:
                     raise self._refused(response, raw)
                 headers = response.headers

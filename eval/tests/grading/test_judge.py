@@ -107,7 +107,8 @@ async def test_the_judge_sees_question_response_and_reference_but_no_image():
 
 
 async def test_a_failed_judge_leaves_the_task_ungraded():
-    failure = Failure("rate_limit", "429 six times", attempts=6, duration_ms=5.0, limiter_ms=1.0, retry_ms=900.0)
+    failure = Failure("rate_limit", "429 six times", duration_ms=5.0)
+    failure.attempts, failure.limiter_ms, failure.retry_ms = 6, 1.0, 900.0
     judgement, sink = await grade(ScriptedChat(failure), ANSWER)
     assert (judgement.correct, judgement.error_type, judgement.confidence) == (None, "judge_error", None)
     assert judgement.error_message == "rate_limit: 429 six times"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from podium_contracts.events import LlmCall, RunStart, TaskComplete, TaskStart
 from podium_eval.files import repair_tail
-from podium_eval.log.event_log import EventLog, LogBroken, LogWriter
+from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor
+from podium_eval.log.writer import LogBroken, LogWriter
 
 
 class SteppingClock:

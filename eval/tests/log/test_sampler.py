@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from harness.chain import server
 from podium_eval.clock import SystemClock
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
-from podium_eval.log.sampler import RETRIEVAL, VLLM, Fleet, Sampler, read_metrics
+from podium_eval.log.sampler import RETRIEVAL, VLLM, Fleet, Sampler, Sources, read_metrics
+from podium_eval.log.writer import LogWriter
 from podium_eval.transport.pool import HttpPool
 
 PAGE = """
@@ -46,15 +46,14 @@ async def test_samples_come_each_interval_and_a_dead_service_is_null(tmp_path: P
     async with server() as stub:
         sampler = Sampler(
             pool.session,
-            vllm_metrics=[f"{stub.address}/metrics"],
-            retrieval_metrics="http://127.0.0.1:9/metrics",
-            path=path,
-            writer=writer,
-            clock=SystemClock(),
+            Sources(
+                [f"{stub.address}/metrics"], "http://127.0.0.1:9/metrics", in_flight=lambda: 5, mono_ms=lambda: 1.0
+            ),
+            path,
+            writer,
+            SystemClock(),
             segment=2,
             interval_s=0.02,
-            in_flight=lambda: 5,
-            mono_ms=lambda: 1.0,
         )
         task = asyncio.create_task(sampler.run())
         async with asyncio.timeout(10):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from podium_contracts.events import Event
-from podium_eval.models.build import Models, build_models
+from podium_eval.models.build import build_models
+from podium_eval.models.models import Models
 from podium_eval.settings.models import ModelSettings
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from podium_contracts.records import TaskRecord, Turn, task_key
 from podium_eval.episode.task import Progress
 from podium_eval.files import write_atomically
-from podium_eval.log.event_log import LogWriter
 from podium_eval.log.redact import Redactor
+from podium_eval.log.writer import LogWriter
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import RunFolder, RunLocked
 

@@ -1,7 +1,7 @@
 import httpx2
 import openai
 import pytest
-from podium_eval.models.refusal import Refusal, classify, said
+from podium_eval.models.openai.refusal import Refusal, classify, said
 from podium_eval.transport.pool import AnswerTooLong
 
 REQUEST = httpx2.Request("POST", "http://h/v1/chat/completions")

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ToolInvocation
-from podium_eval.models.response import (
+from podium_eval.models.openai.response import (
     Answer,
     Json,
     ServerTimes,

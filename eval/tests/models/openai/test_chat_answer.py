@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from podium_eval.errors import Failure
-from podium_eval.models.response import Answer, parse_answer
-from podium_eval.models.stream import StreamedAnswer, sse_data
+from podium_eval.models.openai.response import Answer, parse_answer
+from podium_eval.models.openai.stream import StreamedAnswer, sse_data
 
 
 def body(message: Any, **rest: Any) -> bytes:

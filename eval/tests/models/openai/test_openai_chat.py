@@ -9,8 +9,8 @@ import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply, Rules
 from loopback.recording import RecordingSink, models_for
 from podium_eval.errors import Failure
-from podium_eval.models.build import Models
 from podium_eval.models.chat import ChatRequest, Form, ToolSpec
+from podium_eval.models.models import Models
 
 SEARCH = ToolSpec("search", "Look something up.", {"type": "object", "properties": {"query": {"type": "string"}}})
 
