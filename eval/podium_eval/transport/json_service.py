@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 from podium_contracts.names import ErrorType
+from podium_contracts.retry_after import retry_after_s
 from tenacity import RetryCallState, stop_after_attempt
 
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.transport.error_body import said
 from podium_eval.transport.retry import attempted
-from podium_eval.transport.retry_after import retry_after_s
 
 
 class Gate(Protocol):

@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 
 import httpx
 import orjson
+from podium_contracts.retry_after import retry_after_s
 
-from podium_retrieval.outgoing import describe_failure, retry_after_s, without_key
+from podium_retrieval.outgoing import describe_failure, without_key
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Final
 import httpx2
 import openai
 from podium_contracts.names import ErrorType
+from podium_contracts.retry_after import retry_after_s
 
 from podium_eval.transport.error_body import is_page, said
 from podium_eval.transport.pool import AnswerTooLong
-from podium_eval.transport.retry_after import retry_after_s
 
 _SHOWN: Final = 500
 """Characters of a server's words that a message carries."""

@@ -5,7 +5,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from podium_eval.transport.retry_after import retry_after_s
+from podium_contracts.retry_after import retry_after_s
 
 
 @pytest.mark.parametrize(
