@@ -1,10 +1,10 @@
 # pyright: reportUnknownMemberType=false, reportPrivateUsage=false
 """One pool of connections under every client of a run: AsyncOpenAI for models, plain requests for our own services.
 
-AsyncOpenAI keeps its own transport's place: PooledClient is the httpx client it is given, and sends through aiohttp.
-It takes about a quarter of the CPU of AsyncOpenAI's default transport and about half of its stock aiohttp transport
-(bench/chat.py, figures in docs/providers.md); the latter also reports a reset connection as a timeout, reads an answer
-of any size, and opens a pool for each client.
+PooledClient is the httpx client that AsyncOpenAI is given; it sends through aiohttp. What it adds to the stock
+transport: a refused or reset connection is told from a timeout, a call has one total deadline, an answer's body has a
+limit, and all clients of a run share one bound of open sockets. Speed is not its purpose: bench/chat.py compares whole
+calls, where Podium also skips AsyncOpenAI's typed answers.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class PooledClient(httpx2.AsyncClient):
         self._urls: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Request:
-        """A request without httpx's merging of defaults, which is half the CPU of a call."""
+        """A request with the fixed headers alone: those that AsyncOpenAI adds are left out."""
         text = str(url)
         known = self._urls.get(text)
         if known is None:
