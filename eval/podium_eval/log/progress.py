@@ -130,7 +130,7 @@ class Reporter:
         """An EventLog observer: answers left ungraded, services that go down and come back, limits that move."""
         if isinstance(event, Judge) and event.correct is None:
             reason = shortened(event.error_message or event.error_type or "no reason told", 2 * _ROW)
-            _log.info("[UNGRADED] %s: %s", printable(event.task_id)[:60], reason)
+            _log.info("[UNGRADED] %s: %s", printable(event.task_id or "?")[:60], reason)
         elif isinstance(event, Breaker):
             level = logging.INFO if event.state == "closed" else logging.WARNING
             _log.log(level, "[BREAKER] %s is %s: %s", event.service, event.state, event.reason)

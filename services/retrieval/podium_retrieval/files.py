@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ def refuse_pointer(path: Path, named: str) -> None:
 
 
 @contextmanager
-def alone(folder: Path, work: str) -> Iterator[None]:
+def alone(folder: Path, work: str) -> Generator[None]:
     """Hold a folder until the block or the process ends.
 
     Raises:

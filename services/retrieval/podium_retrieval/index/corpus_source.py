@@ -72,7 +72,7 @@ def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
         raise StartError(f"CORPUS={source} cannot be read: {error.strerror or error}") from error
 
 
-def _opened(source: Path) -> IO[bytes]:
+def _opened(source: Path) -> IO[bytes] | gzip.GzipFile:
     with source.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(source, "rb") if packed else source.open("rb")
