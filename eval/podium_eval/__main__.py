@@ -15,7 +15,9 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from podium_eval.errors import ConfigError
+from podium_eval.settings.models import ModelSettings
 from podium_eval.settings.read import BadSettings, Settings, read_settings
+from podium_eval.settings.run import HubSettings, RunSettings
 
 BAD_CONFIGURATION: Final = 2
 _COMMANDS: Final = {
@@ -26,6 +28,21 @@ _COMMANDS: Final = {
     "estimate": "what a run would cost and how long it would take",
     "rejudge": "grade the saved answers of a run again with JUDGE and PROTOCOL as set now (also: run --rejudge)",
 }
+
+
+_MOST_USED: Final = (
+    "dataset",
+    "run_id",
+    "limit",
+    "concurrency",
+    "expert_default",
+    "judge",
+    "budget",
+    "protocol",
+    "orchestrator_url",
+    "retrieval_url",
+)
+"""The options that most people set: --help shows them first."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,6 +148,7 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
     """Every setting as an option of the same name; only those that were given."""
     parser = _Parser(
         prog=f"podium-eval {command}",
+        usage=f"podium-eval {command} [--env-file FILE] [options]",
         description=f"{_COMMANDS[command].capitalize()}. Every option is a variable too: --run-id is RUN_ID.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -138,14 +156,20 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
     parser.add_argument(
         "--env-file", metavar="FILE", default=None, help="read variables from FILE; the environment wins"
     )
-    for name, field in Settings.model_fields.items():
-        if not field.exclude:
-            _option(parser, name, field)
+    most = parser.add_argument_group("most used")
+    groups: dict[str, Any] = {}
+    for title, part in (("the run", RunSettings), ("models", ModelSettings), ("datasets from the hub", HubSettings)):
+        group = parser.add_argument_group(title)
+        groups |= {name: group for name in part.model_fields if name not in _MOST_USED}
+    fields = Settings.model_fields
+    for name in (*_MOST_USED, *(name for name in fields if name not in _MOST_USED)):
+        if not fields[name].exclude:
+            _option(groups.get(name, most), name, fields[name])
     given = vars(parser.parse_args(args))
     return given, given.pop("env_file")
 
 
-def _option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+def _option(parser: Any, name: str, field: FieldInfo) -> None:
     flag = f"--{name.replace('_', '-')}"
     text = (field.description or "").replace("%", "%%")
     if field.annotation is bool:

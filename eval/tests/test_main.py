@@ -45,6 +45,19 @@ def test_a_command_line_that_makes_no_sense_is_two_lines(
     assert len(err.splitlines()) <= 2
 
 
+def test_help_begins_with_the_ten_most_used_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    shown = capsys.readouterr().out
+    first, _, rest = shown.partition("most used:")[2].partition("the run:")
+    assert [word for word in first.split() if word.startswith("--")] == [
+        *("--dataset", "--run-id", "--limit", "--concurrency", "--expert-default", "--judge", "--budget"),
+        *("--protocol", "--orchestrator-url", "--retrieval-url"),
+    ]
+    assert len(shown.split("most used:")[0].splitlines()) < 12
+    assert "models:" in rest
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])

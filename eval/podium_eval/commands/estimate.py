@@ -1,5 +1,7 @@
 """`podium-eval estimate`: print what the run that the settings describe would cost and take."""
 
+from typing import Final
+
 from rich.console import Console
 from rich.table import Table
 
@@ -10,6 +12,11 @@ from podium_eval.dataset.load import Dataset
 from podium_eval.models.models import configured_models
 from podium_eval.models.tokens import EstimateCounter
 from podium_eval.settings.read import Settings
+
+_TURNS: Final = (4, 3500, 300)
+_EXPERT: Final = (4, 3500, 1500)
+_JUDGE: Final = (1, 1500, 500)
+"""Calls a task, tokens in and out of each: what the order of magnitude assumes where no run tells."""
 
 
 def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> int:
@@ -43,9 +50,11 @@ def _print(made: Estimate, concurrency: int, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
-    table = Table("role or alias", "model now")
-    for name in ("calls", "input tokens", "of them cached", "output tokens", "USD"):
-        table.add_column(name, justify="right")
+    table = Table(pad_edge=False, box=None)
+    for name in ("role or alias", "model now"):
+        table.add_column(name, overflow="fold")
+    for name in ("calls", "tokens in", "cached", "out", "USD"):
+        table.add_column(name, justify="right", no_wrap=True)
     for part in made.parts:
         use = part.use
         counts = (use.calls, use.prompt_tokens, use.cached_tokens, use.completion_tokens)
@@ -62,7 +71,7 @@ def _print(made: Estimate, concurrency: int, console: Console) -> None:
         spread = "" if made.low is None else f" (95% prediction {made.low:,.4f} to {made.high:,.4f})"
         without = f", without {', '.join(made.unpriced)}" if made.unpriced else ""
         console.print(f"cost: about {made.usd:,.4f} USD{spread}{without}", markup=False)
-    console.print(f"time: about {made.hours:,.2f} h with {concurrency} at once, if calls take as long as they did")
+    console.print(f"time: about {_span(made.hours * 3600)} with {concurrency} at once, if calls take as they did")
 
 
 def _print_floor(settings: Settings, dataset: Dataset, prices: dict[str, TokenPrice | None], console: Console) -> None:
@@ -83,3 +92,28 @@ def _print_floor(settings: Settings, dataset: Dataset, prices: dict[str, TokenPr
     console.print(f"At least: the questions' own {tokens:,} tokens (estimated), read three times.")
     if known:
         console.print(f"At least {tokens * sum(known) / 1e6:,.4f} USD for reading them, where a price is known.")
+    _print_magnitude(len(dataset.questions) * settings.epochs, prices, console)
+
+
+def _print_magnitude(tasks: int, prices: dict[str, TokenPrice | None], console: Console) -> None:
+    """What the run may cost on assumptions that are printed: a third to three times the sum of them."""
+    calls = {"orchestrator": _TURNS, "expert": _EXPERT, "judge": _JUDGE}
+    experts = [price for name, price in prices.items() if name not in calls and price is not None]
+    dearest = max(experts, key=lambda price: price.output, default=None)
+    used = {"orchestrator": prices.get("orchestrator"), "expert": dearest, "judge": prices.get("judge")}
+    priced = {name: price for name, price in used.items() if price is not None}
+    if not priced:
+        console.print("An order of magnitude cannot be told: no model in use has a price.")
+        return
+    usd = tasks * sum(
+        calls[name][0] * (price.cost(calls[name][1], None, calls[name][2]) or 0.0) for name, price in priced.items()
+    )
+    console.print(f"An order of magnitude, from assumptions and no measurement: {usd / 3:,.2g} to {3 * usd:,.2g} USD.")
+    for name, (count, read, written) in calls.items():
+        price = "" if name in priced else " (no price: left out)"
+        console.print(f"  {name}: {count} calls a task, {read:,} tokens in, {written:,} out{price}")
+
+
+def _span(seconds: float) -> str:
+    """`2 min`, `3.5 h`."""
+    return f"{max(1, round(seconds / 60))} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"

@@ -123,6 +123,10 @@ async def test_the_command_before_and_after_a_first_run(tmp_path: Path):
         )
         assert await run.run(command="estimate") == 1
         assert "holds no finished task" in run.said
+        # 30 tasks of an expert's 4 calls, 3,500 tokens in and 1,500 out, each at 10 USD a million: 6 USD.
+        assert "An order of magnitude, from assumptions and no measurement: 2 to 18 USD." in run.said
+        assert "orchestrator: 4 calls a task, 3,500 tokens in, 300 out (no price: left out)" in run.said
+        assert max(map(len, run.said.splitlines())) <= 80 or str(tmp_path) in run.said
         assert await run.run("--limit", "3") == 0
         assert await run.run("--epochs", "2", "--run-id", "next", command="estimate") == 0
     assert "60 tasks: 30 questions of" in run.said

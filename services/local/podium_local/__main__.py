@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from podium_local import embedded
 from podium_local.chain import Chain
 from podium_local.embedded import NotPrepared
+from podium_local.ports import addresses
 from podium_local.service import ServiceFailed
 from podium_local.settings import LocalSettings
 
@@ -34,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--root", type=Path, default=Path.cwd(), help="the clone of Podium (default: here)")
     run.add_argument(
         "--embedded", action="store_true", help="the embedded default: small models on the CPU, our questions"
+    )
+    run.add_argument(
+        "--ports", choices=("set", "auto"), help="auto: free ports; set: SERVE_PORT and the like (LOCAL_PORTS)"
     )
     run.add_argument("--reuse", help="services that run already, by commas: vllm, retrieval, sandbox (LOCAL_REUSE)")
     run.add_argument("--runs-dir", help="folder that holds one folder a run (RUNS_DIR)")
@@ -73,6 +77,9 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
         environment |= {"LOCAL_REUSE": arguments.reuse} if arguments.reuse is not None else {}
         environment |= {"RUN_ID": arguments.run_id} if arguments.run_id is not None else {}
         environment |= {"RUNS_DIR": arguments.runs_dir} if arguments.runs_dir is not None else {}
+        environment |= {"LOCAL_PORTS": arguments.ports} if arguments.ports is not None else {}
+    settings = LocalSettings.model_validate(_fields(environment))
+    environment |= addresses(environment, auto=settings.local_ports == "auto", reuse=settings.reuse)
     settings = LocalSettings.model_validate(_fields(environment))
     if preparing or arguments.embedded:
         state = (root / settings.local_state_dir).resolve()

@@ -31,6 +31,11 @@ class LocalSettings(BaseModel):
     local_reuse: str = Field(
         default="", description="Services that run already and are not started: vllm, retrieval, sandbox, by commas."
     )
+    local_ports: Literal["set", "auto"] = Field(
+        default="set",
+        description="set: services listen where SERVE_PORT, RETRIEVAL_PORT, SANDBOX_PORT or their addresses say; "
+        "auto: on free ports.",
+    )
     local_state_dir: Path = Field(
         default=Path(".podium"), description="Folder for what podium-local makes once: embedded model, demo index."
     )

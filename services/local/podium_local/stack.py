@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from podium_local.ports import holder
 from podium_local.service import NotReady, Service, ServiceFailed, ServiceSpec
 
 PROGRESS_EVERY_S: Final = 10.0
@@ -97,7 +98,8 @@ class Stack:
             name, url = service.spec.name, service.spec.url
             if await _listens(url):
                 raise ServiceFailed(
-                    f"{name}: something listens at {url} already: stop it, reuse it (--reuse {name}), or set another"
+                    f"{name}: {url} is taken{await asyncio.to_thread(holder, url)}: stop that, reuse it "
+                    f"(--reuse {name}), set another port, or take free ones (--ports auto)"
                 )
 
     async def _wait_all(self) -> None:

@@ -154,7 +154,7 @@ async def test_a_reused_service_is_neither_started_nor_stopped(tmp_path: Path) -
 async def test_an_address_that_is_taken_is_refused(tmp_path: Path) -> None:
     service = spec("one")
     async with stack([service], tmp_path, Recorder()):
-        with pytest.raises(ServiceFailed, match=r"listens at .* already"):
+        with pytest.raises(ServiceFailed, match=r"http://127\.0\.0\.1:\d+ is taken by process \d+ \(.*--ports auto"):
             async with stack([service], tmp_path, Recorder()):
                 pytest.fail("started beside a stranger")
         await service.healthy()
