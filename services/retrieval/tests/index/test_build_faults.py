@@ -3,7 +3,6 @@
 import gzip
 import json
 import logging
-import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -131,7 +130,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         build_index(given)
 
 
-@pytest.mark.parametrize("offsets", [b"", b"\x93NUMPY", os.urandom(64)])
+@pytest.mark.parametrize("offsets", [b"", b"\x93NUMPY", b"no array" * 8])
 def test_broken_offsets_are_made_again(tmp_path: Path, offsets: bytes) -> None:
     path = tmp_path / "eval.jsonl"
     path.write_text("\n".join(GOOD))
