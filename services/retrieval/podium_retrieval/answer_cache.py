@@ -1,35 +1,30 @@
 """Answers to exact repetitions of a query, the least recently used going first."""
 
-from collections import OrderedDict
+import sys
 from collections.abc import Hashable, Sequence
+from typing import Final
+
+from cachetools import LRUCache
+
+_ENTRY: Final = 256
+"""Bytes of an entry beside its documents and its key."""
 
 
 class AnswerCache:
-    """Bounded by the bytes of the answers; a limit of 0 keeps nothing. Used from the event loop alone."""
+    """Bounded by the bytes of keys and answers; a limit of 0 keeps nothing. Used from the event loop alone."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._size = 0
-        self._answers: OrderedDict[Hashable, tuple[Sequence[bytes], int]] = OrderedDict()
+        self._answers: LRUCache[Hashable, tuple[Sequence[bytes], int]] = LRUCache(
+            limit_bytes, getsizeof=lambda kept: kept[1]
+        )
 
-    def get(self, key: Hashable) -> Sequence[bytes] | None:
+    def get(self, key: tuple[Hashable, ...]) -> Sequence[bytes] | None:
         """The answer's documents, or None."""
-        if self._limit == 0:
-            return None
         kept = self._answers.get(key)
-        if kept is None:
-            return None
-        self._answers.move_to_end(key)
-        return kept[0]
+        return None if kept is None else kept[0]
 
-    def put(self, key: Hashable, documents: Sequence[bytes]) -> None:
+    def put(self, key: tuple[Hashable, ...], documents: Sequence[bytes]) -> None:
         """Keep an answer, unless it alone exceeds the limit."""
-        size = sum(len(one) for one in documents) + 256
-        if size > self._limit:
-            return
-        old = self._answers.pop(key, None)
-        self._size += size - (old[1] if old else 0)
-        self._answers[key] = (documents, size)
-        while self._size > self._limit:
-            _, (_, dropped) = self._answers.popitem(last=False)
-            self._size -= dropped
+        size = sum(map(len, documents)) + sum(map(sys.getsizeof, key)) + _ENTRY
+        if size <= self._answers.maxsize:
+            self._answers[key] = (documents, size)

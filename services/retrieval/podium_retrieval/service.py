@@ -74,7 +74,7 @@ class SearchService:
         self._cache = AnswerCache(cache_bytes)
         self._web = web
         self._web_below = web_below
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self._tokenizers = ThreadPoolExecutor(tokenizer_threads, thread_name_prefix="retrieval-tokens")
 
     async def search(self, request: SearchRequest, left: "asyncio.Future[object]") -> Answer:
@@ -83,7 +83,7 @@ class SearchService:
         Raises:
             Refusal: with its type. ClientLeft: the answer has no reader.
         """
-        deadline = time.monotonic() + self._deadline_s
+        deadline = time.monotonic() + self.deadline_s
         allowed = self._allowed_ids(request.eid)
         found: list[Found | None] = [self._cached(request, query) for query in request.queries]
         missing = [at for at, one in enumerate(found) if one is None]
@@ -148,7 +148,7 @@ class SearchService:
         if outcome == "left":
             raise ClientLeft
         if outcome == "deadline":
-            raise Refusal("deadline", f"no answer within {self._deadline_s:g} s")
+            raise Refusal("deadline", f"no answer within {self.deadline_s:g} s")
         return [cast(Found, job.future.result()) for job in jobs]
 
     async def _prepare(self, query: str) -> Prepared:

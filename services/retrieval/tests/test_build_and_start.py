@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +212,74 @@ def test_a_served_index_answers_announces_and_drains(built: Path) -> None:
     assert process.returncode in (0, -signal.SIGTERM)
     records = [json.loads(text) for text in errors.splitlines() if text.startswith("{")]
     assert any("Shutting down" in one["message"] for one in records)
+
+
+class HangingEmbedder(ThreadingHTTPServer):
+    """An embeddings server that answers the first text, and keeps every other waiting until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked, self.let_go = threading.Semaphore(0), threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
+                if any("hang" in text for text in texts):
+                    outer.asked.release()
+                    outer.let_go.wait(30)
+                data = [{"index": n, "embedding": [1.0] + [0.0] * 383} for n in range(len(texts))]
+                body = json.dumps({"data": data}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+def test_a_drain_that_runs_out_is_answered_in_json(built: Path) -> None:
+    embedder = HangingEmbedder()
+    threading.Thread(target=embedder.serve_forever, daemon=True).start()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "podium_retrieval", "serve"],
+        env=environment(
+            INDEX_DIR=str(built),
+            RETRIEVAL_EMBEDDER=f"http://127.0.0.1:{embedder.server_port}/v1",
+            RETRIEVAL_DRAIN_S="0.5",
+            RETRIEVAL_BATCH_TOKENS="64",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = json.loads(process.stdout.readline())["port"]
+        half = socket.create_connection(("127.0.0.1", port))
+        half.sendall(b"POST /retrieve HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
+        half.settimeout(20)
+        with ThreadPoolExecutor() as pool, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            wait_until_healthy(client)
+            running = pool.submit(client.post, "/retrieve", json={"queries": ["hang on"], "topk": 3})
+            assert embedder.asked.acquire(timeout=20)
+            process.send_signal(signal.SIGTERM)
+            assert half.recv(4096).startswith(b"HTTP/1.1 503 ")
+            answer = running.result(20)
+        half.close()
+        embedder.let_go.set()
+        process.wait(20)
+    finally:
+        embedder.let_go.set()
+        process.kill()
+        process.wait(10)
+        embedder.shutdown()
+        embedder.server_close()
+        if process.stdout is not None:
+            process.stdout.close()
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "shutting_down")
 
 
 def test_hf_transfer_is_turned_off_with_a_warning_where_it_is_missing(

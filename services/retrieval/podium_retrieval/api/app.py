@@ -64,6 +64,7 @@ def create_app(service: SearchService, metrics: Metrics, options: HttpOptions) -
     app = FastAPI(title="Podium retrieval", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     endpoint = RetrieveEndpoint(service, metrics, options.limits, options.max_body_bytes, options.shape)
     app.router.routes.append(Route("/retrieve", endpoint, methods=["POST"]))
+    app.state.drain = lambda: endpoint.drain(options.drain_s)
 
     @app.get("/health", responses={503: {"model": Health}})
     async def health() -> Response:  # pyright: ignore[reportUnusedFunction]

@@ -21,6 +21,9 @@ _LOG = logging.getLogger(__name__)
 _JSON: Final = (b"content-type", b"application/json")
 
 
+_SHUTTING_DOWN: Final = Refusal("shutting_down", "the service is stopping", retry_after_s=1.0)
+
+
 class RetrieveEndpoint:
     """Validates, asks the service, writes the answer in the chosen shape. Every failure has a type and a status."""
 
@@ -37,6 +40,21 @@ class RetrieveEndpoint:
         self._limits = limits
         self._max_body_bytes = max_body_bytes
         self._shape = shape
+        self._reading: set[asyncio.Timeout] = set()
+        self._asking: set[asyncio.Future[object]] = set()
+        self._draining = False
+
+    def drain(self, drain_s: float) -> None:
+        """No body is waited for from now on, and after drain_s no search: what is left is refused as shutting_down."""
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        for limit in self._reading:
+            limit.reschedule(loop.time())
+        loop.call_later(drain_s, self._give_up)
+
+    def _give_up(self) -> None:
+        for left in tuple(self._asking):
+            left.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -45,9 +63,15 @@ class RetrieveEndpoint:
             body = await self._body(scope, receive)
             request = read_request(body, self._limits)
             left: asyncio.Task[object] = asyncio.ensure_future(_disconnect(receive))
+            self._asking.add(left)
             try:
                 answer = await self._search(request, left)
+            except ClientLeft:
+                if self._draining and left.cancelled():
+                    raise _SHUTTING_DOWN from None
+                raise
             finally:
+                self._asking.discard(left)
                 left.cancel()
         except ClientLeft:
             self._metrics.requests.labels("left").inc()
@@ -84,6 +108,19 @@ class RetrieveEndpoint:
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_body_bytes:
                 raise self._too_large()
+        try:
+            async with asyncio.timeout(0.0 if self._draining else self._service.deadline_s) as limit:
+                self._reading.add(limit)
+                try:
+                    return await self._whole(receive)
+                finally:
+                    self._reading.discard(limit)
+        except TimeoutError:
+            if self._draining:
+                raise _SHUTTING_DOWN from None
+            raise Refusal("deadline", f"the body did not arrive within {self._service.deadline_s:g} s") from None
+
+    async def _whole(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:

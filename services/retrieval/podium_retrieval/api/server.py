@@ -5,6 +5,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -17,6 +18,9 @@ from podium_retrieval.settings import Settings
 from podium_retrieval.start import make_ready, make_service
 
 _LOG = logging.getLogger(__name__)
+_LAST_ANSWERS_S = 2
+"""Beyond the drain, for the refusals of what was left to be written."""
+
 _SWITCH_INTERVAL_S = 0.0005
 """Python's default of 5 ms lets answers being written hold up the encoder at each of its hundred operations."""
 
@@ -58,10 +62,10 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
             access_log=False,
             log_config=None,
             backlog=4096,
-            timeout_graceful_shutdown=max(1, round(settings.retrieval_drain_s)),
+            timeout_graceful_shutdown=round(settings.retrieval_drain_s) + _LAST_ANSWERS_S,
         )
         line = {**ready.announcement(), "host": host, "port": port}
-        server = _Announced(config, lambda: announce(line))
+        server = _Server(config, lambda: announce(line), app.state.drain)
         await server.serve(sockets=[listener])
 
     import uvloop
@@ -70,12 +74,18 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
         runner.run(run())
 
 
-class _Announced(uvicorn.Server):
-    """Says that it serves once it does: whoever reads the line may connect."""
+class _Server(uvicorn.Server):
+    """Says that it serves once it does: whoever reads the line may connect. A signal to stop begins the drain."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None], drain: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
+        self._drain = drain
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._drain)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -65,11 +65,11 @@ async def test_search_r1s_empty_searches_find_nothing(start: Any) -> None:
 async def test_search_r1s_whole_batch_is_one_request(start: Any) -> None:
     limits = RequestLimits(4096, query_chars=5000, topk=50, empty=True)
     async with start(shape="search-r1", limits=limits, queue_limit=4096, max_body_bytes=8 << 20) as running:
-        queries = ["heron", "osprey"] * 256
+        queries = ["heron", "osprey"] * 2048
         answer = await running.client.post("/retrieve", json={"queries": queries, "topk": 1}, timeout=60)
         over = await running.client.post("/retrieve", json={"queries": ["heron"] * 4097})
     rows = answer.json()["result"]
-    assert [row[0]["id"] for row in rows] == ["doc-1", "doc-2"] * 256
+    assert [row[0]["id"] for row in rows] == ["doc-1", "doc-2"] * 2048
     assert over.status_code == 422
     assert "the limit is 4096" in over.text
 
@@ -315,6 +315,19 @@ async def test_half_a_request_blocks_nobody(start: Any) -> None:
         with socket.create_connection((host, int(port))) as half:
             half.sendall(b"POST /retrieve HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
             assert (await running.ask("wren")).status_code == 200
+
+
+async def test_half_a_request_meets_the_deadline(start: Any) -> None:
+    async with start(deadline_s=0.2) as running:
+        host, port = running.address.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /retrieve HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
+        async with asyncio.timeout(20):
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readuntil(b"}}")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 504 ")
+    assert json.loads(body)["error"]["type"] == "deadline"
 
 
 anything = st.recursive(
