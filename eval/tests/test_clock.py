@@ -16,7 +16,6 @@ WALL = {"time.time", "time.time_ns", "time.gmtime", "time.localtime", "datetime.
 ALLOWED = Counter(
     {
         "clock.py": 1,  # SystemClock.wall, the stamps
-        "transport/retry_after.py": 1,  # a Retry-After date of a server that does not say what its clock shows
         "commands/check_items.py": 3,  # the check of the clock itself
         "commands/run.py": 1,  # a new run's name
         "run/folder.py": 1,  # who holds the lock since when, for people

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from harness.chain import GOLD, numbered, questions, server
 from harness.process import Eval
-from loopback.openai_server import LoopbackServer, Rules
+from loopback.openai_server import Fault, LoopbackServer, Reply, Rule, Rules
 from loopback.recording import models_for
 from podium_eval.commands.check import disk, files
 from podium_eval.commands.check_items import listed_models
@@ -19,6 +19,11 @@ def whole() -> LoopbackServer:
     made = server()
     made.execution = EXECUTION
     return made
+
+
+def unfolded(said: str) -> str:
+    """The table folds long cells: its words without borders and spaces."""
+    return "".join(said.replace("│", " ").split())
 
 
 async def test_a_stack_in_good_order_passes_every_item(tmp_path: Path) -> None:
@@ -198,6 +203,54 @@ async def test_the_check_sends_the_orchestrators_key(tmp_path: Path) -> None:
             expert_api_key="sk-orchestrator",
         )
         assert await run.run(command="check") == 0, run.said
+
+
+async def test_the_check_sends_the_judge_s_own_form(tmp_path: Path) -> None:
+    made, verdict = whole(), {"extracted_final_answer": "42", "reasoning": "s", "correct": "yes", "confidence": 90}
+    made.record, made.script = True, [Rule([Reply(text=json.dumps(verdict))], contains=("forty-two",)), *made.script]
+    async with made as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]), judge_max_tokens=777)
+        assert await run.run(command="check", env={"COLUMNS": "200"}) == 0, run.said
+        asked = [one.body for one in stub.requests if "forty-two" in json.dumps(one.body)]
+    assert "itsverdictcanberead" in unfolded(run.said)
+    (body,) = asked
+    assert body["response_format"]["type"] == "json_schema"
+    assert (body["temperature"], 777 in body.values()) == (0.0, True)
+
+
+async def test_a_judge_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
+    made = whole()
+    made.script = [Rule([Reply(text="Sure! Great question.")], contains=("forty-two",)), *made.script]
+    async with made as stub:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
+        assert await run.run(command="check", env={"COLUMNS": "200"}) == 0, run.said
+    assert "warning" in run.said
+
+
+async def test_a_web_page_is_named_and_not_printed(tmp_path: Path) -> None:
+    page = "<!DOCTYPE html><html><head><title>502 Bad\n Gateway</title></head><body>" + "<b>x</b>" * 5000
+    async with whole() as stub, server() as proxy:
+        proxy.fault = Fault("status", 502, body=page)
+        run = Eval(
+            *(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"])),
+            expert_answer_1=f"vllm/behind@{proxy.address}/v1",
+        )
+        assert await run.run(command="check", env={"COLUMNS": "300"}) == 2, run.said
+    assert "awebpage,'502BadGateway'" in unfolded(run.said)
+    assert "<b>" not in run.said
+
+
+async def test_a_proxy_that_is_gone_is_named(tmp_path: Path) -> None:
+    async with whole() as stub:
+        run = Eval(
+            *(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"])),
+            model_proxy="http://127.0.0.1:9",
+            expert_answer_1="openai/gpt-5.4-mini",
+            openai_api_key="sk-x",
+            openai_base_url="http://models.invalid/v1",
+        )
+        assert await run.run(command="check", env={"COLUMNS": "300"}) == 2, run.said
+    assert "theproxyofMODEL_PROXY" in unfolded(run.said)
 
 
 async def test_a_server_that_is_not_there_is_named_with_its_cause(tmp_path: Path) -> None:

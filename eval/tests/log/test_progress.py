@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from podium_contracts.events import Breaker, Limit, LlmCall, TaskComplete
+from podium_contracts.events import Breaker, Judge, Limit, LlmCall, TaskComplete
 from podium_contracts.records import TaskRecord
 from podium_eval.log.console import ConsoleHandler
 from podium_eval.log.meter import InFlight, Meter
@@ -117,6 +117,42 @@ def test_services_and_limits_that_move_are_said(caplog: pytest.LogCaptureFixture
     reporter.observe(Limit(run_id="r", provider="together", limit=32, previous=64, in_flight=64, reason="429"))
     assert "[BREAKER] sandbox is open: refused" in caplog.text
     assert "[LIMIT] together: 32 at once, before 64: 429" in caplog.text
+
+
+def test_a_lockout_is_said_with_its_time_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    clock = HandClock()
+    meter = Meter(clock, total=1)
+    reporter = Reporter(meter, concurrency=1, heartbeat_s=30.0, live=None)
+    event = Limit(
+        run_id="r", provider="openai", limit=8, previous=8, in_flight=8, reason="429", locked_out_ms=2_700_000.0
+    )
+    meter.observe(event)
+    reporter.observe(event)
+    assert "[LOCKED OUT] openai takes no calls until 2027-01-15T09:01:40Z, for 0:45:00" in caplog.text
+    assert meter.locked_out == ["openai"]
+    assert "openai takes no calls" in heartbeat_line(meter, 1)
+    clock.now += 2701
+    assert meter.locked_out == []
+
+
+def test_a_limit_s_line_fits_a_row(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    reporter = Reporter(Meter(HandClock(), total=1), concurrency=1, heartbeat_s=30.0, live=None)
+    words = "429: Rate limit\nreached for\x1b[31m tokens " + "x" * 100_000
+    reporter.observe(Limit(run_id="r", provider="openai", limit=32, previous=64, in_flight=64, reason=words))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert len(line) <= 100
+    assert "\x1b" not in line
+    assert line.startswith("[LIMIT] openai: 32 at once, before 64: 429: Rate limit")
+
+
+def test_an_ungraded_answer_is_said_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    reporter = Reporter(Meter(HandClock(), total=1), concurrency=1, heartbeat_s=30.0, live=None)
+    judged = {"run_id": "r", "task_id": "q7", "protocol": "hle", "duration_ms": 1.0, "method": "model"}
+    reporter.observe(Judge(**judged, correct=None, error_type="judge_error", error_message="no verdict in 'Sure!'"))  # type: ignore[arg-type]
+    reporter.observe(Judge(**judged, correct=True))  # type: ignore[arg-type]
+    assert [record.getMessage() for record in caplog.records] == ["[UNGRADED] q7: no verdict in 'Sure!'"]
 
 
 def llm(prompt: int | None, cost: float | None) -> LlmCall:

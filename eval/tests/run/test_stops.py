@@ -78,6 +78,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         run.signal(signal.SIGINT)
         assert await run.ended() == 1
         assert time.monotonic() - began < 20
+        assert "again to stop now" not in run.said.splitlines()[-1]
         assert run.events()[-1]["reason"] == "interrupted"
         stub.latency_s = 0.0
         assert await run.run() == 0, run.said
