@@ -123,6 +123,9 @@ def load_tool_specs(
     return ToolSpecs(specs, aliases)
 
 
+_FORM: Final = "needs function.name and function.parameters.properties.model, as OpenAI's function tools do"
+
+
 def _tool(
     item: Any, where: str, experts: Mapping[str, str], mapped: Mapping[str, str]
 ) -> tuple[ToolSpec, dict[str, str]]:
@@ -132,10 +135,11 @@ def _tool(
         parameters: dict[str, Any] = function["parameters"]
         properties: dict[str, Any] = parameters["properties"]
         model: dict[str, Any] = properties["model"]
-    except (KeyError, TypeError) as error:
-        raise PromptError(
-            f"{where}: needs function.name and function.parameters.properties.model, as OpenAI's function tools do"
-        ) from error
+        parts: list[Any] = [function, parameters, properties, model]
+    except (KeyError, TypeError, IndexError) as error:
+        raise PromptError(f"{where}: {_FORM}") from error
+    if not all(isinstance(part, dict) for part in parts):
+        raise PromptError(f"{where}: {_FORM}")
     if name not in TOOLS:
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
     listed: Any = model.get("enum")
@@ -144,6 +148,8 @@ def _tool(
         names = {alias: alias for alias in own}
         names |= {other: alias for other, alias in mapped.items() if alias in own}
         wanted = dict(parameters)
+    elif not isinstance(listed, list):
+        raise PromptError(f"{where}: the enum of its model is no list")
     else:
         meanings = {str(entry): _alias_of(str(entry), name, experts, mapped, where) for entry in listed}
         names = {entry: alias for entry, alias in meanings.items() if alias in experts}
