@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback.openai_server import LoopbackServer, Rules
+from harness.chain import EXPERTS, call, questions, server
+from harness.process import Eval
+from loopback.openai_server import LoopbackServer, Rule, Rules
 from loopback.recording import QUICK, RecordingSink
 from podium_contracts.names import ALIASES
 from podium_eval.models.build import build_models
@@ -58,3 +60,16 @@ async def test_every_alias_of_the_file_answers(
             configured = text.split(f"{expert_variable(alias) if alias != 'judge' else 'JUDGE'}=")
             line = configured[1] if len(configured) > 1 else text.split("EXPERT_DEFAULT=")[1]
             assert f"{result.provider}/{result.model}" == line.splitlines()[0].split("@")[0]
+
+
+async def test_the_smallest_configuration_starts_a_run(tmp_path: Path) -> None:
+    (smallest,) = re.findall(r"## The smallest\n.*?```dotenv\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    script = [Rule([call("answer", "answer-1")], contains=("Call one tool now",)), *EXPERTS]
+    async with server(script=script) as stub, server(rules=RULES["openai"]) as openai:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]), check=1)
+        env = dict.fromkeys(("EXPERT_DEFAULT", "JUDGE"), "") | {"OPENAI_BASE_URL": f"{openai.address}/v1"}
+        env |= dict(line.split("=", 1) for line in smallest.split())
+        stub.execution = {"status": "ok", "exit_code": 0, "stdout": "1\n", "stderr": "", "duration_ms": 1.0}
+        stub.execution["truncated"] = False
+        assert await run.run(env=env) == 0, run.said
+    assert [record.status for record in run.records().values()] == ["done"]

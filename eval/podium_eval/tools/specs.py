@@ -95,10 +95,10 @@ def load_tool_specs(
     experts: configured alias -> its model's name. A name in a `model` enum is an alias, a key of model_aliases
     (TOOL_MODEL_ALIASES), or the model of exactly one of the tool's configured experts; names of aliases that are not
     configured are taken out of the enum. A tool without an enum takes its own configured aliases and names mapped to
-    them.
+    them. A tool of which no expert is configured is left out.
 
     Raises:
-        PromptError: the file has another form, a name means no alias, or a tool is left without any expert.
+        PromptError: the file has another form, a name means no alias, or `answer` is left without any expert.
     """
     where = prompts.tools_path
     mapped = dict(model_aliases or {})
@@ -115,6 +115,8 @@ def load_tool_specs(
     aliases: dict[str, dict[str, str]] = {}
     for number, item in enumerate(cast("list[Any]", raw), start=1):
         spec, names = _tool(item, f"{where}: tool {number}", experts, mapped)
+        if not names:
+            continue  # no expert of it is configured: it is not offered
         specs.append(spec)
         aliases[spec.name] = names
     missing = [tool for tool in TOOLS if tool not in aliases]
@@ -154,7 +156,7 @@ def _tool(
         meanings = {str(entry): _alias_of(str(entry), name, experts, mapped, where) for entry in listed}
         names = {entry: alias for entry, alias in meanings.items() if alias in experts}
         wanted = {**parameters, "properties": {**properties, "model": {**model, "enum": list(names)}}}
-    if not names:
+    if not names and name == "answer":
         raise PromptError(f"{where}: none of the experts of {name!r} is configured; set EXPERT_<ALIAS> for one")
     return ToolSpec(name, str(function.get("description", "")), wanted), names
 

@@ -62,9 +62,11 @@ def test_experts_that_are_not_configured_are_not_offered() -> None:
     assert isinstance(some.read(result(("search", '{"model":"search-1"}'))), Invalid)
 
 
-def test_a_tool_without_any_expert_is_refused_by_name() -> None:
-    with pytest.raises(PromptError, match="none of the experts of 'search'"):
-        specs({"reasoner-1": "b", "answer-1": "c"})
+def test_a_tool_without_any_expert_is_left_out() -> None:
+    found = load_tool_specs(load_prompts(), {"answer-1": "a"})
+    assert [spec.name for spec in found.specs] == ["answer"]
+    with pytest.raises(PromptError, match="none of the experts of 'answer'"):
+        load_tool_specs(load_prompts(), {"search-1": "s"})
 
 
 def test_a_mounted_file_speaks_of_models_and_means_aliases(tmp_path: Path) -> None:

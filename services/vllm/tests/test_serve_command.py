@@ -118,6 +118,22 @@ def test_the_command_line_tool_refuses_with_status_2_and_one_line() -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_a_checkpoint_of_pointers_is_refused_by_its_file(tmp_path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n"
+    (tmp_path / "model-00001.safetensors").write_text(pointer)
+    done = subprocess.run(
+        [sys.executable, "-m", "podium_vllm", "serve"],
+        env={"SERVE_MODEL": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "model-00001.safetensors is a Git LFS pointer" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_serve_prints_its_command_and_becomes_vllm(tmp_path) -> None:
     """A stand-in `vllm` on PATH shows what would really be executed, and with which environment."""
     fake = tmp_path / "vllm"
