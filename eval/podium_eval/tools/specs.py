@@ -153,7 +153,9 @@ def _tool(
     elif not isinstance(listed, list):
         raise PromptError(f"{where}: the enum of its model is no list")
     else:
-        meanings = {str(entry): _alias_of(str(entry), name, experts, mapped, where) for entry in listed}
+        meanings = {
+            str(entry): _alias_of(str(entry), name, experts, mapped, where) for entry in cast("list[Any]", listed)
+        }
         names = {entry: alias for entry, alias in meanings.items() if alias in experts}
         wanted = {**parameters, "properties": {**properties, "model": {**model, "enum": list(names)}}}
     if not names and name == "answer":
