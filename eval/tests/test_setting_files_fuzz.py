@@ -1,4 +1,4 @@
-"""Any value in any field of run.json, .env and TOOLS_FILE: taken, or refused by name; 600 examples each."""
+"""Any value in any field of the files that a user or a run writes: taken, or refused by name; 600 examples each."""
 
 import contextlib
 import json
@@ -11,8 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from podium_contracts.names import ALIASES
+from podium_eval.commands.check_items import listed_models
+from podium_eval.costs.prices import Prices
 from podium_eval.errors import ConfigError
 from podium_eval.log.redact import Redactor
+from podium_eval.models.providers import ProviderTable
 from podium_eval.prompts.templates import PromptError, load_prompts
 from podium_eval.run.manifest import OtherRun, next_segment, open_manifest
 from podium_eval.settings.judge import JudgeSettings
@@ -20,7 +23,10 @@ from podium_eval.settings.read import Settings, read_settings
 from podium_eval.tools.specs import load_tool_specs
 
 OFTEN = settings(
-    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=600,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 scalars = (
     st.none()
@@ -125,6 +131,51 @@ def test_any_field_of_tools_file_is_taken_or_refused(tmp_path: Path, data: st.Da
     file.write_text(json.dumps(with_value(TOOLS, place, data.draw(values))))
     with contextlib.suppress(PromptError):
         load_tool_specs(load_prompts(tools_file=file), EXPERTS)
+
+
+RAW = st.sampled_from(
+    [
+        *("5", "-1", "0", "nan", "inf", "-inf", "1e400", "1e-400", '""', '"x"', "true", "[]", "[1]", "{}", "{a = 1}"),
+        *("[[]]", "2026-11-22", "1979-05-27T07:32:00Z", "9" * 400, "'''a'''", "0x1F", "1_000", "nonsense", "="),
+        '"' + "y" * 5000 + '"',
+    ]
+)
+TOKENS = {
+    "provider": '"p"',
+    "model": '"m"',
+    "input": "1.0",
+    "output": "2.0",
+    "cached_input": "0.5",
+    "date": "2026-11-22",
+    "source": '"here"',
+}
+PROVIDER = {"name": '"p"', "base_url": '"http://h/v1"', "key": "true", "local": "false"}
+KEYS = st.sampled_from(
+    [*TOKENS, *PROVIDER, "tiers", "inptu", "vision", "context_tokens", "max_tokens", "pattern", '""', "a.b"]
+)
+
+
+@OFTEN
+@given(st.sampled_from(["tokens", "unit", "provider", "model", "token", "x.y"]), st.dictionaries(KEYS, RAW, max_size=4))
+def test_any_row_of_prices_and_models_is_taken_or_refused(tmp_path: Path, table: str, changes: dict[str, str]) -> None:
+    for name, base in (("prices.toml", TOKENS), ("models.toml", PROVIDER)):
+        file = tmp_path / name
+        row = "\n".join(f"{key} = {value}" for key, value in {**base, **changes}.items())
+        file.write_text(f"[[{table}]]\n{row}\n")
+        load = Prices.load if name == "prices.toml" else ProviderTable.load
+        told = ""
+        try:
+            load(file)
+        except ConfigError as error:
+            told = str(error)
+        assert not told or name in told
+
+
+@OFTEN
+@given(st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode()))
+def test_any_answer_is_a_list_of_models_or_none(raw: bytes) -> None:
+    names = listed_models(raw)
+    assert names is None or all(isinstance(name, str) for name in names)
 
 
 def test_the_environment_of_these_tests_is_clean() -> None:

@@ -27,6 +27,7 @@ from podium_eval.commands.check_items import (
     served,
 )
 from podium_eval.errors import Failure
+from podium_eval.models.providers import ProviderTable
 from podium_eval.run.build import Prepared, prepare
 from podium_eval.run.plan import plan_tools
 from podium_eval.settings.read import Settings
@@ -56,9 +57,11 @@ async def check(subject: Subject) -> list[Finding]:
         ("sandbox", lambda: runs_programs(SandboxClient(subject.session, one_try, gate))),
         ("clock", lambda: clocks_agree(subject)),
     ]
-    temperature = settings.expert_temperature
+    providers = ProviderTable.load(settings.models_file)
     for names, chat in distinct(subject.experts):
-        items.append((names, lambda chat=chat: answers(chat, temperature)))
+        row = providers.provider(chat.provider)
+        own = row is not None and row.local
+        items.append((names, lambda chat=chat, own=own: answers(chat, settings.expert_temperature, own=own)))
     items.append(("judge", lambda: judges(subject)))
     found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]

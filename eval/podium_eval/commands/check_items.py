@@ -29,6 +29,7 @@ Status = Literal["ok", "warning", "failed"]
 
 
 _CLOCK_SKEW_S = 30.0
+_LITTLE: Final = 16
 _GRADED: Final = Question(id="check", eid=0, question="What is 6 times 7?", answer="42")
 _TO_GRADE: Final = Answer(text="It is forty-two.", extracted="forty-two", confidence=90.0)
 """Not the reference's own letters, so that no protocol settles it without asking the judge."""
@@ -123,7 +124,7 @@ async def calls_tools(subject: Subject) -> str | Finding:
             tools=subject.specs.specs,
             tool_choice="required" if required else "auto",
             temperature=subject.settings.orchestrator_temperature,
-            max_tokens=min(512, subject.settings.orchestrator_max_tokens),
+            max_tokens=subject.settings.orchestrator_max_tokens,
             wait_if_down=False,
         )
     )
@@ -200,9 +201,12 @@ class _Impatient:
             raise
 
 
-async def answers(chat: Chat, temperature: float | None) -> str:
-    """That an expert takes a call with the run's temperature."""
-    request = ChatRequest(user="Say OK.", temperature=temperature, max_tokens=16, wait_if_down=False)
+async def answers(chat: Chat, temperature: float | None, *, own: bool) -> str:
+    """That an expert takes a call with the run's temperature and, at a provider, size; a server of one's own cuts its
+    size to fit, and is asked for little.
+    """
+    size = _LITTLE if own else None
+    request = ChatRequest(user="Say OK.", temperature=temperature, max_tokens=size, wait_if_down=False)
     try:
         heard = await chat.complete(request)
     except Failure as failure:

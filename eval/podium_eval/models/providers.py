@@ -215,7 +215,7 @@ def _model(row: dict[str, Any], known: Mapping[str, Provider]) -> _ModelRow:
     provider, model = row.pop("provider", None), row.pop("model", None)
     row.pop("date", None)
     row.pop("source", None)
-    if provider != "*" and provider not in known:
+    if provider != "*" and (not isinstance(provider, str) or provider not in known):
         raise ValueError(f"provider = {provider!r} is none of {', '.join(known)}")
     if not isinstance(model, str) or not model:
         raise ValueError("lacks model, a name or pattern (* and ?)")
@@ -227,7 +227,7 @@ def _changes(row: Mapping[str, Any]) -> dict[str, Any]:
         if name not in _QUIRK_NAMES:
             raise ValueError(f"{name} is no field; use {', '.join(sorted(_QUIRK_NAMES))}")
         choices = _CHOICES.get(name)
-        if choices is not None and value not in choices:
+        if choices is not None and (isinstance(value, list | dict) or value not in choices):
             raise ValueError(f"{name} = {value!r} is none of {', '.join(choices)}")
         wanted = _TYPES.get(name)
         if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):

@@ -179,6 +179,17 @@ async def test_a_question_with_an_image_goes_to_experts_that_see(tmp_path: Path)
         assert len(with_image) == 3
 
 
+async def test_a_run_warns_of_images_that_models_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    row = {"id": "bmp", "question": "What is shown?", "answer": GOLD, "image": "data:image/bmp;base64,Qk0="}
+    path.write_text(json.dumps(row) + "\n")
+    async with server() as stub:
+        run = Eval(tmp_path, stub.address, path, image_questions="text")
+        assert await run.run() == 0, run.said
+    assert "1 question(s) with an image that a model is likely to refuse, the first: " in run.said
+    assert "image/bmp" in run.said
+
+
 async def test_run_json_and_monitor_out_say_what_a_run_is_and_how_it_goes(tmp_path: Path) -> None:
     ids = numbered(1)
     async with server() as stub:

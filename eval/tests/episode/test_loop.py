@@ -135,6 +135,13 @@ async def test_tools_that_fail_in_a_row_end_it() -> None:
     assert (outcome.error_message or "").startswith("3 tools failed in a row")
 
 
+async def test_experts_that_never_fit_end_it_as_an_error() -> None:
+    played = Played([ANSWER] * 2, Tools(["context_length"] * 2), max_rounds=2, max_tool_failures=9)
+    outcome = await played.play()
+    assert (outcome.ending, outcome.error_type) == ("error", "context_length")
+    assert (outcome.error_message or "").startswith("round_limit after a failed answer")
+
+
 async def test_a_service_that_is_down_ends_it_at_once() -> None:
     played = Played([SEARCH, ANSWER], Tools([Unavailable("connection", "retrieval is down")]))
     assert await played.play() == Outcome("error", "connection", "retrieval is down")

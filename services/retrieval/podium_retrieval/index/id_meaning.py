@@ -36,8 +36,6 @@ def rows_of(index: FaissIndex, corpus: Corpus, embedder: Documents) -> IdRows | 
             return None
         by_field = by_id_field(corpus, ids)
         if are_rows(ids, len(corpus)):
-            if by_field is None and _numbered_by_faiss(index):
-                return None
             return _looked_for(index, corpus, embedder, by_field)
     except BadDocument as error:
         raise StartError(str(error)) from error
@@ -49,10 +47,6 @@ def rows_of(index: FaissIndex, corpus: Corpus, embedder: Documents) -> IdRows | 
             "and the documents' `id` fields are not these: whose a vector is cannot be told; build both again"
         )
     return by_field
-
-
-def _numbered_by_faiss(index: FaissIndex) -> bool:
-    return index.kind.startswith("ivf")
 
 
 def _sample(corpus: Corpus) -> list[int]:

@@ -3,18 +3,25 @@
 import gzip
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
+import faiss
 import orjson
 import pytest
+from podium_retrieval.encoder.model_path import resolve_model
+from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
 from podium_retrieval.errors import StartError
 from podium_retrieval.files import alone, refuse_pointer
 from podium_retrieval.index.build import BuildState, build_index
 from podium_retrieval.index.corpus import Corpus
 from podium_retrieval.index.corpus_source import copy_corpus
+from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions
 from podium_retrieval.settings import Settings
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n"
@@ -125,9 +132,105 @@ def test_bad_lines_left_out_are_told_and_built(tmp_path: Path, caplog: pytest.Lo
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    given = settings(tmp_path, index_dir=Path("/dev/full"))
-    with pytest.raises(StartError, match="INDEX_DIR"):
-        build_index(given)
+    if shutil.which("unshare") is None or os.getuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    (tmp_path / "index").mkdir()
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"contents": f"text {n} " * 40}) + "\n" for n in range(2000)))
+    script = (
+        f"mount -t tmpfs -o size=400k tmpfs {tmp_path}/index && exec {sys.executable} -m podium_retrieval build-index"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f"{script} --corpus {corpus} --index-dir {tmp_path}/index"],
+        env={**os.environ, "EMBEDDING_MODEL": "embedded", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full: make room and run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_of_two_builders_one_is_told(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"contents": f"text {n} " * 60}) + "\n" for n in range(3000)))
+    argv = [sys.executable, "-m", "podium_retrieval", "build-index", "--corpus", str(corpus)]
+    argv += ["--index-dir", str(tmp_path / "index"), "--model", "embedded"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "RETRIEVAL_THREADS": "1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(argv, env=environment, **quiet)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    lock = tmp_path / "index" / "build-index.lock"
+    while not (lock.exists() and lock.read_text().strip()):
+        assert first.poll() is None
+        time.sleep(0.02)
+    second = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    first.kill()
+    first.wait(10)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert f"by process {first.pid}" in second.stderr
+
+
+def model_folder(tmp_path: Path, **replaced: bytes | None) -> Path:
+    """The embedded model, some of its files other bytes or missing."""
+    place = Path(resolve_model("embedded"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for one in place.iterdir():
+        (folder / one.name).symlink_to(one)
+    for name, raw in replaced.items():
+        path = folder / name.replace("__", "/").replace("_dot_", ".")
+        path.unlink()
+        if raw is not None:
+            path.write_bytes(raw)
+    return folder
+
+
+def loaded(folder: Path, **options: str) -> SentenceEmbedder:
+    plain = {"device": "cpu", "dtype": "float32", "query_tokens": 32, "document_tokens": 32}
+    return SentenceEmbedder.load(EncoderOptions(model=str(folder), **{**plain, **options}))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"model_dot_safetensors": b"\x10\x00\x00\x00\x00\x00\x00\x00{}"}, "cannot be loaded"),
+        ({"model_dot_safetensors": POINTER}, "model.safetensors is a Git LFS pointer"),
+        ({"1_Pooling": None}, "cannot be loaded"),
+        ({"modules_dot_json": b"{"}, "cannot be loaded"),
+    ],
+    ids=["truncated", "pointer", "no pooling", "no modules"],
+)
+def test_a_model_that_is_not_whole_is_one_line(tmp_path: Path, files: dict[str, bytes | None], said: str) -> None:
+    with pytest.raises(StartError, match=said) as caught:
+        loaded(model_folder(tmp_path, **files))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_document_prompt_is_the_model_s_or_the_setting_s(tmp_path: Path) -> None:
+    config = b'{"prompts": {"passage": "passage: "}}'
+    folder = model_folder(tmp_path, config_sentence_transformers_dot_json=config)
+    own = loaded(folder).prepare_document("a bird").n_tokens
+    none = loaded(folder, document_prompt="").prepare_document("a bird").n_tokens
+    longer = loaded(folder, document_prompt="this is a passage: ").prepare_document("a bird").n_tokens
+    assert none < own < longer
+
+
+def test_an_index_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "eval.index"
+    faiss.write_index(faiss.IndexFlatIP(8), str(path))
+    whole = path.read_bytes()
+    for raw, said in (
+        (whole[:20], "is no index that FAISS"),
+        (POINTER, "INDEX_DIR=.*Git LFS pointer"),
+        (b"", "is no index"),
+    ):
+        path.write_bytes(raw)
+        with pytest.raises(StartError, match=said) as caught:
+            FaissIndex.load(path, IndexOptions(device="cpu"))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("offsets", [b"", b"\x93NUMPY", b"no array" * 8])
