@@ -61,8 +61,8 @@ class Comparison:
     not_graded: int
     """Shared tasks that at least one run has no verdict on: left out of the score."""
     score: ScoreDifference | None
-    categories: Sequence[tuple[str, ScoreDifference]]
-    """The score of the pairs of each category, the largest first."""
+    cuts: Mapping[str, Sequence[tuple[str, ScoreDifference]]]
+    """By category, subject, answer type and image: the score of the pairs of each value, the largest first."""
     shifts: Sequence[Shift]
     flips: Sequence[Flip]
     n_unpriced: int
@@ -112,9 +112,6 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
     if not keys:
         raise NotComparable(f"{a.run_id} and {b.run_id} have no finished task in common")
     graded = [k for k in keys if a.outcome[k] in pairing.GRADED and b.outcome[k] in pairing.GRADED]
-    by_category: dict[str, list[tuple[str, int]]] = {}
-    for k in graded:
-        by_category.setdefault(a.category.get(k) or b.category.get(k) or "not given", []).append(k)
     flips = [
         Flip(
             *k, a.outcome[k], b.outcome[k],
@@ -133,15 +130,22 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
         n_shared=len(keys),
         not_graded=len(keys) - len(graded),
         score=_score(a, b, graded) if graded else None,
-        categories=[
-            (name, _score(a, b, keys_of))
-            for name, keys_of in sorted(by_category.items(), key=lambda c: (-len(c[1]), c[0]))
-        ],
+        cuts={cut: _cut(a, b, graded, at) for at, cut in enumerate(pairing.CUTS)},
         shifts=_shifts(a, b, keys),
         flips=flips,
         n_unpriced=sum(run.unpriced.get(k, 0) for run in (a, b) for k in keys),
         bad_records=bad,
     )
+
+
+def _cut(
+    a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]], at: int
+) -> list[tuple[str, ScoreDifference]]:
+    values: dict[str, list[tuple[str, int]]] = {}
+    for k in keys:
+        given = a.cuts.get(k) or b.cuts.get(k)
+        values.setdefault(given[at] if given else pairing.NOT_GIVEN, []).append(k)
+    return [(name, _score(a, b, found)) for name, found in sorted(values.items(), key=lambda v: (-len(v[1]), v[0]))]
 
 
 def _score(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> ScoreDifference:

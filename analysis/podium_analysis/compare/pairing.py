@@ -39,6 +39,10 @@ QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
 )
 
 
+CUTS: Final = ("category", "subject", "answer type", "image")
+NOT_GIVEN: Final = "not given"
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One run's tasks by (task_id, epoch): outcome, question, answer, and QUANTITIES (NaN: not known or not used)."""
@@ -48,7 +52,8 @@ class Side:
     question: Mapping[tuple[str, int], str]
     answer: Mapping[tuple[str, int], str | None]
     numbers: Mapping[tuple[str, int], npt.NDArray[np.float64]]
-    category: Mapping[tuple[str, int], str]
+    cuts: Mapping[tuple[str, int], tuple[str, ...]]
+    """Of each task its values of CUTS."""
     unpriced: Mapping[tuple[str, int], int]
     """Calls of a task whose price is not known; a task without any is not in it."""
 
@@ -59,7 +64,7 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
     numbers: dict[tuple[str, int], npt.NDArray[np.float64]] = {}
     question: dict[tuple[str, int], str] = {}
     answer: dict[tuple[str, int], str | None] = {}
-    category: dict[tuple[str, int], str] = {}
+    cuts: dict[tuple[str, int], tuple[str, ...]] = {}
     unpriced: dict[tuple[str, int], int] = {}
     sums = _sums(data)
     nothing = np.full(len(QUANTITIES) - 3, np.nan)
@@ -76,8 +81,9 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)
             question[key] = record.question
             answer[key] = record.answer
-            category[key] = record.category or "not given"
-    return Side(data.run_id, outcome, question, answer, numbers, category, unpriced)
+            given = (record.category, record.subject, record.answer_type)
+            cuts[key] = (*(value or NOT_GIVEN for value in given), "with image" if record.has_image else "text only")
+    return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced)
 
 
 def shared(a: Side, b: Side) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from podium_analysis.compare.comparison import Compared, Comparison
 from podium_analysis.compare.tables import (
-    category_table,
+    cut_tables,
     flip_table,
     points,
     probability,
@@ -24,6 +24,7 @@ from podium_analysis.quantities import MISSING, number
 from podium_analysis.report import page
 
 FLIPS_SHOWN: Final = 20
+CUTS_SHOWN: Final = 20
 SHIFT_NOTE: Final = (
     "Means over the tasks that ended by themselves in both runs; 95 % percentile bootstrap over questions. "
     "Each interval stands alone: of twenty that measure nothing, one excludes zero by chance."
@@ -51,7 +52,11 @@ def print_comparison(result: Compared, console: Console) -> None:
         _print_table(shifts_of_all(result.pairs), console)
     console.print(Text(SHIFT_NOTE, style="dim"))
     console.print()
-    _print_table(category_table(result.pairs), console)
+    for table in cut_tables(result.pairs):
+        console.print()
+        _print_table(page.Table(table.id, table.title, table.columns, table.rows[:CUTS_SHOWN], table.caption), console)
+        if len(table.rows) > CUTS_SHOWN:
+            console.print(Text(f"{len(table.rows) - CUTS_SHOWN} more in the HTML page", style="dim"))
     for table in _flip_tables(result):
         console.print()
         shown = page.Table(table.id, table.title, table.columns, table.rows[:FLIPS_SHOWN], table.caption)
@@ -139,7 +144,7 @@ def write_html(result: Compared, path: Path) -> None:
             settings=settings_table(result.settings) if result.settings else None,
             shifts=shift_table(only) if only else shifts_of_all(pairs),
             shift_note=SHIFT_NOTE,
-            categories=category_table(pairs),
+            cuts=cut_tables(pairs),
             flips=_flip_tables(result),
             footer="Made by podium-analysis compare.",
         ),
@@ -152,7 +157,7 @@ def tables_of(result: Compared) -> list[page.Table]:
     return [
         *([settings_table(result.settings)] if result.settings else []),
         score_table(pairs),
-        category_table(pairs),
+        *cut_tables(pairs),
         shift_table(pairs[0]) if len(pairs) == 1 else shifts_of_all(pairs),
         *_flip_tables(result),
     ]

@@ -6,6 +6,7 @@ from typing import Final
 
 from podium_analysis.compare.comparison import Comparison
 from podium_analysis.compare.differences import SettingRow
+from podium_analysis.compare.pairing import CUTS
 from podium_analysis.compare.significance import Interval
 from podium_analysis.quantities import MISSING, duration, money, number
 from podium_analysis.report import page
@@ -21,10 +22,15 @@ def settings_table(rows: Sequence[SettingRow]) -> page.Table:
     return page.Table("settings-table", "Settings that differ", columns, cells)
 
 
-def category_table(pairs: Sequence[Comparison]) -> page.Table:
-    """A row a category and run beside the first: the score over its pairs with A."""
+def cut_tables(pairs: Sequence[Comparison]) -> list[page.Table]:
+    """A table each for category, subject, answer type and image; those with a single value are left out."""
+    return [cut_table(pairs, cut) for cut in CUTS if cut == CUTS[0] or any(len(pair.cuts[cut]) > 1 for pair in pairs)]
+
+
+def cut_table(pairs: Sequence[Comparison], cut: str) -> page.Table:
+    """A row a value of the cut and run beside the first: the score over its pairs with A."""
     columns = [
-        page.Column("category", wide=True),
+        page.Column(cut, wide=True),
         page.Column("run"),
         *(page.Column(name, True) for name in ("pairs", "A %", "run %", "run - A")),
         page.Column("95 %"),
@@ -43,10 +49,10 @@ def category_table(pairs: Sequence[Comparison]) -> page.Table:
             page.number_cell(s.only_a),
         ]
         for letter, pair in zip(string.ascii_uppercase[1:], pairs, strict=False)
-        for name, s in pair.categories
+        for name, s in pair.cuts[cut]
     ]
-    caption = "Of many categories that did not move, some do by chance: no row is a finding by itself."
-    return page.Table("categories", "Accuracy by category", columns, rows, caption)
+    caption = "Of many rows that did not move, some do by chance: none is a finding by itself."
+    return page.Table(f"by-{cut.replace(' ', '-')}", f"Accuracy by {cut}", columns, rows, caption)
 
 
 def score_table(pairs: Sequence[Comparison]) -> page.Table:

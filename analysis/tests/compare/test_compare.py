@@ -213,12 +213,16 @@ def test_each_category_is_compared_over_its_own_pairs(make_run: MakeRun, capsys:
     a, b = make_run("a", n=50), make_run("b", n=50, seed=3, accuracy=0.8)
     pair = pair_of(a, b)
     assert pair.score is not None
-    assert sum(score.n for _, score in pair.categories) == pair.score.n
-    assert sum(score.only_b for _, score in pair.categories) == pair.score.only_b
-    assert len(pair.categories) == 5
+    assert list(pair.cuts) == ["category", "subject", "answer type", "image"]
+    for values in pair.cuts.values():
+        assert sum(score.n for _, score in values) == pair.score.n
+        assert sum(score.only_b for _, score in values) == pair.score.only_b
+    assert len(pair.cuts["category"]) == 5
     assert compare.run(arguments(str(a), str(b))) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name, _ in pair.categories)
+    assert all(name in out for name, _ in pair.cuts["category"])
+    several = [cut for cut, values in pair.cuts.items() if len(values) > 1]
+    assert all(f"Accuracy by {cut}" in out for cut in several)
 
 
 def test_more_runs_than_letters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
