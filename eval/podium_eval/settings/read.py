@@ -92,7 +92,7 @@ def _problems(error: ValidationError, prefix: str) -> list[str]:
 def _readable(env_file: Path) -> None:
     """Raise ConfigError for a file that was named and is not there, or is no UTF-8."""
     try:
-        env_file.read_text("utf-8-sig")
+        env_file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ConfigError([f"{env_file} is not UTF-8 at byte {error.start}: save it as UTF-8"]) from error
     except OSError as error:
