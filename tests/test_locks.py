@@ -56,6 +56,14 @@ def test_a_lock_holds_what_its_member_asks_for(member: Path) -> None:
     assert not missing, f"{sorted(missing)}: run make lock"
 
 
+def test_the_gpu_lock_holds_what_retrieval_asks_for() -> None:
+    member = ROOT / "services" / "retrieval"
+    project = tomllib.loads((member / "pyproject.toml").read_text())["project"]
+    asked = {name_of(r) for r in project["dependencies"] + project["optional-dependencies"]["gpu"]} - OWN
+    locked = pins(member / "requirements-gpu.lock")
+    assert not asked - locked.keys(), f"{sorted(asked - locked.keys())}: run make lock"
+
+
 def test_torch_is_the_cpu_build_without_companions_of_the_other() -> None:
     for member in ("vllm", "retrieval"):
         locked = pins(ROOT / "services" / member / "requirements.lock")
