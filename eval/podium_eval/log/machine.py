@@ -14,7 +14,7 @@ _PACKAGES: Final = (
     "podium-contracts",
     "openai",
     "aiohttp",
-    "httpx",
+    "httpx2",
     "uvloop",
     "orjson",
     "pydantic",
