@@ -17,7 +17,9 @@ OFFLINE = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Playwright leaves its event loop set as the thread's running one until it is closed, and no asynchronous test can run
+# while it is: so each module closes it.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     path = shutil.which("chromium")
     assert path, "Chromium is not installed (Debian's package chromium)"
