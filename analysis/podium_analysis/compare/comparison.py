@@ -163,8 +163,11 @@ def _shifts(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -
     left = np.array([a.numbers[k] for k in done]).reshape(len(done), len(pairing.QUANTITIES))
     right = np.array([b.numbers[k] for k in done]).reshape(len(done), len(pairing.QUANTITIES))
     questions = np.array([k[0] for k in done])
-    for column, (name, unit, _) in enumerate(pairing.QUANTITIES):
-        x, y = left[:, column], right[:, column]
+    pairs = [(name, unit, left[:, i], right[:, i]) for i, (name, unit, _) in enumerate(pairing.QUANTITIES)]
+    for tool in sorted({*a.added, *b.added}):
+        x, y = (np.array([side.added.get(tool, {}).get(k, np.nan) for k in done]) for side in (a, b))
+        pairs.append((f"{tool}.wall", "ms", x, y))
+    for name, unit, x, y in pairs:
         known = ~(np.isnan(x) | np.isnan(y))
         n = int(known.sum())
         if n == 0:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
+from podium_analysis.metrics.added_tools import added_tools
 from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
@@ -56,6 +57,8 @@ class Side:
     """Of each task its values of CUTS."""
     unpriced: Mapping[tuple[str, int], int]
     """Calls of a task whose price is not known; a task without any is not in it."""
+    added: Mapping[str, Mapping[tuple[str, int], float]]
+    """Of each tool that is not built in its wall time in a task, ms; a task that did not call it is not in it."""
 
 
 def side(data: RunData, bad: list[BadRecord]) -> Side:
@@ -83,12 +86,29 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             answer[key] = record.answer
             given = (record.category, record.subject, record.answer_type)
             cuts[key] = (*(value or NOT_GIVEN for value in given), "with image" if record.has_image else "text only")
-    return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced)
+    return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced, _added(data))
 
 
 def shared(a: Side, b: Side) -> list[tuple[str, int]]:
     """Tasks that both runs finished, sorted."""
     return sorted(a.outcome.keys() & b.outcome.keys())
+
+
+def _added(data: RunData) -> dict[str, dict[tuple[str, int], float]]:
+    """As _sums, of each added tool."""
+    walls: dict[str, dict[tuple[str, int], float]] = {tool: {} for tool in added_tools(data)}
+    rows = data.rows(
+        f"""
+        SELECT tool, task_id, epoch, sum(duration_total_ms)::DOUBLE FROM (
+            SELECT * REPLACE (coalesce(epoch, 1) AS epoch) FROM events WHERE type = 'tool_call'
+            QUALIFY row_number() OVER (PARTITION BY task_id, coalesce(epoch, 1), step ORDER BY ({IN_TIME}) DESC) = 1
+        ) WHERE status <> 'invalid' GROUP BY ALL
+        """
+    )
+    for tool, task, epoch, ms in rows if walls else ():
+        if tool in walls:
+            walls[tool][(task, epoch)] = ms
+    return walls
 
 
 def _sums(data: RunData) -> dict[tuple[str, int], npt.NDArray[np.float64]]:

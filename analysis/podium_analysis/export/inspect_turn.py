@@ -122,6 +122,8 @@ def tool_result(turn: Turn) -> str:
             parts.append(f"{name}:\n{getattr(turn, name)}")
     if turn.exec_status and turn.exec_status != "ok":
         parts.append(f"ended: {turn.exec_status}")
+    if turn.result:
+        parts.append(turn.result)
     if not parts and turn.response:
         parts.append(turn.response)
     return "\n\n".join(parts)

@@ -6,7 +6,7 @@ the one around it, so rows nest and no duration is negative whatever the log say
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from podium_contracts.events import check_schema
 
@@ -164,6 +164,11 @@ class Tracer:
         for call in task.calls:
             at = self.call(task, call, at, tool.end)
         task.calls = []
+        for part, took in _added_parts(event):  # one after another, as they were noted
+            stop = max(at, min(at + took, tool.end))
+            if stop > at:
+                self.writer.span(task.tid, Span(part, at, stop, "part"))
+            at = stop
         before, own = _OWN_PART.get(name, (None, None))
         if own and event.get(own) and before:
             start = min(max(at, tool.start + float(event.get(before) or 0.0)), tool.end)
@@ -201,6 +206,14 @@ class Tracer:
     def close(self) -> None:
         for key in list(self.open):
             self.finish(key, self.open[key].last, {"status": "in flight"})
+
+
+def _added_parts(event: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The own parts of a tool that is not built in."""
+    parts: Any = event.get("parts_ms")
+    for part, took in cast("dict[str, Any]", parts).items() if isinstance(parts, dict) else ():
+        if isinstance(took, int | float):
+            yield part, float(took)
 
 
 def _split(event: Mapping[str, Any], call: Span) -> Iterator[Span]:

@@ -1,5 +1,6 @@
 """The colours of every figure, light and dark. Importing this needs no matplotlib: the page maps one to the other."""
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 INK: Final = "#222222"
@@ -35,6 +36,20 @@ PART_COLOURS: Final[dict[str, str]] = {
     "tool_rest_ms": "#bdbdbd",
     "unexplained_ms": "#6b6b6b",
 }
+
+ADDED: Final = ("#56b4e9", "#d55e00", "#0072b2", "#f0e442")
+"""For tools and parts that nobody knew in advance, in turn."""
+
+
+def part_colours(parts: Iterable[str]) -> dict[str, str]:
+    """A colour a part, in the order in which figures show them: those of added tools before what is left over."""
+    names = list(parts)
+    added = [name for name in names if name not in PART_COLOURS]
+    last = [name for name in ("tool_rest_ms", "unexplained_ms") if name in names]
+    known = [name for name in PART_COLOURS if name in names and name not in last]
+    turn = {name: ADDED[i % len(ADDED)] for i, name in enumerate(added)}
+    return {name: turn.get(name) or PART_COLOURS[name] for name in (*known, *added, *last)}
+
 
 DARK: Final[dict[str, str]] = {
     # colour on white: the same thing's colour on the page's dark paper

@@ -26,7 +26,7 @@ from podium_analysis.figures.style import (
     short_model,
     ticks,
 )
-from podium_analysis.figures.tools import SHORT, TOOL_COLOURS
+from podium_analysis.figures.tools import SHORT, TOOL_COLOURS, tool_colour
 from podium_analysis.figures.values import Spread, Values
 
 TOOLS: Final = {"orchestrator": CYCLE[0], **TOOL_COLOURS}
@@ -158,7 +158,7 @@ def _groups(spreads: Mapping[tuple[str, str], Spread]) -> list[tuple[tuple[str, 
 
 
 def _colour(tool: str) -> str:
-    return TOOLS.get(tool, CYCLE[5])
+    return TOOLS.get(tool) or tool_colour(tool)
 
 
 def _latency_axis(axes: Axes, groups: Sequence[tuple[tuple[str, str], Spread]]) -> float:

@@ -25,6 +25,7 @@ from podium_analysis.figures.style import Format, save, use_theme
 from podium_analysis.figures.time_breakdown import time_by_step_figure, time_figure
 from podium_analysis.figures.timeline import timeline_figure
 from podium_analysis.figures.tools import (
+    latency_metrics,
     tool_latency_figure,
     tool_mix_figure,
     tools_by_step_figure,
@@ -141,7 +142,7 @@ class _Job:
 
 def _jobs(stats: Mapping[str, Any], values: Values) -> list[_Job]:
     slim = {key: value for key, value in stats.items() if key not in ("metrics", "slowest_tasks", "tokens", "errors")}
-    latencies = {name: stats["metrics"][name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
+    latencies = {name: stats["metrics"][name] for name in latency_metrics(stats["metrics"])}
     jobs = [
         _Job(name, title, group, None, {**slim, "metrics": latencies})
         for name, (title, group, _) in OVERVIEWS.items()

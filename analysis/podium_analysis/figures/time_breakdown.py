@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from podium_analysis.figures.colours import GRID, MUTED, PART_COLOURS
+from podium_analysis.figures.colours import GRID, MUTED, part_colours
 from podium_analysis.figures.style import amount, axis_unit, count, empty, new_figure, percent, place, stack
 
 STEPS: Final = 50
@@ -33,10 +33,11 @@ def time_figure(stats: Mapping[str, Any]) -> Figure:
     )
     axes = place(figure, left=1.42, bottom=0.2, right=0.95, top=0.5)
     names = list(parts)
+    colours = part_colours(names)
     values = np.array([parts[name] for name in names])
     shares = [time["overall_share"][name] for name in names]
     at = np.arange(len(names))[::-1]
-    axes.barh(at, values, height=0.78, color=[PART_COLOURS[name] for name in names], edgecolor="white", linewidth=0.4)
+    axes.barh(at, values, height=0.78, color=[colours[name] for name in names], edgecolor="white", linewidth=0.4)
     axes.set_yticks(at, [time["labels"][name] for name in names])
     axes.tick_params(axis="y", length=0)
     axes.spines[["bottom", "left"]].set_visible(False)
@@ -59,7 +60,8 @@ def time_by_step_figure(stats: Mapping[str, Any]) -> Figure:
         return figure
     cut = len(steps) > STEPS
     steps = steps[:STEPS]
-    names = [name for name in PART_COLOURS if any(step["parts_ms"].get(name) for step in steps)]
+    colours = part_colours(name for name in stats["time"]["labels"] if any(s["parts_ms"].get(name) for s in steps))
+    names = list(colours)
     note = f" · first {STEPS} of {len(stats['time']['by_step'])} steps" if cut else ""
     figure = new_figure(title, f"mean of the turns that reached the step, tool included{note}", height=4.9)
     rows = -(-len(names) // 3)
@@ -74,7 +76,7 @@ def time_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     for name in names:
         above = np.maximum(heights[name], 0.0) * factor
         label = stats["time"]["labels"][name]
-        stack(axes, at, base, above, width=0.86, colour=PART_COLOURS[name], label=label)
+        stack(axes, at, base, above, width=0.86, colour=colours[name], label=label)
         base = base + above
     axes.set_ylim(0, float(base.max()) * 1.05 or 1.0)
     axes.set_ylabel(unit)

@@ -2,14 +2,15 @@
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
+from podium_analysis.figures.colours import ADDED, GRID, INK, MUTED
 from podium_analysis.figures.style import (
     axis_unit,
     count,
@@ -34,6 +35,16 @@ STEPS: Final = 50
 MODELS: Final = 16
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 SHORT: Final = {"search": "search", "enhance_reasoning": "reason", "answer": "answer"}
+
+
+def tool_colour(tool: str) -> str:
+    """An added tool's is the same in every figure."""
+    return TOOL_COLOURS.get(tool) or ADDED[zlib.crc32(tool.encode("utf-8", "replace")) % len(ADDED)]
+
+
+def latency_metrics(metrics: Iterable[str]) -> list[str]:
+    """The names of those that are a tool's wall time, added tools' last."""
+    return ["search_ms", "enhance_reasoning_ms", "answer_ms", *(name for name in metrics if name.startswith("tool-"))]
 
 
 def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
@@ -61,7 +72,7 @@ def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
     top = max(n for _, _, n, _ in rows)
     for y, (tool, label, n, bad) in zip(at, rows, strict=True):
         whole = not label.startswith(" ")
-        colour = TOOL_COLOURS.get(tool, CYCLE[0])
+        colour = tool_colour(tool)
         alpha, height = (1.0, 0.8) if whole else (0.55, 0.6)
         axes.barh(y, n - bad, height=height, color=colour, alpha=alpha)
         axes.barh(
@@ -100,9 +111,9 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     names = [name for name in TOOL_COLOURS if any(step["tools"].get(name) for step in steps)]
     names += sorted({name for step in steps for name in step["tools"]} - set(names))
     base = np.zeros(len(at))
-    for i, name in enumerate(names):
+    for name in names:
         share = np.array([step["tools"].get(name, 0) for step in steps]) / totals
-        stack(axes, at, base, share, width=0.9, colour=TOOL_COLOURS.get(name, CYCLE[i % 8]), label=name)
+        stack(axes, at, base, share, width=0.9, colour=tool_colour(name), label=name)
         base += share
     axes.set_ylim(0, 1)
     axes.set_xlim(at.min() - 0.6, at.max() + 0.6)
@@ -118,8 +129,8 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     interval.
     """
     rows: list[tuple[str, Mapping[str, Any]]] = []
-    for name in ("search_ms", "enhance_reasoning_ms", "answer_ms"):
-        tool = name.removesuffix("_ms")
+    for name in latency_metrics(stats["metrics"]):
+        tool = name.removesuffix("_ms").removeprefix("tool-")
         groups = sorted(stats["metrics"][name]["by_tool_model"], key=lambda g: (-g["n"], str(g["model"])))
         rows += [(tool, group) for group in groups if group["n"]]
     title = "Latency by tool and model"
@@ -141,7 +152,7 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     low, high = min(values), max(values)
     factor, unit = axis_unit(low, high, "ms")
     for y, (tool, group), names in zip(at, rows, drawn, strict=True):
-        colour = TOOL_COLOURS[tool]
+        colour = tool_colour(tool)
         xs = [max(float(group[key]) * factor, 1e-9) for key in names]
         axes.plot([xs[0], xs[-1]], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt", zorder=1)
         if interval := group["intervals"].get("p50"):
@@ -161,7 +172,7 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     axes.set_xlabel(unit)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_yticks(
-        at, [f"{SHORT[tool]} · {short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
+        at, [f"{SHORT.get(tool, tool)} · {short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
     )
     axes.tick_params(axis="y", labelsize=6.5, length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)

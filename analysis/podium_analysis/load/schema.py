@@ -7,7 +7,13 @@ from podium_contracts.event import EventField, Stamp, Use, event_fields
 from podium_contracts.events import EVENT_TYPES
 from podium_contracts.names import ROLES
 
-_SQL: Final = {"text": "VARCHAR", "whole": "INTEGER", "number": "DOUBLE", "flag": "BOOLEAN"}
+_SQL: Final = {
+    "text": "VARCHAR",
+    "whole": "INTEGER",
+    "number": "DOUBLE",
+    "flag": "BOOLEAN",
+    "numbers": "MAP(VARCHAR, DOUBLE)",
+}
 
 
 def _columns() -> Iterator[tuple[str, str]]:

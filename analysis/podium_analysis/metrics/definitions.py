@@ -220,7 +220,12 @@ def _of_fields() -> Iterator[Metric]:
     for cls, source, prefix in ((LlmCall, ORCHESTRATOR, "orchestrator_"), (ToolCall, TOOL_CALLS, "")):
         taken = {metric.value for metric in _CHOSEN if metric.source.family == source.family}
         for field in event_fields(cls):
-            if field.unit == "ms" and field.use is not Use.LOG_ONLY and field.name not in taken:
+            if (
+                field.unit == "ms"
+                and field.sort == "number"
+                and field.use is not Use.LOG_ONLY
+                and field.name not in taken
+            ):
                 yield Metric(
                     f"{prefix}{field.name}",
                     f"{'Orchestrator' if prefix else 'Tools'}: {field.name.removesuffix('_ms').replace('_', ' ')}",

@@ -43,6 +43,11 @@ def calls(name: str, family: Family, condition: str) -> Source:
     return Source(name, family, condition, CALL_STATUS, "ok")
 
 
+def added_calls(tool: str) -> Source:
+    """Calls of a tool that is not built in; its name is one of added_tools'."""
+    return _tools(f"{tool} calls", f"tool = '{tool}' AND status <> 'invalid'")
+
+
 def _tools(name: str, condition: str) -> Source:
     return Source(name, TOOL_EVENTS, condition, "status", "ok")
 

@@ -64,7 +64,7 @@ def summarise(
     scores: Mapping[str, int] = stats["scores"] or {}
     time: Mapping[str, Any] = stats["time"]
     parts = [
-        (time["labels"].get(name, name), TIME_KINDS.get(name, "rest"), ms, duration(ms))
+        (time["labels"].get(name, name), TIME_KINDS.get(name, "added"), ms, duration(ms))
         for name, ms in time["overall_ms"].items()
         if ms is not None
     ]

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics import intervals as bootstrap
+from podium_analysis.metrics.added_tools import added_metrics
 from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.sections import MetricStatistics
 from podium_analysis.metrics.summaries import IN_MEMORY, metric_statistics
@@ -82,7 +83,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
     # DuckDB and numpy let go of the interpreter's lock, so two threads share the cores: the longest parts first, then
     # whoever is free takes the next.
     with ThreadPoolExecutor(2, "statistics") as pool:
-        metrics = pool.submit(metric_statistics, run, METRICS, bins=bins, in_memory=in_memory)
+        metrics = pool.submit(metric_statistics, run, (*METRICS, *added_metrics(run)), bins=bins, in_memory=in_memory)
         counted = pool.submit(_counted, run)
         at_large = pool.submit(overview, run)
         cost = pool.submit(costs, run)

@@ -1,10 +1,12 @@
 """Which events the tasks' durations count, and the sums of their parts: the tables that other statistics are handed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
+from podium_analysis.metrics.added_tools import added_parts
 
 _TIMED = "queue_ms IS NOT NULL AND prefill_ms IS NOT NULL AND decode_ms IS NOT NULL"
 _WEB = "least(coalesce(web_ms, 0), coalesce(retrieval_ms, 0))"
@@ -27,6 +29,8 @@ TOOL_PARTS: Final[dict[str, tuple[str, str]]] = {
     "answer_judge_ms": ("answer: judge", "CASE WHEN tool = 'answer' THEN judge_ms END"),
 }
 """Part -> (label, SQL of its milliseconds in one event)."""
+REST: Final = "tool_rest_ms"
+"""What a tool's own parts leave of its total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class PartSums:
 
     turns: str
     tools: str
+    labels: Mapping[str, str]
+    """Every part, in the order in which a turn spends them; the last is tool_rest_ms."""
 
 
 def counted_events(run: RunData) -> Counted:
@@ -84,15 +90,17 @@ def part_sums(run: RunData, counted: Counted) -> PartSums:
     A judgement is part of the answer that it judges; one that a resume made again stands for itself.
     """
     again = _judged_again(run, counted.keep)
-    tool_parts = " + ".join(f"coalesce(sum({name}), 0)" for name in TOOL_PARTS)
+    of_tools = TOOL_PARTS | added_parts(run)
+    tool_parts = " + ".join(f'coalesce(sum("{name}"), 0)' for name in of_tools)
     rest = f", sum(duration_total_ms) - ({tool_parts}) AS tool_rest_ms"
-    made = PartSums("turn_sums", "tool_sums")
+    labels = {name: label for name, (label, _) in (TURN_PARTS | of_tools).items()} | {REST: "tools: rest"}
+    made = PartSums("turn_sums", "tool_sums", labels)
     for table, parts, condition, more, others in (
         (made.turns, TURN_PARTS, "type = 'llm_call' AND role = 'orchestrator'", "", ""),
-        (made.tools, TOOL_PARTS, "type = 'tool_call'", again, rest),
+        (made.tools, of_tools, "type = 'tool_call'", again, rest),
     ):
-        columns = ", ".join(f"{sql} AS {name}" for name, (_, sql) in parts.items())
-        sums = ", ".join(f"sum({name}) AS {name}" for name in parts) + others
+        columns = ", ".join(f'{sql} AS "{name}"' for name, (_, sql) in parts.items())
+        sums = ", ".join(f'sum("{name}") AS "{name}"' for name in parts) + others
         run.execute(
             f"""
             CREATE OR REPLACE TABLE {table} AS

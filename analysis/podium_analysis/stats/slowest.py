@@ -8,7 +8,7 @@ from podium_analysis import quantities
 from podium_analysis.load.run_data import RunData
 from podium_analysis.section import Count, Section
 from podium_analysis.stats.counted import Counted
-from podium_analysis.stats.time_accounting import PARTS, Accounts
+from podium_analysis.stats.time_accounting import Accounts
 
 N_SLOWEST: Final = 10
 
@@ -45,7 +45,7 @@ def slowest_tasks(run: RunData, counted: Counted, found: Accounts, n: int = N_SL
     if not places.size:
         return []
     known = ~np.isnan(found.parts).any(axis=1)
-    medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(PARTS))
+    medians = np.median(found.parts[known], axis=0) if known.any() else np.zeros(len(found.labels))
     wanted = ", ".join(str(found.task[place]) for place in places)
     named = run.rows(f"SELECT task, task_id, epoch, status FROM final WHERE task IN ({wanted})")
     tasks = {row[0]: row[1:] for row in named}
@@ -71,7 +71,7 @@ def _entry(
         biggest = int(np.argmax(parts))
         share = parts[biggest] / wall if wall else 0.0
         part, usual = quantities.duration(parts[biggest]), quantities.duration(medians[biggest])
-        why = [f"{100 * share:.0f} % in {list(PARTS.values())[biggest]}: {part} (median task {usual})"]
+        why = [f"{100 * share:.0f} % in {list(found.labels.values())[biggest]}: {part} (median task {usual})"]
     why.append(f"{rounds} turn{'s' if rounds != 1 else ''} (median task {usual_rounds:g})")
     if longest is not None:
         failed = f", {longest.error_type or longest.status}" if longest.status != "ok" else ""
@@ -83,7 +83,7 @@ def _entry(
         status=status,
         duration_ms=wall,
         rounds=rounds,
-        parts_ms=None if parts is None else dict(zip(PARTS, parts, strict=True)),
+        parts_ms=None if parts is None else dict(zip(found.labels, parts, strict=True)),
         unexplained_ms=None if parts is None else float(found.unexplained_ms[place]),
         longest_call=longest,
         why="; ".join(why),

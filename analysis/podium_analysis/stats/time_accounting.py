@@ -3,6 +3,7 @@
 Parts do not overlap; `counted.py` says which events count and how each part is taken from them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,20 +15,20 @@ from podium_analysis.metrics.ranked import RankedArray
 from podium_analysis.metrics.sections import Summary
 from podium_analysis.metrics.summaries import summarise
 from podium_analysis.section import Count, Section
-from podium_analysis.stats.counted import TOOL_PARTS, TURN_PARTS, PartSums
+from podium_analysis.stats.counted import REST, TOOL_PARTS, TURN_PARTS, PartSums
 
 PARTS: Final[dict[str, str]] = {
     **{name: label for name, (label, _) in (TURN_PARTS | TOOL_PARTS).items()},
-    "tool_rest_ms": "tools: rest",
+    REST: "tools: rest",
 }
-"""Part -> label, in the order in which a turn spends them. The last is what a tool's own parts leave of its total."""
+"""Part -> label, in the order in which a turn spends them, of a run without added tools (PartSums has theirs)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """Parts of every task that ended, one row each, in the order of task_id and epoch.
 
-    task: its index in the table tasks. parts: (n tasks, n parts) milliseconds, parts in the order of PARTS.
+    task: its index in the table tasks. parts: (n tasks, n parts) milliseconds, parts in the order of labels.
     unexplained: duration less all parts. Both are NaN where the log holds none of the task's calls (LOG_LEVEL kept
     them out).
     """
@@ -37,6 +38,7 @@ class Accounts:
     rounds: npt.NDArray[np.int32]
     parts: npt.NDArray[np.float64]
     unexplained_ms: npt.NDArray[np.float64]
+    labels: Mapping[str, str]
 
 
 class Accounting(Section, frozen=True):
@@ -69,7 +71,7 @@ class TimeByPart(Section, frozen=True):
 
 def accounts(run: RunData, sums: PartSums) -> Accounts:
     """The parts of every task that ended (skipped ones apart)."""
-    columns = ", ".join(f"CASE WHEN known THEN {_or_zero(name)} END AS {name}" for name in PARTS)
+    columns = ", ".join(f'CASE WHEN known THEN {_or_zero(name)} END AS "{name}"' for name in sums.labels)
     found = run.arrays(
         f"""
         SELECT f.task, f.duration_ms, f.rounds, turns.n IS NOT NULL OR tools.n IS NOT NULL AS known, {columns}
@@ -79,9 +81,9 @@ def accounts(run: RunData, sums: PartSums) -> Accounts:
         WHERE f.status <> 'skipped' ORDER BY f.task_id, f.epoch
         """
     )
-    parts = np.column_stack([found[name].astype(np.float64) for name in PARTS])
+    parts = np.column_stack([found[name].astype(np.float64) for name in sums.labels])
     duration = found["duration_ms"].astype(np.float64)
-    return Accounts(found["task"], duration, found["rounds"], parts, duration - parts.sum(axis=1))
+    return Accounts(found["task"], duration, found["rounds"], parts, duration - parts.sum(axis=1), sums.labels)
 
 
 def accounting_statistics(found: Accounts) -> Accounting:
@@ -101,10 +103,10 @@ def accounting_statistics(found: Accounts) -> Accounting:
 def time_statistics(run: RunData, sums: PartSums, found: Accounts) -> TimeByPart:
     """Milliseconds by part: over all tasks that ended, and by step over all turns that count."""
     counted = ~np.isnan(found.unexplained_ms)
-    totals = dict(zip(PARTS, found.parts[counted].sum(axis=0).tolist(), strict=True))
+    totals = dict(zip(sums.labels, found.parts[counted].sum(axis=0).tolist(), strict=True))
     totals["unexplained_ms"] = float(found.unexplained_ms[counted].sum())
     whole = float(found.duration_ms[counted].sum())
-    columns = ", ".join(_or_zero(name) for name in PARTS)
+    columns = ", ".join(_or_zero(name) for name in sums.labels)
     steps = run.rows(
         f"""
         SELECT step, coalesce(turns.n, 0), {columns}
@@ -114,13 +116,13 @@ def time_statistics(run: RunData, sums: PartSums, found: Accounts) -> TimeByPart
         """
     )
     return TimeByPart(
-        labels=PARTS | {"unexplained_ms": "unexplained"},
+        labels=dict(sums.labels) | {"unexplained_ms": "unexplained"},
         overall_ms=totals,
         overall_share={name: value / whole if whole else None for name, value in totals.items()},
-        by_step=[StepTime(row[0], row[1], dict(zip(PARTS, row[2:], strict=True))) for row in steps],
+        by_step=[StepTime(row[0], row[1], dict(zip(sums.labels, row[2:], strict=True))) for row in steps],
     )
 
 
 def _or_zero(name: str) -> str:
     """A part that no event of the group has took no time; a group without any event is told apart by n."""
-    return f"coalesce({'turns' if name in TURN_PARTS else 'tools'}.{name}, 0)"
+    return f'coalesce({"turns" if name in TURN_PARTS else "tools"}."{name}", 0)'

@@ -26,11 +26,13 @@ from podium_eval.commands.check_items import (
     searches,
     served,
 )
+from podium_eval.commands.check_tools import tool_items
 from podium_eval.errors import Failure
 from podium_eval.models.providers import ProviderTable
 from podium_eval.run.build import Prepared, prepare
 from podium_eval.run.plan import plan_tools
 from podium_eval.settings.read import Settings
+from podium_eval.tools.added.build import AddedTools
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.transport.json_service import Gate
@@ -38,7 +40,7 @@ from podium_eval.transport.json_service import Gate
 FILES_BESIDE_TASKS = 200
 
 
-async def check(subject: Subject) -> list[Finding]:
+async def check(subject: Subject, added: AddedTools) -> list[Finding]:
     """Try every item; each within CHECK_TIMEOUT_S, all at the same time. In the table's order."""
     settings = subject.settings
     gate: Gate = OpenGate()
@@ -62,6 +64,7 @@ async def check(subject: Subject) -> list[Finding]:
         row = providers.provider(chat.provider)
         own = row is not None and row.local
         items.append((names, lambda chat=chat, own=own: answers(chat, settings.expert_temperature, own=own)))
+    items += tool_items(added)
     items.append(("judge", lambda: judges(subject)))
     found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]
@@ -153,7 +156,7 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         ConfigError: tools.json cannot be used with the configured experts.
     """
     models, dataset = prepared.models, prepared.plan.dataset
-    tools = plan_tools(prepared.plan.prompts, models, settings)
+    tools = plan_tools(prepared.plan.prompts, models, settings, prepared.added)
     console.print(f"dataset: {dataset.path}: {dataset.n_selected} of {dataset.n} questions, ids unique", markup=False)
     subject = Subject(
         settings=settings,
@@ -166,7 +169,7 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         specs=tools.everyone,
         session=models.pool.session,
     )
-    return show(await check(subject), console)
+    return show(await check(subject, prepared.added), console)
 
 
 def plain_console() -> Console:

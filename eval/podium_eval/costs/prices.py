@@ -75,6 +75,10 @@ class Charge:
     usd: float | None = None
     n_unpriced: int = 0
 
+    def __add__(self, other: "Charge") -> "Charge":
+        known = [usd for usd in (self.usd, other.usd) if usd is not None]
+        return Charge(sum(known) if known else None, self.n_unpriced + other.n_unpriced)
+
 
 class Prices:
     """The table; of several rows that fit the last one counts, so a user's rows win over ours."""

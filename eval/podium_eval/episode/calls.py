@@ -3,7 +3,7 @@
 from typing import Any
 
 from podium_contracts.events import LlmCall
-from podium_contracts.names import Role, Tool
+from podium_contracts.names import Role
 
 from podium_eval.episode.task import TaskState, event_ids
 from podium_eval.errors import Failure
@@ -31,7 +31,7 @@ class Ledger:
         request: ChatRequest,
         *,
         role: Role,
-        tool: Tool | None = None,
+        tool: str | None = None,
         alias: str | None = None,
     ) -> ChatResult:
         """Ask, and write an llm_call of what came of it.

@@ -5,6 +5,7 @@ attempts, each at its own limit. A full view is cut to a share of its limit, so 
 prefix again (and the server its cache); between cuts a prompt's knowledge is the last one's with new text behind it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -18,6 +19,7 @@ Kind = Literal["document", "program", "attempt"]
 
 NOTHING_YET: Final = "Nothing yet."
 _JOIN: Final = "\n\n"
+_ARGUMENT_CHARS: Final = 500
 _OUTPUT_CHARS: Final = 100_000
 """Beyond any context limit; counting the tokens of megabytes would hold the loop for nothing."""
 
@@ -116,11 +118,13 @@ class Knowledge:
         if turn.status == "invalid":
             self._add("attempt", f"## Turn {turn.step}\nNo tool ran: {turn.error_message}")
         elif turn.status == "failed":
-            self._add("attempt", f"## Turn {turn.step}\n{turn.tool} with {turn.alias} failed: {_short(turn)}")
+            self._add("attempt", f"## Turn {turn.step}\n{_called(turn)} failed: {_short(turn)}")
         for document in turn.documents:
             self._documents.add(identity(document.get("id", ""), document.get("contents", "")))
             title = f": {document['title']}" if document.get("title") else ""
             self._add("document", f"## Document {len(self._documents)}{title}\n{document.get('contents', '')}")
+        if turn.result is not None:
+            self._add("document", f"## Result of {_called(turn)}, turn {turn.step}\n{turn.result}")
         if turn.code is not None and turn.exec_status is not None:
             self._programs += 1
             self._add("program", _program(self._programs, turn))
@@ -130,6 +134,14 @@ class Knowledge:
         self._entries.append(entry)
         for view in self._views.values():
             view.add(entry)
+
+
+def _called(turn: Turn) -> str:
+    """The tool with its expert, or with its arguments where it needs none."""
+    if turn.alias is not None:
+        return f"{turn.tool} with {turn.alias}"
+    given = json.dumps(turn.arguments, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return f"{turn.tool} {given if len(given) <= _ARGUMENT_CHARS else given[:_ARGUMENT_CHARS] + '…'}"
 
 
 def _short(turn: Turn) -> str:

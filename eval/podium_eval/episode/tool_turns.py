@@ -7,11 +7,11 @@ from podium_contracts.events import ToolCall
 from podium_contracts.records import Judgement, Turn
 
 from podium_eval.clock import Clock, since_ms
-from podium_eval.costs.prices import Prices
+from podium_eval.costs.prices import Charge, Prices
 from podium_eval.episode.calls import Ledger
 from podium_eval.episode.expert_limits import expert_limits
 from podium_eval.episode.task import TaskState
-from podium_eval.errors import Unavailable
+from podium_eval.errors import Failure, Unavailable
 from podium_eval.models.chat import ChatRequest, ChatResult, Form, TokenCounter
 from podium_eval.prompts.templates import Prompts
 from podium_eval.settings.run import RunSettings
@@ -48,9 +48,8 @@ class ToolTurns:
         expert that is down is one of several; the orchestrator is told.)
         """
         turn.tool, turn.alias, turn.arguments = chosen.tool, chosen.alias, chosen.arguments
-        state.doing = f"{chosen.tool} {chosen.alias}"
-        expert = self._toolbox.experts[chosen.alias]
-        turn.provider, turn.model = expert.provider, expert.model
+        state.doing = chosen.tool if chosen.alias is None else f"{chosen.tool} {chosen.alias}"
+        turn.provider, turn.model = self._toolbox.used(chosen.tool, chosen.alias)
         began = self._clock.mono()
         result = await self._toolbox.tools[chosen.tool].use(
             ToolRequest(
@@ -59,13 +58,14 @@ class ToolTurns:
                 ask=partial(self._ask, chosen, state, ledger),
                 ids=ledger.ids,
                 report=partial(setattr, state, "doing"),
+                arguments=chosen.arguments,
             )
         )
         total = since_ms(self._clock, began)
         _write(result, turn, total)
         if result.judgement is not None:
             _graded(result.judgement, state)
-        charge = self._prices.charge(result.parts.pieces())
+        charge = self._prices.charge(result.parts.pieces()) + (result.charge or Charge())
         state.charge(charge)
         ledger.sink.emit(
             ToolCall(
@@ -119,6 +119,8 @@ class ToolTurns:
         max_tokens: int | None = None,
         **values: str,
     ) -> ChatResult:
+        if chosen.alias is None:
+            raise Failure("tool_error", f"{chosen.tool} asked an expert and has no aliases")
         expert, problem = self._toolbox.experts[chosen.alias], state.task.problem
         limits = expert_limits(expert, self._counter.count(problem), max_tokens)
         request = ChatRequest(
@@ -137,6 +139,7 @@ def _write(result: ToolResult, turn: Turn, total_ms: float) -> None:
     if result.reply is not None:
         turn.response, turn.provider, turn.model = result.reply.text, result.reply.provider, result.reply.model
     turn.query, turn.code, turn.documents = result.query, result.code, result.documents
+    turn.result = result.text
     if (ran := result.execution) is not None:
         turn.exec_status, turn.exit_code = ran.status, ran.exit_code
         turn.stdout, turn.stderr = ran.stdout, ran.stderr

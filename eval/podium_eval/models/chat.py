@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from podium_contracts.names import Role, TimingSource, Tool
+from podium_contracts.names import Role, TimingSource
 
 from podium_eval.errors import Failure
 
@@ -145,7 +145,7 @@ class TokenCounter(Protocol):
         ...
 
 
-def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str | None) -> dict[str, Any]:
+def call_fields(result: ChatResult, *, role: Role, tool: str | None, alias: str | None) -> dict[str, Any]:
     """The llm_call fields of a result, for LlmCall(**ids, **call_fields(…))."""
     return {
         "role": role,
@@ -178,7 +178,7 @@ def call_fields(result: ChatResult, *, role: Role, tool: Tool | None, alias: str
     }
 
 
-def failed_fields(failure: Failure, chat: Chat, *, role: Role, tool: Tool | None, alias: str | None) -> dict[str, Any]:
+def failed_fields(failure: Failure, chat: Chat, *, role: Role, tool: str | None, alias: str | None) -> dict[str, Any]:
     """The llm_call fields of a call that failed, for LlmCall(**ids, **failed_fields(…))."""
     return {
         "role": role,

@@ -38,8 +38,8 @@ class Prompts:
     hashes: Mapping[str, str]
 
     def fill(self, name: str, **values: str) -> str:
-        """The template with its placeholders filled; the values themselves are not looked at again."""
-        return _fill(self.texts[name], values)
+        """The template of that name, or that text, with its placeholders filled; values are not looked at again."""
+        return _fill(self.texts.get(name, name), values)
 
 
 def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None) -> Prompts:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from podium_contracts.events import Event
 
+from podium_eval.clock import SystemClock
 from podium_eval.costs.estimate import estimate
 from podium_eval.costs.prices import Prices
 from podium_eval.costs.usage import finished_tasks, past_runs
@@ -40,6 +41,7 @@ from podium_eval.run.stop import Stop
 from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
+from podium_eval.tools.added.build import AddedTools, added_tools
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.toolbox import make_toolbox
@@ -61,6 +63,7 @@ class Prepared:
     sink: LateSink
     ids: dict[str, Any]
     stop: Stop
+    added: AddedTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,10 @@ class Account:
 
 
 @asynccontextmanager
-async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
-    """Read the plan and build the models, which are closed at the end.
+async def prepare(settings: Settings, run_id: str, *, offline: bool = False) -> AsyncGenerator[Prepared]:
+    """Read the plan, build the models and start the added tools, which are closed at the end.
+
+    offline: nothing is started and nobody asked; the added tools are none.
 
     Raises:
         ConfigError: all that is wrong with the settings, the dataset and the prompts, at once.
@@ -109,7 +114,8 @@ async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
     try:
         if planned is None or models is None:
             raise ConfigError(problems)
-        yield Prepared(planned, models, sink, ids, stop)
+        async with nullcontext(AddedTools()) if offline else added_tools(settings, SystemClock()) as added:
+            yield Prepared(planned, models, sink, ids, stop, added)
     finally:
         if models is not None:
             await models.aclose()
@@ -118,7 +124,7 @@ async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
 async def problems_of(settings: Settings) -> list[str]:
     """What keeps a run from starting, as far as can be told without asking anybody."""
     try:
-        async with prepare(settings, "check"):
+        async with prepare(settings, "check", offline=True):
             return []
     except ConfigError as error:
         return list(error.problems)
@@ -189,6 +195,7 @@ async def build_runner(
                 grader,
                 settings,
                 output.clock,
+                prepared.added.tools,
             ),
             prompts=prepared.plan.prompts,
             counter=counter,

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -85,7 +85,15 @@ def open_manifest(path: Path, fields: Mapping[str, Any], *, ts: str, redactor: R
 
 
 def begin_manifest(
-    path: Path, settings: Settings, planned: Plan, models: Models, run_id: str, clock: Clock, redactor: Redactor
+    path: Path,
+    settings: Settings,
+    planned: Plan,
+    models: Models,
+    run_id: str,
+    clock: Clock,
+    redactor: Redactor,
+    *,
+    added: Sequence[Mapping[str, str]] = (),
 ) -> Manifest:
     """Begin a segment of the run in run.json.
 
@@ -107,6 +115,7 @@ def begin_manifest(
             "n_selected": dataset.n_selected,
         },
         "prompts": dict(planned.prompts.hashes),
+        "added_tools": list(added),
         "epochs": settings.epochs,
         **models.describe(),
     }

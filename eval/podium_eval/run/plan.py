@@ -15,6 +15,7 @@ from podium_eval.models.models import Models
 from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
 from podium_eval.settings.read import Settings
+from podium_eval.tools.added.build import AddedTools
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
 
@@ -95,16 +96,17 @@ def plan(settings: Settings) -> Plan:
     return Plan(dataset, prompts)
 
 
-def plan_tools(prompts: Prompts, models: Models, settings: Settings) -> Tools:
+def plan_tools(prompts: Prompts, models: Models, settings: Settings, added: AddedTools | None = None) -> Tools:
     """The tools that the configured experts allow.
 
     Raises:
-        ConfigError: tools.json cannot be used with the configured experts.
+        ConfigError: tools.json or TOOLS cannot be used with the configured experts.
     """
     names = {alias: chat.model for alias, chat in models.experts.items()}
     seeing = {alias: name for alias, name in names.items() if models.experts[alias].vision}
     try:
-        everyone = load_tool_specs(prompts, names, settings.tool_model_aliases)
+        added = added or AddedTools()
+        everyone = added.choose(load_tool_specs(prompts, names, settings.tool_model_aliases, added.tools))
     except PromptError as error:
         raise ConfigError([str(error)]) from error
     sees = any(alias in seeing for alias in everyone.aliases_of("answer"))

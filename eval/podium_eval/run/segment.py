@@ -93,7 +93,7 @@ class Segment:
         sink = EventLog(writer, level=settings.log_level, clock=self._clock, observers=account.observers)
         prepared.sink.attach(sink)
         await prepared.models.learn()
-        tools = plan_tools(prepared.plan.prompts, prepared.models, settings)
+        tools = plan_tools(prepared.plan.prompts, prepared.models, settings, prepared.added)
         refuse_images(every, tools, settings)
         manifest = begin_manifest(
             folder.manifest,
@@ -103,6 +103,7 @@ class Segment:
             prepared.ids["run_id"],
             self._clock,
             self._redactor,
+            added=prepared.added.describe(),
         )
         ids = RunIds(prepared.ids["run_id"], manifest.segment)
         output = Output(ids, folder, Checkpoints(folder.checkpoints, writer, self._redactor), sink, self._clock)

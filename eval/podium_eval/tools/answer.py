@@ -1,9 +1,8 @@
 """answer: an expert answers, the answer is graded."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from podium_contracts.names import Tool
 from podium_contracts.records import Judgement
 
 from podium_eval.clock import Clock, since_ms
@@ -27,7 +26,7 @@ ANSWER_FORMS: Final[Mapping[str, Form]] = {
 class AnswerTool:
     """The expert's answer and its judgement. A judge that fails leaves the answer ungraded, not failed."""
 
-    name: ClassVar[Tool] = "answer"
+    name: str = "answer"
 
     def __init__(self, grader: Grader, settings: RunSettings, clock: Clock) -> None:
         """Raises BadPrompt when the answer's instructions in PROMPTS_DIR cannot be read."""

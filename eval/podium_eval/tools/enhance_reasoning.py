@@ -1,9 +1,5 @@
 """enhance_reasoning: an expert writes a program, the sandbox runs it."""
 
-from typing import ClassVar
-
-from podium_contracts.names import Tool
-
 from podium_eval.clock import Clock, since_ms
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
@@ -15,7 +11,7 @@ from podium_eval.tools.tool import ToolRequest, ToolResult
 class EnhanceReasoningTool:
     """The expert's program with its output; a program that fails is a result, not a failure."""
 
-    name: ClassVar[Tool] = "enhance_reasoning"
+    name: str = "enhance_reasoning"
 
     def __init__(self, sandbox: Sandbox, settings: RunSettings, clock: Clock) -> None:
         self._sandbox = sandbox

@@ -1,9 +1,8 @@
 """search: an expert writes a query, retrieval returns documents."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from podium_contracts.names import Tool
 from podium_contracts.search import Hit, SearchRequest
 
 from podium_eval.clock import Clock, since_ms
@@ -21,7 +20,7 @@ QUERY_FORM: Final = Form(regex=r"<query>[^<>\n]{3,200}</query>", name="query")
 class SearchTool:
     """Documents for the expert's query; those that the task does not know yet are in the result."""
 
-    name: ClassVar[Tool] = "search"
+    name: str = "search"
 
     def __init__(self, service: Search, settings: RunSettings, clock: Clock) -> None:
         self._service = service

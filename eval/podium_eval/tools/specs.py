@@ -1,29 +1,25 @@
 """tools.json: which tools and experts the orchestrator may name, and what a call of it means."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
-from podium_contracts.names import ALIASES, TOOLS, Tool
+from podium_contracts.names import ALIASES, TOOLS
 
-from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
+from podium_eval.models.chat import ChatResult, ToolSpec
 from podium_eval.prompts.templates import PromptError, Prompts
-
-_CALL_TAG: Final = re.compile(r"</?tool_call>")
-_DEEPEST: Final = 50
-"""Levels of arguments: the log's JSON holds no more than some 250, and no tool takes more than one."""
-_INTEGER_DIGITS: Final = 18
-"""Of an integer that JSON's 64 bits hold for sure; a longer one stays text."""
+from podium_eval.tools.reading import DEEPEST, first_call, misfit, parsed, shallow, tool_name
+from podium_eval.tools.tool import AddedTool
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A valid call: the tool, the expert's alias, and the arguments as the model gave them."""
+    """A valid call: the tool, the expert's alias (None: it needs no expert), the arguments as the model gave them."""
 
-    tool: Tool
-    alias: str
+    tool: str
+    alias: str | None
     arguments: dict[str, Any]
 
 
@@ -39,12 +35,14 @@ class Invalid:
 class ToolSpecs:
     """The tools as the model sees them, and the names it may use.
 
-    specs: for ChatRequest.tools. aliases: for each tool the names it takes, each with its alias.
+    specs: for ChatRequest.tools. aliases: for each tool the names it takes, each with its alias; none for a
+    tool that needs no expert.
     """
 
     def __init__(self, specs: Sequence[ToolSpec], aliases: Mapping[str, Mapping[str, str]]) -> None:
         self.specs = tuple(specs)
         self._aliases = aliases
+        self._parameters = {spec.name: spec.parameters for spec in self.specs}
 
     def aliases_of(self, tool: str) -> frozenset[str]:
         """The experts that a tool may be called with."""
@@ -55,47 +53,60 @@ class ToolSpecs:
         names = {
             tool: kept
             for tool, known in self._aliases.items()
-            if (kept := {name: alias for name, alias in known.items() if alias in aliases})
+            if (kept := {name: alias for name, alias in known.items() if alias in aliases}) or not known
         }
         return ToolSpecs([_narrowed(spec, names[spec.name]) for spec in self.specs if spec.name in names], names)
+
+    def offered(self, patterns: Sequence[str]) -> "ToolSpecs":
+        """Those of these tools whose name fits one of the patterns."""
+        kept = [spec for spec in self.specs if any(fnmatchcase(spec.name, pattern) for pattern in patterns)]
+        return ToolSpecs(kept, {spec.name: self._aliases[spec.name] for spec in kept})
 
     def read(self, result: ChatResult) -> Chosen | Invalid:
         """The first call of an orchestrator turn; of several only the first counts.
 
         A call that the server's parser left in the text or in the thinking as <tool_call>{…}</tool_call> counts too.
         """
-        call = result.tool_calls[0] if result.tool_calls else _written(result)
+        call = first_call(result)
         if call is None:
             return Invalid("", "the turn called no tool", {})
-        name = _tool_name(call.name)
+        name = tool_name(call.name)
         try:
-            parsed = _parsed(call.arguments)
+            given = parsed(call.arguments)
         except (ValueError, RecursionError):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON", {})
-        if not isinstance(parsed, dict):
+        if not isinstance(given, dict):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON object", {})
-        if not _shallow(parsed, _DEEPEST):
-            return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {_DEEPEST} levels", {})
-        arguments = cast("dict[str, Any]", parsed)
+        if not shallow(given):
+            return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {DEEPEST} levels", {})
+        arguments = cast("dict[str, Any]", given)
         if name not in self._aliases:
             return Invalid(name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments)
+        if name not in TOOLS and (problem := misfit(arguments, self._parameters[name])) is not None:
+            return Invalid(name, f"{name} was called wrongly: {problem}", arguments)
         model: Any = arguments.get("model")
         names = self._aliases[name]
+        if not names:
+            return Chosen(name, None, arguments)
         if not isinstance(model, str) or model.strip() not in names:
             shown = "no model" if model is None else f"the model {str(model)[:80]!r}"
             return Invalid(name, f"{name} was called with {shown}; it takes {', '.join(names)}", arguments)
-        return Chosen(cast("Tool", name), names[model.strip()], arguments)
+        return Chosen(name, names[model.strip()], arguments)
 
 
 def load_tool_specs(
-    prompts: Prompts, experts: Mapping[str, str], model_aliases: Mapping[str, str] | None = None
+    prompts: Prompts,
+    experts: Mapping[str, str],
+    model_aliases: Mapping[str, str] | None = None,
+    added: Sequence[AddedTool] = (),
 ) -> ToolSpecs:
     """Read tools.json in ToolOrchestra's form: a list of OpenAI function tools with a `model` parameter.
 
     experts: configured alias -> its model's name. A name in a `model` enum is an alias, a key of model_aliases
     (TOOL_MODEL_ALIASES), or the model of exactly one of the tool's configured experts; names of aliases that are not
     configured are taken out of the enum. A tool without an enum takes its own configured aliases and names mapped to
-    them. A tool of which no expert is configured is left out.
+    them. A tool of which no expert is configured is left out. Added tools follow, each as it describes itself or as
+    the file does.
 
     Raises:
         PromptError: the file has another form, a name means no alias, or `answer` is left without any expert.
@@ -113,16 +124,42 @@ def load_tool_specs(
         raise PromptError(f"{where}: must be a list of function tools")
     specs: list[ToolSpec] = []
     aliases: dict[str, dict[str, str]] = {}
+    own = {tool.name: tool for tool in added}
+    written: dict[str, Mapping[str, Any]] = {}
     for number, item in enumerate(cast("list[Any]", raw), start=1):
+        if (described := _of_added(item, own)) is not None:
+            written[described["name"]] = described
+            continue
         spec, names = _tool(item, f"{where}: tool {number}", experts, mapped)
         if not names:
             continue  # no expert of it is configured: it is not offered
         specs.append(spec)
         aliases[spec.name] = names
-    missing = [tool for tool in TOOLS if tool not in aliases]
-    if "answer" in missing:
+    for tool in added:
+        names = {alias: alias for alias in tool.aliases if alias in experts}
+        if names or not tool.aliases:
+            specs.append(_added_spec(tool, written.get(tool.name, {}), names))
+            aliases[tool.name] = names
+    if "answer" not in aliases:
         raise PromptError(f"{where}: lacks the tool 'answer', so no task could end")
     return ToolSpecs(specs, aliases)
+
+
+def _of_added(item: Any, added: Mapping[str, AddedTool]) -> Mapping[str, Any] | None:
+    """What the file holds of an added tool; None: the item is none's."""
+    function: Any = cast("dict[str, Any]", item).get("function") if isinstance(item, dict) else None
+    known: dict[str, Any] = cast("dict[str, Any]", function) if isinstance(function, dict) else {}
+    return known if isinstance(known.get("name"), str) and known["name"] in added else None
+
+
+def _added_spec(tool: AddedTool, written: Mapping[str, Any], names: Mapping[str, str]) -> ToolSpec:
+    parameters: Any = written.get("parameters", tool.parameters)
+    schema: dict[str, Any] = {"type": "object", **(parameters if isinstance(parameters, dict) else {})}
+    if names:
+        model = {"type": "string", "enum": list(names), "description": "The expert that it uses."}
+        schema["properties"] = {"model": model, **schema.get("properties", {})}
+        schema["required"] = ["model", *(one for one in schema.get("required", ()) if one != "model")]
+    return ToolSpec(tool.name, str(written.get("description", tool.description)), schema)
 
 
 _FORM: Final = "needs function.name and function.parameters.properties.model, as OpenAI's function tools do"
@@ -143,7 +180,7 @@ def _tool(
     if not all(isinstance(part, dict) for part in parts):
         raise PromptError(f"{where}: {_FORM}")
     if name not in TOOLS:
-        raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
+        raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)} and no added tool (TOOLS, MCP_SERVERS)")
     listed: Any = model.get("enum")
     if listed is None:
         own = [alias for alias in ALIASES if alias in experts and _tool_of(alias) == name]
@@ -163,13 +200,15 @@ def _tool(
     return ToolSpec(name, str(function.get("description", "")), wanted), names
 
 
-def _tool_of(alias: str) -> Tool:
+def _tool_of(alias: str) -> str:
     """reasoner-1 is an expert of enhance_reasoning."""
     kind = alias.partition("-")[0]
     return "enhance_reasoning" if kind == "reasoner" else "search" if kind == "search" else "answer"
 
 
 def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
+    if not names:
+        return spec
     properties: Mapping[str, Any] = spec.parameters["properties"]
     model = {**properties["model"], "enum": list(names)}
     return replace(spec, parameters={**spec.parameters, "properties": {**properties, "model": model}})
@@ -193,63 +232,3 @@ def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping
         else f"is no alias and no configured expert's model of {tool}"
     )
     raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
-
-
-def _tool_name(named: str) -> str:
-    """The tool of `functions.search` or `search<|channel|>commentary`, as gpt-oss writes them."""
-    return named.partition("<|")[0].strip().removeprefix("functions.")
-
-
-def _parsed(arguments: str) -> Any:
-    """JSON arguments; a text that is itself JSON is read once more, as some servers encode twice."""
-    parsed: Any = _json(arguments) if arguments.strip() else {}
-    return _json(parsed) if isinstance(parsed, str) else parsed
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _INTEGER_DIGITS else digits)
-
-
-def _shallow(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie at most so many deep."""
-    layer: list[Any] = [value]
-    for _ in range(levels + 1):
-        inner: list[Any] = []
-        for one in layer:
-            if isinstance(one, dict):
-                inner += cast("dict[str, Any]", one).values()
-            elif isinstance(one, list):
-                inner += cast("list[Any]", one)
-        if not inner:
-            return True
-        layer = inner
-    return False
-
-
-def _written(result: ChatResult) -> ToolInvocation | None:
-    for text in (result.text, result.reasoning or ""):
-        for raw in _tagged(text):
-            try:
-                call: Any = _json(raw)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(call, dict) and isinstance(call.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
-                known = cast("dict[str, Any]", call)
-                arguments = known.get("arguments", {})
-                if isinstance(arguments, str) or _shallow(arguments, _DEEPEST):
-                    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
-                    return ToolInvocation(known["name"], written)
-    return None
-
-
-def _tagged(text: str) -> Iterator[str]:
-    """What stands in <tool_call>…</tool_call>, the end of the last one perhaps cut off; each part is read once."""
-    opened: int | None = None
-    for tag in _CALL_TAG.finditer(text):
-        if tag[0] == "<tool_call>":
-            opened = tag.end()
-        elif opened is not None:
-            yield text[opened : tag.start()]
-            opened = None
-    if opened is not None:
-        yield text[opened:]

@@ -1,20 +1,21 @@
 """What a tool is: it is given a question and what is known, and returns a result with its timed parts.
 
-A tool is one module with one class and one row in `make_toolbox`. It writes no turn and no event: the episode
-does, from the result.
+A tool is one module with one class: a built-in one has a row in `make_toolbox`, another package's an entry point of the
+group `podium.tools`. It writes no turn and no event: the episode does, from the result.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-from podium_contracts import names
 from podium_contracts.records import Judgement
 
-from podium_eval.costs.prices import Unit
+from podium_eval.clock import Clock
+from podium_eval.costs.prices import Charge, Unit
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.models.chat import ChatResult, Form
+from podium_eval.settings.run import RunSettings
 from podium_eval.tools.sandbox_client import Execution
 
 
@@ -41,6 +42,8 @@ class Parts:
     n_documents: int | None = None
     n_new_documents: int | None = None
     code_ms: float | None = None
+    parts_ms: dict[str, float] | None = None
+    """Of an added tool: its own parts by name, beside those above."""
 
     def pieces(self) -> dict[Unit, float | None]:
         """What is paid by the piece. A retrieval server that says nothing of the web is taken to have stayed off it."""
@@ -58,7 +61,10 @@ class Ask(Protocol):
     async def __call__(
         self, template: str, *, form: Form | None = None, max_tokens: int | None = None, **values: str
     ) -> ChatResult:
-        """`values` fill the template's other places. Raises Failure as the expert's Chat does."""
+        """template: a prompt file's name, or a template itself; `values` fill its other places.
+
+        Raises Failure as the expert's Chat does.
+        """
         ...
 
 
@@ -67,7 +73,7 @@ class ToolRequest:
     """One call of a tool.
 
     knows: whether a document with this identity is known already. ids: event fields of the turn, for a grading.
-    report: takes what the call is doing now, for the heartbeat.
+    report: takes what the call is doing now, for the heartbeat. arguments: as the orchestrator gave them.
     """
 
     question: Question
@@ -75,6 +81,7 @@ class ToolRequest:
     ask: Ask
     ids: Mapping[str, Any]
     report: Callable[[str], None]
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -87,6 +94,10 @@ class ToolResult:
     code: str | None = None
     execution: Execution | None = None
     judgement: Judgement | None = None
+    text: str | None = None
+    """What an added tool found, as it joins what is known."""
+    charge: Charge | None = None
+    """What the call cost, beside models and the pieces of `parts`; None: nothing."""
     own_ms: float | None = None
     """The call's duration where that is not its whole time: an answer's excludes its grading."""
     parts: Parts = field(default_factory=Parts)
@@ -102,8 +113,38 @@ class ToolResult:
 class Tool(Protocol):
     """One tool, shared by all tasks of a run."""
 
-    name: ClassVar[names.Tool]
+    @property
+    def name(self) -> str:
+        """As the orchestrator, the log and the report call it."""
+        ...
 
     async def use(self, request: ToolRequest) -> ToolResult:
         """An expected failure is in the result; anything else is a bug and propagates."""
         ...
+
+
+class AddedTool(Tool, Protocol):
+    """A tool beside the built-in ones, which tells itself what a built-in one has in tools.json."""
+
+    @property
+    def description(self) -> str:
+        """What the orchestrator reads of it."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """JSON Schema of its arguments, an object."""
+        ...
+
+    @property
+    def aliases(self) -> Sequence[str]:
+        """Experts that it may be called with, as its argument `model`; () where it needs none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What an entry point of `podium.tools` is called with."""
+
+    settings: RunSettings
+    clock: Clock

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from podium_contracts.event import LOG_ONLY, QUANTITY, Event
 from podium_contracts.levels import PROFILE, USER_JUDGE
-from podium_contracts.names import ErrorType, Protocol, Role, TimingSource, Tool, ToolStatus
+from podium_contracts.names import ErrorType, Protocol, Role, TimingSource, ToolStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class LlmCall(Event):
     NEEDS: ClassVar[tuple[str, ...]] = ("role", "duration_ms", "mono_ms")
     type: Literal["llm_call"] = "llm_call"
     role: Role
-    tool: Tool | None = None
+    tool: str | None = None
     """The tool that made the call; None for an orchestrator turn."""
     alias: str | None = None
     provider: str
@@ -71,7 +71,7 @@ class ToolCall(Event):
     NEEDS: ClassVar[tuple[str, ...]] = ("tool", "status", "duration_ms", "duration_total_ms", "mono_ms")
     type: Literal["tool_call"] = "tool_call"
     tool: str
-    """search, enhance_reasoning or answer; with status invalid, what the turn named, or '' for nothing."""
+    """A built-in or an added tool; with status invalid, what the turn named, or '' for nothing."""
     alias: str | None = None
     provider: str | None = None
     model: str | None = None
@@ -101,9 +101,11 @@ class ToolCall(Event):
     exec_status: str | None = None
     code_ms: float | None = None
     """The program's own time by the sandbox's word: exec_ms without queue and network."""
+    parts_ms: dict[str, float] | None = None
+    """Of an added tool: its timed parts by their own names, beside those above."""
     cost_usd: float | None = None
-    """What was paid by the piece, beside the models' calls: searches, pages, seconds of code. None: nothing that has a
-    known price. See n_unpriced."""
+    """What was paid by the piece, beside the models' calls: searches, pages, seconds of code, an added
+    tool's call. None: nothing that has a known price. See n_unpriced."""
     n_unpriced: int = 0
     """Kinds of such pieces that were used and whose price or number is not known."""
     status: ToolStatus

@@ -29,8 +29,15 @@ class Use(Enum):
 LOG_ONLY: Final = Use.LOG_ONLY
 QUANTITY: Final = Use.QUANTITY
 
-Sort = Literal["number", "whole", "text", "flag"]
-_SORTS: Final[dict[type, Sort]] = {float: "number", int: "whole", str: "text", bool: "flag"}
+Sort = Literal["number", "whole", "text", "flag", "numbers"]
+"""numbers: an object of numbers by names that only the log knows."""
+_SORTS: Final[dict[Any, Sort]] = {
+    float: "number",
+    int: "whole",
+    str: "text",
+    bool: "flag",
+    dict[str, float]: "numbers",
+}
 _UNITS: Final = {"_ms": "ms", "_tokens": "tokens", "_usd": "USD"}
 
 
@@ -106,7 +113,7 @@ def _field(name: str, hint: Any, *, optional: bool) -> EventField:
     values = get_args(kind) if get_origin(kind) is Literal else None
     sort = "text" if values else _SORTS.get(kind)
     if sort is None:
-        raise TypeError(f"{name}: {hint} is no number, text or flag")
+        raise TypeError(f"{name}: {hint} is no number, text, flag or object of numbers")
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), None)
     return EventField(name, sort, unit, values, optional, use)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from podium_contracts.event import EventField, Stamp, event_fields, field_texts
 from podium_contracts.events import EVENT_TYPES, SCHEMA_VERSION, Event
 
-_TYPES: Final = {"number": "number", "whole": "integer", "text": "string", "flag": "boolean"}
+_TYPES: Final = {"number": "number", "whole": "integer", "text": "string", "flag": "boolean", "numbers": "object"}
 _WHOSE: Final = frozenset(field.name for field in event_fields(Event))
 
 

@@ -8,7 +8,7 @@ a quarter shorter: what a line leaves out is null in jq, pandas and DuckDB.
 """
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 from podium_contracts.call_events import Judge as Judge
 from podium_contracts.call_events import LlmCall as LlmCall
@@ -152,6 +152,13 @@ _FIELDS: dict[type[Event], tuple[str, ...]] = {
 _WHOSE: Final = frozenset(f.name for f in fields(Event))
 
 
+def _rounded(ms: Any) -> Any:
+    """To a microsecond; of an object each of its numbers."""
+    if isinstance(ms, dict):
+        return {part: round(one, 3) for part, one in cast("dict[str, float]", ms).items()}
+    return round(ms, 3)
+
+
 def event_to_json(event: Event) -> dict[str, Any]:
     """What every event carries and what is known besides, in a fixed order, `type` first; durations to the microsecond.
 
@@ -161,7 +168,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
     for name in _FIELDS[type(event)]:
         value = getattr(event, name)
         if value is not None:
-            line[name] = round(value, 3) if name.endswith("_ms") else value
+            line[name] = _rounded(value) if name.endswith("_ms") else value
         elif name in _WHOSE:
             line[name] = None
     return line

@@ -1,9 +1,8 @@
-"""The closed sets of names: tools, roles, endings, failures. Each is a Literal and a tuple of the same values."""
+"""The sets of names: roles, endings, failures, built-in tools. Each is a Literal and a tuple of the same values."""
 
 from typing import Literal, get_args
 
 Role = Literal["orchestrator", "expert", "judge"]
-Tool = Literal["search", "enhance_reasoning", "answer"]
 Protocol = Literal["hle", "toolorchestra"]
 TimingSource = Literal["server", "client"]
 
@@ -36,7 +35,8 @@ ErrorType = Literal[
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
-TOOLS: tuple[Tool, ...] = get_args(Tool)
+TOOLS: tuple[str, ...] = ("search", "enhance_reasoning", "answer")
+"""The built-in tools. A run may have others, by entry points and MCP servers; any name stands in events as it is."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 ENDINGS: tuple[Ending, ...] = get_args(Ending)
 ERROR_TYPES: tuple[ErrorType, ...] = get_args(ErrorType)

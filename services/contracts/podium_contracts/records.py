@@ -55,6 +55,8 @@ class Turn:
     exit_code: int | None = None
     response: str | None = None
     """The expert's full text."""
+    result: str | None = None
+    """What an added tool brought, as the orchestrator is shown it."""
     orchestrator_ms: float | None = None
     queue_ms: float | None = None
     prefill_ms: float | None = None

@@ -442,6 +442,7 @@
       if (turn.stdout) box.append(el("pre", "", turn.stdout));
       if (turn.stderr) box.append(el("pre", "bad", turn.stderr));
     }
+    if (turn.result) box.append(el("h4", "", "result"), el("pre", "", turn.result));
     fold(box, "expert's full text", turn.response);
     return box;
   };

@@ -1,0 +1,1 @@
+"""Tools beside the built-in ones: found, started, held to limits."""
