@@ -31,8 +31,10 @@ def time_figure(stats: Mapping[str, Any]) -> Figure:
         f"{amount(accounting['wall_ms'], 'ms')} of {count(n)} tasks · unexplained at the median: {100 * median:.2f}%",
         height=0.85 + 0.235 * len(parts),
     )
-    axes = place(figure, left=1.42, bottom=0.2, right=0.95, top=0.5)
     names = list(parts)
+    # An added tool may have a long name.
+    left = max(1.42, 0.068 * max(len(time["labels"][name]) for name in names) + 0.1)
+    axes = place(figure, left=min(left, 3.2), bottom=0.2, right=0.95, top=0.5)
     colours = part_colours(names)
     values = np.array([parts[name] for name in names])
     shares = [time["overall_share"][name] for name in names]
