@@ -1,4 +1,4 @@
-"""Files written so that a crash leaves them whole or repairable, and JSON bytes of values that UTF-8 cannot hold."""
+"""Files appended to so that a crash leaves them repairable, and JSON bytes of values that UTF-8 cannot hold."""
 
 import contextlib
 import errno
@@ -32,38 +32,6 @@ def repair_tail(path: Path) -> int:
             return size - at
     except FileNotFoundError:
         return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: the name is part of the folder, which the file's own fsync leaves out."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems take no fsync of a folder
-            raise
-    finally:
-        os.close(fd)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, durably, so that a reader or a crash sees the old file or the new one.
-
-    Raises:
-        OSError: it could not be written; `path` is as it was, or new where only the fsync of its folder failed.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        _sync_folder(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 class LineFile:

@@ -14,11 +14,12 @@ from typing import Final
 import msgspec
 import orjson
 from podium_contracts.events import TaskComplete
+from podium_contracts.files import write_atomically
 from podium_contracts.names import ErrorType, TaskStatus
 from podium_contracts.records import RECORD_VERSION, TaskRecord
 
 from podium_eval.episode.task import task_complete
-from podium_eval.files import decoded, json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes
 from podium_eval.log.redact import Redactor
 
 _log = logging.getLogger(__name__)
