@@ -15,6 +15,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 from podium_contracts.files import write_atomically
+from podium_contracts.surrogates import written_out
 
 from podium_analysis.quantities import MISSING, number, percent
 
@@ -178,7 +179,7 @@ def render(template: str, *, title: str, **context: Any) -> str:
 def write_text(path: Path, text: str) -> None:
     """Make the folder and replace the file; readers see the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode("utf-8", "replace"))
+    write_atomically(path, written_out(text).encode())
 
 
 def _hash(text: str) -> str:

@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import TextIO
 
+from podium_contracts.surrogates import written_out
 from rich.console import Console
 
 from podium_eval.log.progress import ETA_MARK
@@ -41,9 +42,7 @@ class ConsoleHandler(logging.Handler):
                 text = f"{record.levelname}: {text}"
             elif self._colour and text.startswith(ETA_MARK):
                 text = f"{_RED}{text}{_PLAIN}"
-            stream.write(
-                f"{text.encode(stream.encoding or 'utf-8', 'backslashreplace').decode(stream.encoding or 'utf-8')}\n"
-            )
+            stream.write(f"{written_out(text, stream.encoding or 'utf-8')}\n")
             stream.flush()
         except (OSError, ValueError):
             return

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from podium_contracts.surrogates import written_out
+
 from podium_eval.clock import Clock, iso
 from podium_eval.files import append_line
 from podium_eval.log.meter import Meter
@@ -52,5 +54,5 @@ class Monitor:
 
     def write(self) -> None:
         """Queue one line."""
-        data = monitor_line(self._meter, self._clock.wall()).encode("utf-8", "backslashreplace") + b"\n"
+        data = written_out(monitor_line(self._meter, self._clock.wall())).encode() + b"\n"
         self._writer.put_job(lambda: append_line(self._path, data))

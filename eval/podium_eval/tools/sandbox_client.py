@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import aiohttp
+from podium_contracts.surrogates import written_out
 
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
@@ -42,9 +43,10 @@ class SandboxClient:
 
     async def run(self, code: str, timeout_s: float) -> Execution:
         """See Sandbox."""
-        # JSON cannot carry a lone surrogate, and no Python source may hold one.
-        code = code.encode("utf-8", "replace").decode()
-        body, _ = await self._service.post({"code": code, "timeout_s": timeout_s}, timeout_s + self._wait_s)
+        # In a string literal `\\ud800` is the same surrogate.
+        body, _ = await self._service.post(
+            {"code": written_out(code), "timeout_s": timeout_s}, timeout_s + self._wait_s
+        )
         try:
             fields = cast("dict[str, Any]", body)
             return Execution(
