@@ -13,12 +13,13 @@ from podium_contracts.records import REJUDGE_LOG
 
 from podium_eval.clock import SystemClock
 from podium_eval.errors import ConfigError
-from podium_eval.grading.grader import BadPrompt, build_grader
+from podium_eval.grading.grader import build_grader
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
 from podium_eval.log.set_up import logging_to
 from podium_eval.log.writer import LogBroken, LogWriter
 from podium_eval.models.build import build_models
+from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.run.folder import RunFolder, RunLocked
 from podium_eval.run.rejudge import Rejudge, Tally
 from podium_eval.run.runner import WorkerPool
@@ -122,7 +123,7 @@ async def _judged(
             )
         )
         await sink.flush()
-    except BadPrompt as error:
+    except PromptError as error:
         raise ConfigError([str(error)]) from error
     except LogBroken as error:
         _log.error("the log ends here: %s", error.strerror)

@@ -30,7 +30,7 @@ from podium_eval.models.build import build_models
 from podium_eval.models.models import Models, configured_models
 from podium_eval.models.openai.endpoints import breaker_limits
 from podium_eval.models.providers import ProviderTable
-from podium_eval.prompts.judge_prompt import BadPrompt
+from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.run.budget import Budget, unpriced_problem
 from podium_eval.run.folder import Endings
 from podium_eval.run.plan import Plan, Tools, plan
@@ -167,7 +167,7 @@ async def build_runner(
     counter = models.orchestrator_tokens
     try:
         grader = build_grader(settings, models.judge, output.sink, output.clock)
-    except BadPrompt as error:
+    except PromptError as error:
         raise ConfigError([str(error)]) from error
     limits = replace(breaker_limits(settings), threshold=2)
     breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits)
