@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
 from podium_contracts.surrogates import written_out
@@ -14,17 +15,25 @@ _RED = "\033[31m"
 _PLAIN = "\033[0m"
 
 
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """colour: whether lines may be coloured. live: the console of a live bar, None for plain lines."""
+
+    colour: bool
+    live: Console | None = None
+
+
 class ConsoleHandler(logging.Handler):
-    """Lines of a run to stdout, the ETA line in red (NO_COLOR turns it off), warnings and worse to stderr.
+    """Lines of a run to stdout, the ETA line in red, warnings and worse to stderr.
 
     With a live bar, what the bar shows already is left out and the rest is printed above it.
     """
 
-    def __init__(self, redactor: Redactor, *, colour: bool, live: Console | None = None) -> None:
+    def __init__(self, redactor: Redactor, terminal: Terminal) -> None:
         super().__init__(logging.INFO)
         self._redactor = redactor
-        self._colour = colour
-        self._live = live
+        self._colour = terminal.colour
+        self._live = terminal.live
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; a closed pipe is not worth a run."""

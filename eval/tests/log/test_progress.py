@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from podium_contracts.events import Breaker, Judge, Limit, LlmCall, TaskComplete
 from podium_contracts.records import TaskRecord
-from podium_eval.log.console import ConsoleHandler
+from podium_eval.log.console import ConsoleHandler, Terminal
 from podium_eval.log.meter import InFlight, Meter
 from podium_eval.log.monitor import monitor_line
 from podium_eval.log.progress import Reporter, clock_text, eta_line, heartbeat_line, task_line
@@ -202,7 +202,7 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def test_the_eta_is_red_on_the_console_alone(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
-    logger.addHandler(ConsoleHandler(Redactor(["sk-secret"]), colour=True))
+    logger.addHandler(ConsoleHandler(Redactor(["sk-secret"]), Terminal(colour=True)))
     logger.info("[HLE_TASK_COMPLETE] id=sk-secret status=done correct=true")
     logger.info("[OVERALL_ETA] done=1/2 elapsed=0:00:01 eta=0:00:01")
     logger.warning("careful")
@@ -217,7 +217,7 @@ def test_the_eta_is_red_on_the_console_alone(logger: logging.Logger, capsys: pyt
 def test_a_terminal_sees_a_bar_instead_of_the_lines(logger: logging.Logger) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     meter = Meter(HandClock(), total=2)
-    logger.addHandler(ConsoleHandler(Redactor(), colour=True, live=terminal))
+    logger.addHandler(ConsoleHandler(Redactor(), Terminal(colour=True, live=terminal)))
     with Reporter(meter, concurrency=1, heartbeat_s=30.0, live=terminal) as reporter:
         meter.observe(ended())
         logger.info("[HLE_TASK_COMPLETE] id=a", extra={"bar": True})
