@@ -11,7 +11,7 @@ from podium_contracts.events import RunEnd, RunStart
 from podium_contracts.names import ALIASES
 from podium_contracts.records import REJUDGE_LOG
 
-from podium_eval.clock import SystemClock
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import build_grader
@@ -58,7 +58,7 @@ async def _logged(settings: Settings, folder: RunFolder, manifest: dict[str, Any
 async def _judged(
     settings: Settings, folder: RunFolder, manifest: dict[str, Any], writer: LogWriter, segment: int, stop: Stop
 ) -> int:
-    clock = SystemClock()
+    clock = SYSTEM_CLOCK
     sink = EventLog(writer, level=settings.log_level, clock=clock)
     ids: dict[str, Any] = {"run_id": folder.path.name, "segment": segment}
     models = build_models(
@@ -68,6 +68,7 @@ async def _judged(
         concurrency=settings.concurrency,
         auth_failures=settings.auth_failures,
         on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+        clock=clock,
     )
     try:
         grader = build_grader(settings, models.judge, sink, clock)
@@ -91,7 +92,7 @@ async def _judged(
         work = Rejudge(
             folder,
             grader,
-            WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s),
+            WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s, clock=clock),
             segment=segment,
             max_words=settings.answer_max_words,
         )

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from podium_eval.clock import SystemClock
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.check import check_prepared, files, plain_console
 from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
@@ -20,8 +20,8 @@ async def run(settings: Settings) -> int:
         ConfigError: bad configuration; nothing was asked.
     """
     redactor = Redactor(secrets_of(settings))
-    run_id = settings.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    async with prepare(settings, run_id) as prepared:
+    run_id = settings.run_id or datetime.fromtimestamp(SYSTEM_CLOCK.wall(), UTC).strftime("%Y%m%dT%H%M%SZ")
+    async with prepare(settings, run_id, SYSTEM_CLOCK) as prepared:
         if settings.check and not await check_prepared(settings, prepared, plain_console()):
             raise ConfigError(["the check failed (above); repair it, or skip it with --no-check"])
         finding = files(settings.concurrency)
@@ -29,6 +29,6 @@ async def run(settings: Settings) -> int:
             raise ConfigError([finding.detail])
 
         async def segment(folder: RunFolder) -> int:
-            return await Segment(settings, prepared, folder, redactor, SystemClock(), terminal(settings.progress)).run()
+            return await Segment(settings, prepared, folder, redactor, SYSTEM_CLOCK, terminal(settings.progress)).run()
 
         return await in_folder(settings.runs_dir / run_id, redactor, segment)

@@ -1,6 +1,5 @@
 """monitor.out: a line a minute for a run that nobody watches."""
 
-import asyncio
 from pathlib import Path
 
 from podium_contracts.surrogates import written_out
@@ -48,7 +47,7 @@ class Monitor:
         try:
             while True:
                 self.write()
-                await asyncio.sleep(self._interval_s)
+                await self._clock.sleep(self._interval_s)
         finally:
             self.write()
 

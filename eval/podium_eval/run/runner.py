@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.episode.task import Task
 from podium_eval.run.budget import Budget
 from podium_eval.run.stop import Stop
@@ -24,12 +25,22 @@ class WorkerPool:
     folder: what a failed write is reported as. ramp_ms: between the starts of two workers.
     """
 
-    def __init__(self, stop: Stop, folder: Path, *, concurrency: int, grace_s: float, ramp_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        stop: Stop,
+        folder: Path,
+        *,
+        concurrency: int,
+        grace_s: float,
+        ramp_ms: float = 0.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._stop = stop
         self._folder = folder
         self._concurrency = concurrency
         self._grace_s = grace_s
         self._ramp_ms = ramp_ms
+        self._clock = clock
 
     async def run(
         self,
@@ -56,7 +67,7 @@ class WorkerPool:
     async def _halt(self, workers: list["asyncio.Task[None]"]) -> None:
         await self._stop.reached("halt")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace_s):
+            async with self._clock.timeout(self._grace_s):
                 await self._stop.reached("now")
         for worker in workers:
             worker.cancel()
@@ -70,7 +81,7 @@ class WorkerPool:
     ) -> None:
         # Requests sent together return together, and a loop that reads 512 answers before it sends the first next
         # request keeps them together: each wave would take the whole batch's time longer.
-        await asyncio.sleep(number * self._ramp_ms / 1000)
+        await self._clock.sleep(number * self._ramp_ms / 1000)
         while waiting and self._stop.taking:
             item = waiting.popleft()
             if admit is not None and not await admit(item):

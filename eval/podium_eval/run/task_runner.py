@@ -163,7 +163,7 @@ class TaskRunner:
         """The outcome, with the traceback of a bug; None when the run stops between two turns."""
         ids = self._output.ids
         ledger = Ledger(self._output.sink, ids.run_id, ids.segment, state)
-        deadline = asyncio.timeout(max(0.0, seconds))
+        deadline = self._output.clock.timeout(max(0.0, seconds))
         try:
             async with deadline:
                 outcome = await self._episodes.play(

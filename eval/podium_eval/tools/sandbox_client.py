@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 import aiohttp
 from podium_contracts.surrogates import written_out
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.transport.json_service import Gate, HttpService, Service, ServiceLimits
@@ -32,13 +33,16 @@ class Sandbox(Protocol):
 class SandboxClient:
     """POST /run."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._wait_s = settings.sandbox_wait_s
         self._service = HttpService(
             session,
             Service("sandbox", f"{settings.sandbox_url.rstrip('/')}/run", "sandbox_error"),
             gate,
             ServiceLimits(settings.sandbox_attempts, settings.connect_timeout_s),
+            clock,
         )
 
     async def run(self, code: str, timeout_s: float) -> Execution:

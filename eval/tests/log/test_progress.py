@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from harness.clock import HandClock
 from podium_contracts.events import Breaker, Judge, Limit, LlmCall, TaskComplete
 from podium_contracts.records import TaskRecord
 from podium_eval.log.console import ConsoleHandler, Terminal
@@ -12,19 +13,6 @@ from podium_eval.log.monitor import monitor_line
 from podium_eval.log.progress import Reporter, clock_text, eta_line, heartbeat_line, task_line
 from podium_eval.log.redact import Redactor
 from rich.console import Console
-
-
-class HandClock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def wall(self) -> float:
-        return 1_800_000_000.0 + self.now
-
-    def mono(self) -> float:
-        return self.now
 
 
 def ended(status: str = "done", correct: bool | None = True, error_type: str | None = None) -> TaskComplete:
@@ -100,11 +88,9 @@ async def test_a_heartbeat_comes_when_nothing_finishes_and_not_else(caplog: pyte
     caplog.set_level(logging.INFO)
     beating = asyncio.create_task(reporter.beat())
     meter.in_flight["k"] = InFlight("slow", 1, clock.now, lambda: (3, "judge"))
-    clock.now += 29
-    await asyncio.sleep(1.1)
+    await clock.pass_time(29)
     assert "[HEARTBEAT]" not in caplog.text
-    clock.now += 2
-    await asyncio.sleep(1.1)
+    await clock.pass_time(2)
     assert caplog.text.count("[HEARTBEAT]") == 1
     assert "slow (turn 3, judge" in caplog.text
     beating.cancel()
