@@ -43,11 +43,6 @@ class Saved:
     cost_usd: float | None
     has_answer: bool
 
-    @property
-    def ungraded_answer(self) -> bool:
-        """Answered, but the judge failed: only the judge runs again."""
-        return self.status == "error" and self.error_type == "judge_error" and self.has_answer
-
 
 @dataclass(slots=True)
 class Endings:
