@@ -41,7 +41,8 @@ format: setup ## Put the code into its format
 	ruff check --fix .
 	ruff format .
 
-up: ## Two GPUs: the services, then the run (docker compose up eval)
+up: ## Two GPUs: the settings, the services, then the run (docker compose up eval)
+	docker compose run --rm --build settings
 	docker compose up --build --exit-code-from eval eval
 
 analyze: ## Report of the newest compose run, copied to ./runs
