@@ -280,7 +280,7 @@ def test_deep_recursion_is_an_error_with_a_short_traceback(sandbox: Sandbox):
 
 
 def test_running_out_of_stack_is_an_error_that_says_so(sandbox: Sandbox):
-    # In a thread with a small stack: from 3.12 on Python counts calls through C and stops short of the whole stack's end.
+    # In a thread with a small stack: from 3.12 on Python counts calls through C and stops short of a whole stack's end.
     answer = sandbox.run(
         "import ctypes, sys, threading\n"
         "callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)\n"
