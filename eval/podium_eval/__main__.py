@@ -81,6 +81,10 @@ def _dispatch(command: str, args: list[str]) -> int:
     if command in ("run", "check", "estimate", "rejudge"):
         rejudge = command == "run" and "--rejudge" in args
         given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
+        if given.pop("settings_only", False):
+            from podium_eval.commands.check_settings import check_settings
+
+            return 0 if uvloop.run(check_settings(given, env_file, Console())) else BAD_CONFIGURATION
         settings = _settings(given, env_file)
         if command == "check":
             from podium_eval.commands import check
@@ -156,6 +160,12 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
     parser.add_argument(
         "--env-file", metavar="FILE", default=None, help="read variables from FILE; the environment wins"
     )
+    if command == "check":
+        parser.add_argument(
+            "--settings-only",
+            action="store_true",
+            help="settings, dataset, prompts, keys and INDEX_DIR alone, before any service is up",
+        )
     most = parser.add_argument_group("most used")
     groups: dict[str, Any] = {}
     for title, part in (("the run", RunSettings), ("models", ModelSettings), ("datasets from the hub", HubSettings)):

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -43,6 +44,13 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--runs-dir", help="folder that holds one folder a run (RUNS_DIR)")
     run.add_argument("--run-id", help="the run's name; an existing one is resumed (RUN_ID)")
     arguments, eval_options = parser.parse_known_args(argv)
+    if platform.system() != "Linux":
+        print(
+            f"podium-local: vLLM's CPU build and the sandbox need Linux, not {platform.system()}: run the containers, "
+            "docker compose -f docker-compose.yml -f docker-compose.cpu.yml up eval",
+            file=sys.stderr,
+        )
+        return 2
     began = time.monotonic()
 
     def say(text: str) -> None:
