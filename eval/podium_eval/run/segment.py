@@ -9,6 +9,8 @@ from podium_contracts.events import RunEnd, RunStart
 from rich.console import Console
 
 from podium_eval.clock import Clock, iso, since_ms
+from podium_eval.control.server import serve
+from podium_eval.control.steering import Steering, Wheel, named
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.meter import Meter
 from podium_eval.log.progress import Reporter
@@ -137,8 +139,17 @@ class Segment:
         background = start_background(settings, prepared.models, output, writer, account)
         watch_signals(asyncio.get_running_loop(), self._stop, settings.grace_s)
         try:
-            with reporter:
-                await runner.run()
+            steering = Steering(
+                Wheel(runner, self._stop, prepared.models.limits, prepared.models.breakers, endings),
+                sink,
+                meter,
+                run_id=ids.run_id,
+                segment=ids.segment,
+                find=lambda name: [task for task in prepared.plan.tasks(settings) if named(task, name)],
+            )
+            async with serve(folder.path, steering.perform):
+                with reporter:
+                    await runner.run()
         finally:
             unwatch_signals(asyncio.get_running_loop())
             for one in background:
