@@ -26,7 +26,7 @@ from podium_retrieval.index.corpus import Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import SearchService
-from podium_retrieval.web import WebSearch
+from podium_retrieval.web.search import WebSearch
 
 DIMENSION = 64
 LONG = "and then some more words that make this passage longer than the hundred characters which the filter asks of it"

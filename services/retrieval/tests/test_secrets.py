@@ -14,8 +14,8 @@ from podium_retrieval.encoder.embedder import EmbedderFailed
 from podium_retrieval.encoder.remote import RemoteEmbedder
 from podium_retrieval.errors import StartError
 from podium_retrieval.settings import Settings
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import WebLimits, WebSearch
+from podium_retrieval.web.search import WebLimits, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 KEYS = ("TAVILY_API_KEY", "RETRIEVAL_EMBEDDER_API_KEY")
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import diskcache  # pyright: ignore[reportMissingTypeStubs]
 import orjson
 
-from podium_retrieval.tavily import Refused, Tavily, WebError, WebFailed
+from podium_retrieval.web.tavily import Refused, Tavily, WebError, WebFailed
 
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
