@@ -78,10 +78,10 @@ async def test_a_key_of_the_environment_reaches_tavily_as_it_is_meant(
     assert echo.state.keys == ["Bearer tvly-secret"]
 
 
-async def test_a_header_that_httpx_refuses_is_not_quoted(
+async def test_a_header_that_the_client_refuses_is_not_quoted(
     start: Any, listen: Any, echo: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore and httpx
+    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore2 and httpx2
     documents = [{"id": "a", "contents": "crane " * 30}]
     async with listen(echo) as (_, _, address):
 
