@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from podium_analysis.load.records import BadRecord
 from podium_analysis.quantities import number, percent
 from podium_analysis.report.page import Score
-from podium_analysis.report.records import BadRecord
 from podium_analysis.stats.compute import Stats
 
 UNEXPLAINED_LIMIT: Final = 0.02

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from podium_analysis.load.records import BadRecord
 from podium_analysis.metrics.intervals import highest_percentile
 from podium_analysis.metrics.sections import MetricStatistics
 from podium_analysis.quantities import duration, moment, money, number, percent
 from podium_analysis.report.findings import UNEXPLAINED_LIMIT, notes, score_of
 from podium_analysis.report.page import Fact, Score, Segment, Table, segments
-from podium_analysis.report.records import BadRecord
 from podium_analysis.report.summary_tables import by_question, errors, judges, slowest
 from podium_analysis.stats.compute import Stats
 from podium_analysis.stats.overview import Scores
