@@ -282,7 +282,7 @@ def test_a_drain_that_runs_out_is_answered_in_json(built: Path) -> None:
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "shutting_down")
 
 
-def test_hf_transfer_is_turned_off_with_a_warning_where_it_is_missing(
+def test_a_missing_hf_transfer_is_turned_off_with_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(console, "find_spec", lambda _: None)

@@ -39,7 +39,7 @@ def metric(service: Any, name: str, **labels: str) -> float | None:
     return None
 
 
-def test_a_full_queue_refuses_at_once_and_a_long_wait_ends(start_sandbox: Start):
+def test_a_full_queue_refuses_and_long_waits_end(start_sandbox: Start):
     service = start_sandbox(
         {"SANDBOX_CONCURRENCY": "1", "SANDBOX_QUEUE": "1", "SANDBOX_QUEUE_TIMEOUT_S": "1", "SANDBOX_RETRY_AFTER_S": "7"}
     )

@@ -143,7 +143,7 @@ async def test_both_modes_give_the_same_answers(start: Any, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["batch", "lock"])
-async def test_a_failed_batch_is_a_typed_500_and_the_next_works(start: Any, mode: str) -> None:
+async def test_a_failed_batch_is_500_and_the_next_works(start: Any, mode: str) -> None:
     async with start(mode=mode) as running:
         running.embedder.fails_on = "poison"
         failed = await running.ask("poison")
