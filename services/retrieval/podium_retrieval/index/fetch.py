@@ -179,7 +179,7 @@ def _append(client: httpx.Client, one: _Remote, part: Path, begun: int, moved: C
     headers = {"Range": f"bytes={begun}-", "Accept-Encoding": "identity"} if begun else {"Accept-Encoding": "identity"}
     with client.stream("GET", one.url, headers=headers) as answer:
         answer.raise_for_status()
-        # As pieces come, or a break would cost the last whole megabyte. A server that does not know ranges sends the whole file again.
+        # As pieces come: a break must not cost a megabyte. A server that knows no ranges sends the whole file again.
         with part.open("ab" if answer.status_code == 206 else "wb") as file:
             for chunk in answer.iter_raw():
                 file.write(chunk)
