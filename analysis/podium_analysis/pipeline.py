@@ -19,6 +19,8 @@ from podium_analysis.settings import AnalysisSettings, SettingError, read_settin
 PROBLEMS_SHOWN = 10
 TRACE = "trace.json"
 TABLES = "tables"
+DRAWING = ("podium_analysis.figures.draw", "podium_analysis.report.write")
+"""What statistics alone do without."""
 
 
 def register(subparsers: Any) -> None:
@@ -81,8 +83,10 @@ def report(
         LoadError, NewerSchema: see load_run.
     """
     with ThreadPoolExecutor(1) as beside:
-        # scipy and others take a while to load: while DuckDB reads, which needs no interpreter.
+        # scipy and matplotlib take a while to load: while DuckDB reads, which needs no interpreter.
         statistics = beside.submit(importlib.import_module, "podium_analysis.stats.compute")
+        if not stats_only:
+            beside.map(importlib.import_module, DRAWING)
         loaded = load_run(folder, memory_mb=settings.analysis_memory_mb, threads=settings.analysis_workers)
     with loaded:
         stats = statistics.result().compute_stats(loaded, bins=settings.analysis_bins)

@@ -16,8 +16,6 @@ WALL = {"time.time", "time.time_ns", "time.gmtime", "time.localtime", "datetime.
 ALLOWED = Counter(
     {
         "clock.py": 1,  # SystemClock.wall, the stamps
-        "commands/check_items.py": 3,  # the check of the clock itself
-        "commands/run.py": 1,  # a new run's name
         "run/folder.py": 1,  # who holds the lock since when, for people
         "log/writer.py": 1,  # how stdlib's formatter writes a stamp
     }

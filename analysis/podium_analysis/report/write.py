@@ -64,19 +64,21 @@ def write_report(
     """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
     stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
-    figures_ready: returns when they are all drawn; asked after the trajectories, which need none. trace: the name of a
+    figures_ready: returns when they are all drawn; asked after all else, which needs none. trace: the name of a
     trace beside the page, to link to. copies: that of the folder of its tables' copies.
     """
     out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
     trajectories = write_trajectories(run, out_dir / FOLDER, inline_bytes=inline_bytes)
-    if figures_ready is not None:
-        figures_ready()
     at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
-    figures = figure_groups(out_dir)
     statistics = statistics_tables(stats)
+    index = Markup(_index(trajectories).decode())
+    chunks = [(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()]
+    if figures_ready is not None:
+        figures_ready()
+    figures = figure_groups(out_dir)
     sections = [("summary", "Summary"), ("statistics", "Statistics"), ("tasks-section", "Tasks"), ("run", "Run")]
     if figures:
         sections.insert(1, ("figures", "Figures"))
@@ -100,13 +102,13 @@ def write_report(
         task_columns=TASK_COLUMNS,
         run=run_facts(run.manifest),
         trace=trace,
-        index=Markup(_index(trajectories).decode()),
-        chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
+        index=index,
+        chunks=chunks,
         footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
         f"{moment(stats['generated_ts'])}.",
     )
     path = out_dir / "report.html"
-    page.write_atomically(path, html)
+    page.write_text(path, html)
     return Report(
         path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows), [*summary.tables, *statistics]
     )

@@ -1,7 +1,6 @@
 """stats.json: everything that the figures, the report, compare and gate say about a run, computed once."""
 
 import inspect
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from podium_contracts.files import write_atomically
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics import intervals as bootstrap
@@ -126,9 +126,7 @@ def _counted(run: RunData) -> dict[str, Any]:
 def write_stats(stats: Stats, path: Path) -> None:
     """Write stats.json; readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=2))
-    temporary.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(stats), indent=2))
 
 
 def stats_schema() -> dict[str, Any]:

@@ -12,10 +12,12 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 from podium_analysis.figures import distributions
 from podium_analysis.figures.colours import PART_COLOURS
 from podium_analysis.figures.draw import DISTRIBUTIONS, INDEX, OVERVIEWS, draw_figures
 from podium_analysis.figures.histograms import histogram_figure
+from podium_analysis.figures.png import write_png
 from podium_analysis.figures.style import amount, percent, round_ticks, save, ticks
 from podium_analysis.figures.values import RANKS, Spread, Values, drawn_values
 from podium_analysis.load.run_data import load_run
@@ -218,3 +220,21 @@ def test_extreme_values_draw(ms: list[float], tmp_path: Path) -> None:
 def test_only_the_drawing_processes_load_seaborn() -> None:
     program = "import sys, podium_analysis.figures.draw, podium_analysis.pipeline; sys.exit('seaborn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_seaborn_loads_without_scipy_stats_which_stays_importable() -> None:
+    program = (
+        "import sys, podium_analysis.figures.style as style; style.use_theme(); "
+        "assert 'seaborn' in sys.modules and 'scipy.stats' not in sys.modules; import scipy.stats, scipy.cluster"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_a_written_png_holds_the_pixels_and_the_resolution(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 4), dtype=np.uint8)
+    write_png(tmp_path / "a.png", pixels, 160)
+    with Image.open(tmp_path / "a.png") as image:
+        image.verify()
+    with Image.open(tmp_path / "a.png") as image:
+        assert (image.mode, [round(value) for value in image.info["dpi"]]) == ("RGB", [160, 160])
+        assert np.array_equal(np.asarray(image), pixels[:, :, :3])

@@ -108,7 +108,7 @@ def test_lone_surrogates_and_nan_are_repaired_not_refused(make_run: MakeRun, tmp
     found = collect(run, tmp_path / "t", inline_bytes=1_000_000)
     assert found.bad == []
     (whole,) = json.loads(found.inline[0])
-    assert whole["question"] == "half \ufffd pair"
+    assert whole["question"] == "half \\ud800 pair"
 
 
 @given(st.recursive(st.text() | st.integers(-5, 5), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))

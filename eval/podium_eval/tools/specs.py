@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 from podium_contracts.names import ALIASES, TOOLS, Tool
 
 from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
-from podium_eval.prompts.templates import PromptError, Prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import Prompts
 
 _CALL_TAG: Final = re.compile(r"</?tool_call>")
 _DEEPEST: Final = 50

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from podium_contracts.events import LlmCall, RunStart, TaskComplete, TaskStart
+from podium_eval.clock import SystemClock
 from podium_eval.files import repair_tail
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor
 from podium_eval.log.writer import LogBroken, LogWriter
 
 
-class SteppingClock:
+class SteppingClock(SystemClock):
     """A wall clock that someone sets back an hour, and a monotonic one that goes on."""
 
     def __init__(self) -> None:
@@ -21,9 +22,6 @@ class SteppingClock:
 
     def wall(self) -> float:
         return 1_800_000_000.25 + time.monotonic() + self.offset
-
-    def mono(self) -> float:
-        return time.monotonic()
 
 
 def writer_in(folder: Path, *secrets: str, failures: list[OSError] | None = None) -> LogWriter:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from podium_contracts.files import write_atomically
 from podium_contracts.records import TaskRecord, Turn, task_key
 from podium_eval.episode.task import Progress
-from podium_eval.files import write_atomically
 from podium_eval.log.redact import Redactor
 from podium_eval.log.writer import LogWriter
 from podium_eval.run.checkpoint import Checkpoints

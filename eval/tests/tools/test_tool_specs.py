@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from podium_contracts.names import ALIASES
 from podium_eval.files import json_bytes
 from podium_eval.models.chat import ChatResult, ToolInvocation
-from podium_eval.prompts.templates import PromptError, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import load_prompts
 from podium_eval.tools.specs import Chosen, Invalid, ToolSpecs, load_tool_specs
 
 ALL = {alias: f"model-of-{alias}" for alias in ALIASES}

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from loopback.recording import RecordingSink
-from podium_eval.transport import concurrency_limit as limiter
+from podium_eval.clock import SystemClock
 from podium_eval.transport.concurrency_limit import AdaptiveLimit
 
 IDS = {"run_id": "r", "segment": 1}
@@ -79,24 +79,21 @@ async def test_retry_after_holds_everybody_back_and_then_lets_go() -> None:
     assert limit.in_flight == 3
 
 
-class TickingClock:
-    """Stands for the module `time`: every reading is a nanosecond later than the last."""
+class TickingClock(SystemClock):
+    """Every reading is a nanosecond later than the last."""
 
     def __init__(self, now: float) -> None:
         self.now = now
 
-    def monotonic(self) -> float:
+    def mono(self) -> float:
         self.now += 1e-9
         return self.now
 
 
 @pytest.mark.parametrize("readings", range(8))
-async def test_the_moment_of_letting_go_may_pass_between_any_two_readings_of_the_clock(
-    readings: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pause_may_end_between_two_clock_readings(readings: int) -> None:
     clock = TickingClock(0.0)
-    monkeypatch.setattr(limiter, "time", clock)
-    limit = limit_of(1)
+    limit = AdaptiveLimit("p", 1, RecordingSink(), IDS, clock=clock)
     limit.overloaded(await limit.acquire(), "429", 1.0)
     limit.release()
     clock.now += limit.paused_s - (readings - 0.5) * 1e-9

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import diskcache  # pyright: ignore[reportMissingTypeStubs]
 import orjson
+from podium_contracts.surrogates import lossless_bytes
 
 from podium_retrieval.tavily import Refused, Tavily, WebError, WebFailed
 
@@ -92,7 +93,7 @@ class WebSearch:
         Raises:
             WebFailed: time, status, size or content; never anything else.
         """
-        key = hashlib.sha256(f"{self._limits.results}\0{query}".encode("utf-8", "surrogatepass")).hexdigest()
+        key = hashlib.sha256(lossless_bytes(f"{self._limits.results}\0{query}")).hexdigest()
         found = self._running.get(key)
         if found is None:
             own = Bill()
