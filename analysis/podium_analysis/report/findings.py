@@ -90,4 +90,11 @@ def score_of(stats: Stats) -> Score:
             f"Two judges over {number(kappa.n)} answers: agreement {number(kappa.share, 1)} %, "
             f"kappa {number(kappa.kappa, 2)}"
         )
+    if panel := scores.panel:
+        lines.append(
+            f"{len(panel.judges)} judges: unanimous on {number(panel.unanimous)} of {number(panel.n)}, "
+            f"Fleiss' kappa {number(panel.fleiss_kappa, 2)}, Krippendorff's alpha "
+            f"{number(panel.krippendorff_alpha, 2)}; {number(panel.n_tied)} tied, "
+            f"{number(panel.n_missing)} not graded by all"
+        )
     return Score("Accuracy", f"{scores.accuracy:.1f} %", lines)

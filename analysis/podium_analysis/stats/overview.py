@@ -13,7 +13,8 @@ from podium_analysis.load.run_data import RunData, Segment, TaskRow
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement
 from podium_analysis.scoring.groups import Groups, group_scores
-from podium_analysis.scoring.judges import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
+from podium_analysis.scoring.judges import Judges, JudgeScore, n_tasks, run_repeats, run_samples
+from podium_analysis.scoring.panel import PanelAgreement
 from podium_analysis.scoring.repeats import Repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
 from podium_analysis.section import Count, Section
@@ -68,6 +69,8 @@ class Scores(Score, frozen=True, kw_only=True):
     agreement: Agreement | None
     """Of the newest judge with the run's own."""
     judges: list[JudgeScore]
+    panel: PanelAgreement | None
+    """Agreement of all judges of the run's protocol; None for one judge."""
     groups: Groups | None
     """By category, subject, answer type and image."""
 
@@ -156,9 +159,13 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
     n_total = None if total is None else max(total, len(samples))
     rejudged = (run.folder / REJUDGE_LOG).exists()
     judges: list[JudgeScore] = []
-    if rejudged:
+    panel: PanelAgreement | None = None
+    if rejudged or len(run.manifest.get("judges") or ()) > 1:
         records = list(run.records())
-        judges = judge_scores(records, n_total)
+        collected = Judges()
+        for record in records:
+            collected.add(record)
+        judges, panel = collected.scores(n_total), collected.panel()
         now = {
             (record.task_id, record.epoch): Sample(
                 record.task_id,
@@ -176,5 +183,6 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
         repeats=run_repeats(run, own),
         agreement=judges[-1].against_own if judges else None,
         judges=judges,
+        panel=panel,
         groups=group_scores(run, samples),
     )

@@ -27,6 +27,7 @@ from podium_eval.commands.check_items import (
     served,
 )
 from podium_eval.errors import Failure
+from podium_eval.models.models import judge_names
 from podium_eval.models.providers import ProviderTable
 from podium_eval.run.build import Prepared, prepare
 from podium_eval.run.plan import plan_tools
@@ -62,7 +63,9 @@ async def check(subject: Subject) -> list[Finding]:
         row = providers.provider(chat.provider)
         own = row is not None and row.local
         items.append((names, lambda chat=chat, own=own: answers(chat, settings.expert_temperature, own=own)))
-    items.append(("judge", lambda: judges(subject)))
+    items += [
+        (name, lambda name=name, chat=chat: judges(name, chat, settings)) for name, chat in subject.judges.items()
+    ]
     found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]
 
@@ -162,7 +165,7 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         tool_choice=settings.orchestrator_tool_choice,
         orchestrator=models.orchestrator,
         experts=models.experts,
-        judge=models.judge,
+        judges=judge_names(models.judges),
         specs=tools.everyone,
         session=models.pool.session,
     )

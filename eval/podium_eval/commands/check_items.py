@@ -62,7 +62,7 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is checked. experts: by alias."""
+    """What is checked. experts: by alias. judges: by name."""
 
     settings: Settings
     orchestrator_url: str
@@ -70,7 +70,7 @@ class Subject:
     tool_choice: str
     orchestrator: Chat
     experts: Mapping[str, Chat]
-    judge: Chat
+    judges: Mapping[str, Chat]
     specs: ToolSpecs
     session: aiohttp.ClientSession
 
@@ -157,15 +157,15 @@ async def runs_programs(client: SandboxClient) -> str | Finding:
     return "print(1) runs"
 
 
-async def judges(subject: Subject) -> str | Finding:
+async def judges(name: str, judge: Chat, settings: Settings) -> str | Finding:
     """That the judge takes what a run will send it: its prompt, form, size and temperature; and that it is readable."""
-    chat = _Impatient(subject.judge)
-    grader = build_grader(subject.settings, chat, Discard(), SYSTEM_CLOCK)
+    chat = _Impatient(judge)
+    grader = build_grader(settings, [chat], Discard(), SYSTEM_CLOCK)
     judgement = await grader.grade(_GRADED, _TO_GRADE, {"run_id": "check"})
     if chat.failure is not None:
         raise chat.failure
     if judgement.correct is None:
-        return Finding("judge", "warning", f"{chat.provider}/{chat.model}: {judgement.error_message}")
+        return Finding(name, "warning", f"{chat.provider}/{chat.model}: {judgement.error_message}")
     return f"{judgement.provider}/{judgement.model}, its verdict can be read"
 
 

@@ -14,7 +14,7 @@ from podium_contracts.records import REJUDGE_LOG
 from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
-from podium_eval.grading.grader import build_grader
+from podium_eval.grading.grader import build_judges
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
 from podium_eval.log.set_up import open_log
@@ -71,7 +71,7 @@ async def _judged(
         clock=clock,
     )
     try:
-        grader = build_grader(settings, models.judge, sink, clock)
+        graders = build_judges(settings, models.judges, sink, clock)
         n = sum(1 for _ in folder.tasks.glob("*.json"))
         sink.emit(
             RunStart(
@@ -86,12 +86,13 @@ async def _judged(
             )
         )
         _log.info(
-            "[REJUDGE] run %s: %d tasks, judge %s, protocol %s", folder.path.name, n, grader.judge, settings.protocol
+            "[REJUDGE] run %s: %d tasks, judge %s, protocol %s",
+            *(folder.path.name, n, ", ".join(grader.judge for grader in graders), settings.protocol),
         )
         began = clock.mono()
         work = Rejudge(
             folder,
-            grader,
+            graders,
             WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s, clock=clock),
             segment=segment,
             max_words=settings.answer_max_words,
@@ -140,10 +141,10 @@ def _said(tally: Tally, stop: Stop) -> int:
 
 def _judge_alone(settings: Settings) -> Settings:
     """The same settings without experts, which need neither keys nor addresses to be right for a rejudge."""
-    if settings.judge is None:
+    if not settings.judges:
         raise ConfigError(["JUDGE is not set: the model that grades, such as openai/o3-mini-2025-01-31"])
     experts = {expert_variable(alias).lower(): None for alias in ALIASES}
-    return settings.model_copy(update={**experts, "expert_default": settings.judge, "orchestrator_tokenizer": None})
+    return settings.model_copy(update={**experts, "expert_default": settings.judges[0], "orchestrator_tokenizer": None})
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -147,5 +147,6 @@ def _write(result: ToolResult, turn: Turn, total_ms: float) -> None:
 
 def _graded(judgement: Judgement, state: TaskState) -> None:
     state.judgements.append(judgement)
-    if judgement.method == "model" and (judgement.error_type is None or judgement.cost_usd is not None):
-        state.spend(judgement.cost_usd)
+    for one in judgement.by_judge:
+        if one.method == "model" and (one.error_type is None or one.cost_usd is not None):
+            state.spend(one.cost_usd)

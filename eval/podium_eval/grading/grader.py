@@ -1,6 +1,6 @@
 """Grading as the rest of the eval sees it: a Grader, what experts are asked for, and their answers extracted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -10,6 +10,7 @@ from podium_contracts.records import Judgement
 from podium_eval.clock import Clock
 from podium_eval.dataset.question import Question
 from podium_eval.grading.judge import JudgeGrader
+from podium_eval.grading.panel import Panel
 from podium_eval.grading.protocol import GRADING
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import EventSink
@@ -50,14 +51,24 @@ class GradingSettings(Protocol):
     def judging(self) -> JudgeSettings: ...
 
 
-def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock: Clock) -> JudgeGrader:
-    """The run's Grader.
+def build_grader(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> Grader:
+    """The run's Grader: its judge, or a panel of several.
+
+    Raises:
+        BadPrompt: the judge's prompt cannot be used.
+    """
+    graders = build_judges(settings, judges, sink, clock)
+    return graders[0] if len(graders) == 1 else Panel(graders, clock)
+
+
+def build_judges(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> list[JudgeGrader]:
+    """A grader for each judge.
 
     Raises:
         PromptError: the judge's prompt cannot be used.
     """
     template = judge_template(settings.protocol, settings.prompts_dir)
-    return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
+    return [JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock) for judge in judges]
 
 
 def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:

@@ -52,6 +52,10 @@ class JudgeGrader:
         """provider/model as configured."""
         return f"{self._chat.provider}/{self._chat.model}"
 
+    def asks(self, question: Question, answer: Answer | None) -> bool:
+        """Whether a verdict on this answer needs the model."""
+        return answer is not None and self._grading.answered(answer) and self._grading.settled(question, answer) is None
+
     async def grade(
         self, question: Question, answer: Answer | None, ids: Mapping[str, Any], *, rejudge: bool = False
     ) -> Judgement:

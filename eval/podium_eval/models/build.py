@@ -98,20 +98,22 @@ class _Builder:
                 "no expert can answer: set EXPERT_DEFAULT or one of EXPERT_ANSWER_1 … EXPERT_ANSWER_MATH_2, "
                 "such as together/openai/gpt-oss-120b"
             )
-        judge = None
-        if settings.judge is None:
+        judges = [
+            self._tried(lambda text=text: self._configured(text, "JUDGE", settings.judge_timeout_s, None))
+            for text in settings.judges
+        ]
+        if not judges:
             self._problems.append("JUDGE is not set: the model that grades, such as openai/gpt-5.4-mini")
-        else:
-            text = settings.judge
-            judge = self._tried(lambda: self._configured(text, "JUDGE", settings.judge_timeout_s, None))
+        if twice := sorted({text for text in settings.judges if settings.judges.count(text) > 1}):
+            self._problems.append(f"JUDGE names {', '.join(twice)} twice: one judge has one vote")
         for variable, users in self._keyless.items():
             self._problems.append(f"{variable} is not set; it is needed by {', '.join(dict.fromkeys(users))}")
-        if self._problems or orchestrator is None or judge is None:
+        if self._problems or orchestrator is None:
             raise ConfigError(dict.fromkeys(self._problems))
         return Models(
             orchestrator=orchestrator,
             experts=experts,
-            judge=judge,
+            judges=[judge for judge in judges if judge is not None],
             orchestrator_tokens=self._own_tokenizer or EstimateCounter(),
             pool=self._pool,
             limits=self._limits,

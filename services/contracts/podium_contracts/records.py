@@ -75,7 +75,7 @@ class Judgement:
     provider: str | None = None
     model: str | None = None
     method: str
-    """exact_match, model, or unanswered."""
+    """exact_match, model, majority (of several judges: votes), or unanswered."""
     correct: bool | None
     extracted_answer: str | None = None
     reasoning: str | None = None
@@ -89,6 +89,15 @@ class Judgement:
     cost_usd: float | None = None
     error_type: ErrorType | None = None
     error_message: str | None = None
+    tied: bool = False
+    """As many judges said right as wrong: no majority for right, so not correct."""
+    votes: list["Judgement"] = field(default_factory=list["Judgement"])
+    """Of a majority: each judge's own judgement."""
+
+    @property
+    def by_judge(self) -> list["Judgement"]:
+        """The votes of a majority; else itself."""
+        return self.votes or [self]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,10 +160,13 @@ def record_from_json(raw: dict[str, Any]) -> TaskRecord:
         known["turns"] = [
             Turn(**{k: v for k, v in t.items() if k in Turn.__dataclass_fields__}) for t in raw.get("turns", [])
         ]
-        known["judgements"] = [
-            Judgement(**{k: v for k, v in j.items() if k in Judgement.__dataclass_fields__})
-            for j in raw.get("judgements", [])
-        ]
+        known["judgements"] = [_judgement(j) for j in raw.get("judgements", [])]
         return TaskRecord(**known)
     except TypeError as error:
         raise ValueError(f"task record {raw.get('key')!r}: {error}") from error
+
+
+def _judgement(raw: dict[str, Any]) -> Judgement:
+    known = {k: v for k, v in raw.items() if k in Judgement.__dataclass_fields__}
+    known["votes"] = [_judgement(vote) for vote in raw.get("votes", [])]
+    return Judgement(**known)
