@@ -61,7 +61,7 @@ class Account:
 
 
 def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
+    """The run's Budget, with a task's cost from past runs and today's prices; None without BUDGET.
 
     Raises:
         ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.

@@ -153,7 +153,7 @@ async def prepare(settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK) 
 
 
 async def problems_of(settings: Settings) -> list[str]:
-    """What keeps a run from starting, as far as can be told without asking anybody."""
+    """What keeps a run from starting, as far as is known without a request."""
     try:
         async with prepare(settings, "check"):
             return []
