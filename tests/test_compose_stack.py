@@ -199,9 +199,10 @@ def test_a_wrong_index_dir_stops_with_its_message(stack: Stack, tmp_path: Path) 
     try:
         ended = other.compose("up", "--exit-code-from", "eval", "eval", INDEX_DIR=str(tmp_path))
         assert ended.returncode != 0
-        said = other.compose("logs", "--no-log-prefix", "retrieval").stdout
+        said = other.compose("logs", "--no-log-prefix", "settings").stdout
         assert "INDEX_DIR" in said, ended.stderr[-2000:]
         assert "eval.index" in said
-        assert other.inspect("eval")["State"]["Status"] == "created", "eval must not have started"
+        for service in ("eval", "vllm", "retrieval"):
+            assert other.inspect(service)["State"]["Status"] == "created", f"{service} must not have started"
     finally:
         other.compose("--profile", "analysis", "down", "-v", "--remove-orphans", "-t", "2", timeout=180)

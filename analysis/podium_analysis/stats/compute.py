@@ -1,5 +1,6 @@
 """stats.json: everything that the figures, the report, compare and gate say about a run, computed once."""
 
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -132,6 +133,8 @@ def stats_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of stats.json, made from Stats; stats_schema.json in this package holds it."""
     (_, parts) = msgspec.json.schema_components([Stats], ref_template="#/$defs/{name}")
     for part in parts.values():
+        if "description" in part:  # Python 3.13 takes a docstring's indentation away, those before it keep it
+            part["description"] = inspect.cleandoc(part["description"])
         if "properties" in part:  # msgspec writes every field, also one that has a default
             part["required"] = sorted(part["properties"])
             for field in part["properties"].values():

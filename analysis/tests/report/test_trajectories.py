@@ -9,8 +9,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from podium_analysis.load.records import read_records
 from podium_analysis.load.run_data import load_run
-from podium_analysis.report.records import read_records
 from podium_analysis.report.trajectories import (
     COLUMNS,
     FIELD_TEXT,

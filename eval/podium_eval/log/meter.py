@@ -74,6 +74,12 @@ class Meter:
             else:
                 self.breakers[event.service] = event.state
 
+    def again(self, error_type: str) -> None:
+        """A task that had ended in this error runs again."""
+        self.errors[error_type] -= 1
+        if not self.errors[error_type]:
+            del self.errors[error_type]
+
     @property
     def locked_out(self) -> list[str]:
         """The providers that take no calls now."""

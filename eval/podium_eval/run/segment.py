@@ -9,6 +9,8 @@ from itertools import islice
 from podium_contracts.events import RunEnd, RunStart
 
 from podium_eval.clock import Clock, iso, since_ms
+from podium_eval.control.server import serve
+from podium_eval.control.steering import Steering, Wheel, named
 from podium_eval.log.console import Terminal
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.meter import Meter
@@ -140,8 +142,17 @@ class Segment:
         del every, tasks, saved  # the runner lets go of each task that ends
         background = start_background(settings, prepared.models, output, writer, account)
         try:
-            with stopped_by_signals(self._stop, settings.grace_s), reporter:
-                await runner.run()
+            steering = Steering(
+                Wheel(runner, self._stop, prepared.models.limits, prepared.models.breakers, endings),
+                sink,
+                meter,
+                run_id=ids.run_id,
+                segment=ids.segment,
+                find=lambda name: [task for task in prepared.plan.tasks(settings) if named(task, name)],
+            )
+            async with serve(folder.path, steering.perform, self._clock):
+                with stopped_by_signals(self._stop, settings.grace_s), reporter:
+                    await runner.run()
         finally:
             for one in background:
                 one.cancel()

@@ -85,6 +85,14 @@ class AdaptiveLimit:
             raise
         return Slot(self._epoch, (self._clock.mono() - began) * 1000)
 
+    def set_maximum(self, maximum: int, reason: str) -> None:
+        """So many calls at once at most from now on, and at once; fewer than are in flight: none is cut short."""
+        self.maximum = maximum
+        self._minimum = min(self._minimum, maximum)
+        self._step = max(1, maximum // 16)
+        self._move(maximum, reason)
+        self._wake()
+
     def release(self) -> None:
         """Give a slot back."""
         self.in_flight -= 1

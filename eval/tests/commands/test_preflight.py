@@ -301,3 +301,19 @@ def test_what_is_no_address_is_named_by_its_variable(variable: str, address: str
     value = address if variable == "ORCHESTRATOR_URL" else f"vllm/m@{address}"
     with pytest.raises(ConfigError, match=variable):
         models_for("http://h/v1", **{variable.lower(): value})
+
+
+async def test_settings_alone_list_all_that_is_missing(tmp_path: Path) -> None:
+    run = Eval(tmp_path, "http://127.0.0.1:9", tmp_path / "none.jsonl", judge="", index_dir=str(tmp_path / "index"))
+    assert await run.run("--settings-only", command="check") == 2, run.said
+    assert "3 settings are missing or wrong; nothing was started" in run.said
+    for word in ("none.jsonl", "JUDGE is not set", "no eval.index and no eval.jsonl"):
+        assert word in run.said
+
+
+async def test_complete_settings_pass_without_any_service(tmp_path: Path) -> None:
+    for name in ("eval.index", "eval.jsonl"):
+        (tmp_path / name).write_text("")
+    run = Eval(tmp_path, "http://127.0.0.1:9", questions(tmp_path / "q.jsonl", ["a"]), index_dir=str(tmp_path))
+    assert await run.run("--settings-only", command="check") == 0, run.said
+    assert "the settings are complete: 1 of 1 questions" in run.said

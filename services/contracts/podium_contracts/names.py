@@ -10,7 +10,7 @@ TimingSource = Literal["server", "client"]
 
 TaskStatus = Literal["done", "error", "skipped"]
 """done: the episode ran to an ending of its own. error: infrastructure failed; resume runs it again.
-skipped: never started, by a setting (an image question without an expert that can see)."""
+skipped: never started, by a setting (an image question without an expert that can see), or cancelled by a person."""
 
 Ending = Literal["answered", "round_limit", "context_limit", "time_limit", "error", "cancelled", "skipped"]
 """Why an episode stopped. Only `answered` has an answer to grade; the three limits are unanswered questions."""
@@ -36,7 +36,11 @@ ErrorType = Literal[
     "internal",
 ]
 
+ControlAct = Literal["pause", "resume", "concurrency", "limit", "cancel", "requeue", "stop"]
+"""What a person can do to a run that is on."""
+
 ROLES: tuple[Role, ...] = get_args(Role)
+CONTROL_ACTS: tuple[ControlAct, ...] = get_args(ControlAct)
 TOOLS: tuple[Tool, ...] = get_args(Tool)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 ENDINGS: tuple[Ending, ...] = get_args(Ending)

@@ -14,8 +14,8 @@ from podium_retrieval.encoder.embedder import EmbedderFailed
 from podium_retrieval.encoder.remote import RemoteEmbedder
 from podium_retrieval.errors import StartError
 from podium_retrieval.settings import Settings
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import WebLimits, WebSearch
+from podium_retrieval.web.search import WebLimits, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 KEYS = ("TAVILY_API_KEY", "RETRIEVAL_EMBEDDER_API_KEY")
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
@@ -78,10 +78,10 @@ async def test_a_key_from_the_environment_reaches_tavily(
     assert echo.state.keys == ["Bearer tvly-secret"]
 
 
-async def test_a_header_that_httpx_refuses_is_not_quoted(
+async def test_a_header_that_the_client_refuses_is_not_quoted(
     start: Any, listen: Any, echo: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore and httpx
+    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore2 and httpx2
     documents = [{"id": "a", "contents": "crane " * 30}]
     async with listen(echo) as (_, _, address):
 

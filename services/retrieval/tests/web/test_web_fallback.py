@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import Bill, WebLimits, WebSearch
+from podium_retrieval.web.search import Bill, WebLimits, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
 
