@@ -30,6 +30,8 @@ EDGES = {
 }
 ENVIRONMENT_BELOW = {
     "podium_vllm/serve.py": "vLLM inherits this process's own",
+    "podium_vllm/sizes.py": "CUDA_VISIBLE_DEVICES, the GPU of this process",
+    "podium_local/gpus.py": "CUDA_DEVICE_ORDER, kept as it is set",
     "podium_vllm/embedded.py": "set for a library, before it is imported",
     "podium_sandbox/process/reaper.py": "a program's own, made anew",
     "podium_sandbox/process/zygote.py": "what programs inherit",

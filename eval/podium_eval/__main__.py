@@ -124,7 +124,7 @@ def _settings(given: dict[str, Any], env_file: str | None) -> Settings:
     except BadSettings as error:
         if error.usable is None:
             raise
-        from podium_eval.run.build import problems_of
+        from podium_eval.run.plan import problems_of
 
         raise ConfigError([*error.problems, *uvloop.run(problems_of(error.usable))]) from None
 

@@ -29,8 +29,7 @@ from podium_eval.commands.check_items import (
 from podium_eval.errors import Failure
 from podium_eval.models.models import judge_names
 from podium_eval.models.providers import ProviderTable
-from podium_eval.run.build import Prepared, prepare
-from podium_eval.run.plan import plan_tools
+from podium_eval.run.plan import Prepared, plan_tools, prepare
 from podium_eval.settings.read import Settings
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient

@@ -44,7 +44,7 @@ class Finding:
 
 
 class OpenGate:
-    """A Gate that never closes: a check asks once and says what it got."""
+    """A Gate that never closes: a check asks once and reports the result."""
 
     async def wait(self) -> float:
         """At once."""

@@ -123,7 +123,7 @@ def _request(prompt: str, settings: Settings) -> ChatRequest:
 
 
 def table(probed: Sequence[Probed]) -> Table:
-    """One row a model; what a server did not tell is shown as '?'."""
+    """One row a model; what a server does not report is shown as '?'."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("alias", "configured", "answered by", "seconds", "tokens in", "out", "USD", "extracted"):
         shown.add_column(heading, overflow="fold")

@@ -1,4 +1,4 @@
-"""`podium-eval rejudge`: puts a rejudge together from the settings, and says how it ended."""
+"""`podium-eval rejudge`: builds a rejudge from the settings and reports its result."""
 
 import json
 import logging

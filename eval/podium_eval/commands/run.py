@@ -7,8 +7,8 @@ from podium_eval.commands.check import check_prepared, files, plain_console
 from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
 from podium_eval.log.redact import Redactor, secrets_of
-from podium_eval.run.build import prepare
 from podium_eval.run.folder import RunFolder
+from podium_eval.run.plan import prepare
 from podium_eval.run.segment import Segment
 from podium_eval.settings.read import Settings
 

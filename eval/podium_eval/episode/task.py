@@ -144,7 +144,7 @@ def event_ids(run_id: str, segment: int, state: TaskState) -> dict[str, Any]:
 
 
 def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete:
-    """What the log says of a finished task. segment: the one that says it."""
+    """The task_complete event of a finished task. segment: the one that logs it."""
     return TaskComplete(
         run_id=run_id,
         task_id=record.task_id,

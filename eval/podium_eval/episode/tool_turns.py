@@ -88,7 +88,7 @@ class ToolTurns:
         return result.service_down
 
     def refuse(self, invalid: Invalid, turn: Turn, ledger: Ledger) -> None:
-        """A turn that named no tool or no model: counted, told to the orchestrator, and no ending."""
+        """A turn that named no tool or no model: counted, shown to the orchestrator, and no ending."""
         turn.tool, turn.arguments, turn.status = invalid.named[:200], invalid.arguments, "invalid"
         turn.error_message = invalid.reason
         turn.tool_ms = 0.0

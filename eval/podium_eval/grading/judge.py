@@ -1,4 +1,4 @@
-"""The one Grader: settles what needs no model, asks the judge for the rest, and says so in the log."""
+"""The one Grader: decides what needs no model, asks the judge for the rest, and logs each judgement."""
 
 from collections.abc import Mapping
 from typing import Any

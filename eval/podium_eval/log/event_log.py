@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """The EventSink of a run: filters by level, stamps both clocks, tells observers, queues for the writer."""
+    """The EventSink of a run: filters by level, stamps both clocks, calls observers, queues for the writer."""
 
     def __init__(
         self,

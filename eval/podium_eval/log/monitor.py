@@ -33,7 +33,7 @@ def monitor_line(meter: Meter, wall: float) -> str:
 
 
 class Monitor:
-    """Appends monitor_line every interval, and once more when told to end."""
+    """Appends monitor_line every interval, and once more when cancelled."""
 
     def __init__(self, path: Path, meter: Meter, writer: LogWriter, clock: Clock, interval_s: float) -> None:
         self._path = path

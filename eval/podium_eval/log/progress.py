@@ -23,7 +23,7 @@ ETA_MARK: Final = "[OVERALL_ETA]"
 _SHOWN: Final = 5
 _TAIL_SHOWN: Final = 10
 _ROW: Final = 100
-"""Columns of a line that is read in passing: what else a provider said is in the log."""
+"""Columns of a status line; the log has the provider's whole message."""
 
 _WIDE: Final = 120
 """Columns of a terminal that has room for the oldest task beside the bar."""

@@ -164,7 +164,7 @@ class _Builder:
         )
 
     def _configured(self, text: str, variable: str, timeout_s: float, max_tokens: int | None) -> OpenAIChat | None:
-        """An expert or the judge; None when its key is missing, which is told once for all that need it."""
+        """An expert or the judge; None when its key is missing, which is one problem for all that need it."""
         settings = self._settings
         spec = ModelSpec.parse(text, variable)
         provider = self._provider(spec.provider, variable)

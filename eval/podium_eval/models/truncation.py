@@ -15,7 +15,7 @@ from podium_eval.transport.pool import HttpPool
 _TEMPLATE: Final = 128
 """Tokens of a chat template's own words, rounded up."""
 _TOOL_TEMPLATE: Final = 256
-"""Tokens of what a template says about calling tools, beside the tools themselves."""
+"""Tokens that a chat template adds about calling tools, beside the tools themselves."""
 _IMAGE: Final = 2048
 """Tokens set aside for an image; what it really takes depends on its size and the model."""
 _OUTPUT: Final = 4096
@@ -79,7 +79,7 @@ class ServerTokenizer:
         return (prompt, cut) if isinstance(prompt, str) else None
 
     async def max_model_len(self) -> int | None:
-        """The context that /v1/models tells for the model; None: not told. Asked at most once a minute."""
+        """The model's context length by /v1/models; None: not given. Asked at most once a minute."""
         if self._clock.mono() - self._length_asked < _ASK_AGAIN_S:
             return None
         self._length_asked = self._clock.mono()

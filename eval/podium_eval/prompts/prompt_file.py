@@ -13,7 +13,7 @@ _SLOT: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 class PromptError(ValueError):
-    """A prompt or tools file cannot be used; the message names it and says what to do."""
+    """A prompt or tools file cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)

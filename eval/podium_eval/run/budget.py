@@ -10,7 +10,7 @@ from podium_contracts.events import Event, LlmCall, TaskComplete, ToolCall
 from podium_eval.log.meter import Meter
 
 PILOTS: Final = 8
-"""Tasks at once while nothing tells what a task costs: 512 that start unseen would spend any budget."""
+"""Tasks at once while a task's cost is not known: 512 that start unseen would spend any budget."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Budget:
         return True
 
     def describe(self) -> str:
-        """For the line that says why no further task is taken."""
+        """The reason why no further task is taken, for the log."""
         unpriced = self.meter.n_unpriced
         without = f", {unpriced} calls without a price not counted" if unpriced else ""
         return (

@@ -1,16 +1,13 @@
-"""Builds the parts of a run from its settings, each once."""
+"""Builds the parts of a segment from the settings, each once."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from podium_contracts.events import Event
 
-from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.costs.estimate import estimate
 from podium_eval.costs.prices import Prices
 from podium_eval.costs.usage import finished_tasks, past_runs
@@ -24,20 +21,17 @@ from podium_eval.log.meter import Meter
 from podium_eval.log.monitor import Monitor
 from podium_eval.log.progress import Reporter
 from podium_eval.log.sampler import Sampler, Sources
-from podium_eval.log.sink import LateSink
 from podium_eval.log.troubles import Troubles
 from podium_eval.log.writer import LogWriter
-from podium_eval.models.build import build_models
 from podium_eval.models.models import Models, configured_models
 from podium_eval.models.openai.endpoints import breaker_limits
 from podium_eval.models.providers import ProviderTable
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.run.budget import Budget, unpriced_problem
 from podium_eval.run.folder import Endings
-from podium_eval.run.plan import Plan, Tools, plan
+from podium_eval.run.plan import Prepared, Tools
 from podium_eval.run.recorder import Output, Recorder
 from podium_eval.run.runner import Runner, WorkerPool
-from podium_eval.run.stop import Stop
 from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
@@ -47,21 +41,6 @@ from podium_eval.tools.toolbox import make_toolbox
 from podium_eval.transport.circuit_breaker import Breaker
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is made once, before a run's folder is touched, and used by the check and by the run.
-
-    sink: of the models; keeps nothing until the run's log is attached. ids: run_id and segment of their events; the
-    segment is known when the folder is.
-    """
-
-    plan: Plan
-    models: Models
-    sink: LateSink
-    ids: dict[str, Any]
-    stop: Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,53 +60,8 @@ class Account:
         return observers if self.budget is None else (*observers, self.budget.observe)
 
 
-@asynccontextmanager
-async def prepare(settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK) -> AsyncGenerator[Prepared]:
-    """Read the plan and build the models, which are closed at the end.
-
-    Raises:
-        ConfigError: all that is wrong with the settings, the dataset and the prompts, at once.
-    """
-    problems: list[str] = []
-    planned: Plan | None = None
-    models: Models | None = None
-    stop, sink, ids = Stop(), LateSink(), {"run_id": run_id, "segment": 0}
-    try:
-        planned = plan(settings)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        models = build_models(
-            settings,
-            sink,
-            ids=ids,
-            concurrency=settings.concurrency,
-            auth_failures=settings.auth_failures,
-            on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
-            clock=clock,
-        )
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        if planned is None or models is None:
-            raise ConfigError(problems)
-        yield Prepared(planned, models, sink, ids, stop)
-    finally:
-        if models is not None:
-            await models.aclose()
-
-
-async def problems_of(settings: Settings) -> list[str]:
-    """What keeps a run from starting, as far as can be told without asking anybody."""
-    try:
-        async with prepare(settings, "check"):
-            return []
-    except ConfigError as error:
-        return list(error.problems)
-
-
 def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
+    """The run's Budget, with a task's cost from past runs and today's prices; None without BUDGET.
 
     Raises:
         ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.

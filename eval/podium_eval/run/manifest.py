@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class OtherRun(ValueError):
-    """The folder holds a run of other questions or another protocol; the message says what differs."""
+    """The folder holds a run of other questions or another protocol; the message names what differs."""
 
 
 @dataclass(slots=True)

@@ -1,9 +1,12 @@
-"""What a run asks: questions, prompts, tools and tasks, read and checked before anything is written."""
+"""What a run asks and whom: questions, prompts, tools, tasks and models, checked before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.load import Dataset
 from podium_eval.dataset.question import Question
@@ -11,9 +14,12 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
+from podium_eval.log.sink import LateSink
+from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.prompts.templates import Prompts, load_prompts
+from podium_eval.run.stop import Stop
 from podium_eval.settings.read import Settings
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
@@ -93,6 +99,66 @@ def plan(settings: Settings) -> Plan:
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
     return Plan(dataset, prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made once, before a run's folder is touched, and used by the check and by the run.
+
+    sink: of the models; keeps nothing until the run's log is attached. ids: run_id and segment of their events; the
+    segment is known when the folder is.
+    """
+
+    plan: Plan
+    models: Models
+    sink: LateSink
+    ids: dict[str, Any]
+    stop: Stop
+
+
+@asynccontextmanager
+async def prepare(settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK) -> AsyncGenerator[Prepared]:
+    """Read the plan and build the models, which are closed at the end.
+
+    Raises:
+        ConfigError: all that is wrong with the settings, the dataset and the prompts, at once.
+    """
+    problems: list[str] = []
+    planned: Plan | None = None
+    models: Models | None = None
+    stop, sink, ids = Stop(), LateSink(), {"run_id": run_id, "segment": 0}
+    try:
+        planned = plan(settings)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        models = build_models(
+            settings,
+            sink,
+            ids=ids,
+            concurrency=settings.concurrency,
+            auth_failures=settings.auth_failures,
+            on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+            clock=clock,
+        )
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if planned is None or models is None:
+            raise ConfigError(problems)
+        yield Prepared(planned, models, sink, ids, stop)
+    finally:
+        if models is not None:
+            await models.aclose()
+
+
+async def problems_of(settings: Settings) -> list[str]:
+    """What keeps a run from starting, as far as is known without a request."""
+    try:
+        async with prepare(settings, "check"):
+            return []
+    except ConfigError as error:
+        return list(error.problems)
 
 
 def plan_tools(prompts: Prompts, models: Models, settings: Settings) -> Tools:

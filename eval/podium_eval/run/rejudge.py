@@ -92,7 +92,7 @@ class Rejudge:
         self.tally = Tally()
 
     async def run(self) -> Tally:
-        """Grade every record that is due; returns early, with `left` counted, when the Stop says so."""
+        """Grade every record that is due; returns early, with `left` counted, when the run is stopped."""
         waiting = deque(sorted(path.stem for path in self._folder.tasks.glob("*.json")))
         await self._pool.run(waiting, self._rejudge)
         self.tally.left += len(waiting)

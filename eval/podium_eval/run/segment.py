@@ -19,11 +19,11 @@ from podium_eval.log.redact import Redactor
 from podium_eval.log.set_up import open_log
 from podium_eval.log.troubles import Troubles
 from podium_eval.log.writer import LogWriter
-from podium_eval.run.build import Account, Prepared, build_budget, build_runner, start_background
+from podium_eval.run.build import Account, build_budget, build_runner, start_background
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import Endings, RunFolder, Saved
 from podium_eval.run.manifest import Manifest, begin_manifest, next_segment
-from podium_eval.run.plan import plan_tools, refuse_images
+from podium_eval.run.plan import Prepared, plan_tools, refuse_images
 from podium_eval.run.recorder import Output, RunIds
 from podium_eval.run.stop import stopped_by_signals
 from podium_eval.settings.read import Settings

@@ -29,7 +29,7 @@ class Stop:
         self._changed = asyncio.Event()
 
     def request(self, reason: Reason, message: str, pace: Pace, *, hint: str = "") -> None:
-        """Ask the run to stop. Of the loop's thread only. hint: said now, and not again at the end."""
+        """Ask the run to stop. Of the loop's thread only. hint: logged now, and not again at the end."""
         if self.pace is not None and _ORDER.index(pace) <= _ORDER.index(self.pace):
             return
         if self.reason is None or (self.reason == "budget" and reason != "budget"):

@@ -9,7 +9,7 @@ from podium_eval.scheduling.order import Order, Turn
 
 
 class Seat:
-    """A turn that has begun. waited_ms: for the order. priority: what the server's queue is told."""
+    """A turn that has begun. waited_ms: for the order. priority: for the server's queue."""
 
     def __init__(self, waited_ms: float, priority: int) -> None:
         self.waited_ms = waited_ms
@@ -45,7 +45,7 @@ class Admission:
 
     @asynccontextmanager
     async def turn(self, place: int, tokens: int) -> AsyncGenerator[Seat]:
-        """Wait until the order lets the turn go; what the caller sets as the seat's turn is told to the order."""
+        """Wait until the order lets the turn go; what the caller sets as the seat's turn is reported to the order."""
         began = self._clock.mono()
         self._tokens[place] = tokens
         self._order.arrive(place, tokens, began)

@@ -20,7 +20,7 @@ from podium_eval.tools.sandbox_client import Execution
 
 @dataclass(slots=True)
 class Parts:
-    """The timed and counted parts of one tool call, ms; None: the part was not reached, or nobody said.
+    """The timed and counted parts of one tool call, ms; None: the part was not reached, or its time is not known.
 
     web_error: why the web failed, where it did.
     """
@@ -43,7 +43,7 @@ class Parts:
     code_ms: float | None = None
 
     def pieces(self) -> dict[Unit, float | None]:
-        """What is paid by the piece. A retrieval server that says nothing of the web is taken to have stayed off it."""
+        """What is paid by the piece. A retrieval server that reports no web use had none."""
         used: dict[Unit, float | None] = {}
         if self.web_ms is not None:
             used = {"search": self.web_searches, "extract": self.web_pages}

@@ -1,4 +1,4 @@
-"""A service that is down is left alone: callers wait, one at a time tries, and all go on when it answers."""
+"""Circuit breaker: while a service is down callers wait, one at a time probes it, and all go on when it answers."""
 
 import asyncio
 from collections.abc import Mapping

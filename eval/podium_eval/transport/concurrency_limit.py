@@ -108,7 +108,7 @@ class AdaptiveLimit:
             self._wake()
 
     def overloaded(self, slot: Slot, reason: str, retry_after_s: float | None = None, *, lockout: bool = False) -> None:
-        """A call was refused for load. `slot` tells whether the limit was cut since it began; lockout: say so, once."""
+        """A call was refused for load. `slot` shows whether the limit was cut since it began; lockout: log it once."""
         if retry_after_s is not None:
             later = self._clock.mono() + retry_after_s - self._resume_at
             self._resume_at += max(0.0, later)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from podium_contracts.names import ALIASES
+from podium_contracts.names import ALIASES, TOOLS
 from podium_eval.files import json_bytes
 from podium_eval.models.chat import ChatResult, ToolInvocation
 from podium_eval.prompts.prompt_file import PromptError
@@ -50,9 +50,7 @@ def specs(experts: dict[str, str] | None = None, **options: Any) -> ToolSpecs:
 
 
 def test_the_built_in_tools_offer_every_alias_once() -> None:
-    offered = [
-        alias for tool in ("search", "enhance_reasoning", "answer") for alias in sorted(specs().aliases_of(tool))
-    ]
+    offered = [alias for tool in TOOLS for alias in specs().aliases_of(tool)]
     assert sorted(offered) == sorted(ALIASES)
 
 

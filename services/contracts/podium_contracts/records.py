@@ -39,7 +39,7 @@ class Turn:
     alias: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     content: str | None = None
-    """What the orchestrator said beside the call."""
+    """The orchestrator's text beside the call."""
     reasoning: str | None = None
     status: ToolStatus
     error_type: ErrorType | None = None
