@@ -61,7 +61,7 @@ def test_devices_and_ports_are_settings(tmp_path: Path) -> None:
     assert services["vllm"]["ulimits"]["nofile"] == {"soft": 4096, "hard": 4096}
 
 
-def test_the_cpu_file_takes_the_gpu_away_and_puts_the_embedded_models_in() -> None:
+def test_the_cpu_file_swaps_gpu_for_embedded_models() -> None:
     services = config(*CPU)["services"]
     for name in ("vllm", "retrieval"):
         assert "deploy" not in services[name]

@@ -91,7 +91,7 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
         subprocess.run(["docker", "rmi", "-f", *images], capture_output=True, timeout=120)
 
 
-def test_vllm_starts_from_the_settings_and_ends_at_the_missing_device(compose: Compose) -> None:
+def test_vllm_starts_and_ends_at_the_missing_device(compose: Compose) -> None:
     started = compose("up", "-d", "--no-deps", "vllm")
     if "could not select device driver" in started.stdout:
         pytest.skip("docker: this engine accepts no nvidia reservation (start it with ENGINE_GPU_STUB=1)")

@@ -17,8 +17,8 @@ from podium_analysis.compare.significance import (
     mean_by,
     score_difference,
 )
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import load_run
-from podium_analysis.report.records import BadRecord
 from podium_analysis.scoring.scores import Outcome
 
 

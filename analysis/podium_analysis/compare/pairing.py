@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
-from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
 GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})
@@ -75,7 +75,7 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
         if task.n_unpriced:
             unpriced[key] = task.n_unpriced
         numbers[key] = np.concatenate((np.asarray(own, dtype=float), sums.get(key, nothing)))
-    for record in read_records(data.folder, bad):
+    for record in data.records(bad):
         key = (record.task_id, record.epoch)
         if key in outcome:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)

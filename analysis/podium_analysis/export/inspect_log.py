@@ -24,8 +24,8 @@ from podium_analysis.export.inspect_sample import SCORER, sample, summary
 from podium_analysis.export.inspect_turn import add_usage
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import RunData, load_run
-from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.judges import run_score
 
 LOG_VERSION: Final = 2
@@ -63,7 +63,7 @@ def _samples(run: RunData, totals: _Totals, bad: list[BadRecord] | None) -> Iter
     model = _model(run.manifest)
     settings = _mapping(run.manifest.get("settings"))
     max_rounds = settings.get("max_rounds")
-    for record in read_records(run.folder, bad):
+    for record in run.records(bad):
         if record.status == "skipped":
             continue
         found = sample(record, orchestrator=model, max_rounds=max_rounds if isinstance(max_rounds, int) else None)

@@ -133,6 +133,8 @@ def heading(name: str) -> str:
         "exec_status": "status",
         "usd": "USD",
         "share_of_tool": "share of tool",
+        "before": "from",
+        "after": "to",
         "share_of_from": "share of those after it",
     }
     return words.get(name, name.replace("_", " "))

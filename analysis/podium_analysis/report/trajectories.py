@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import orjson
 from podium_contracts.records import RECORD_VERSION, Judgement, TaskRecord, Turn, record_from_json, task_key
 
+from podium_analysis.load.records import BadRecord, parsed, record_files
 from podium_analysis.load.run_data import RunData, TaskRow
-from podium_analysis.report.records import BadRecord, parsed, record_files
 from podium_analysis.scoring.scores import outcome_of
 
 CHUNK_BYTES: Final = 512_000

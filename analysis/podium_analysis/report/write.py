@@ -4,10 +4,10 @@ Reads what the analysis has already written (analysis/stats.json and its figures
 nothing that stats.json has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -22,6 +22,7 @@ from podium_analysis.report.page import Table
 from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
+from podium_analysis.stats.compute import Stats
 
 INLINE_BYTES: Final = 8_000_000
 """Trajectories up to this many bytes are inside report.html; the rest are files beside it."""
@@ -53,7 +54,7 @@ class Report:
 
 def write_report(
     run: RunData,
-    stats: Mapping[str, Any],
+    stats: Stats,
     *,
     out_dir: Path | None = None,
     inline_bytes: int = INLINE_BYTES,
@@ -104,8 +105,8 @@ def write_report(
         trace=trace,
         index=index,
         chunks=chunks,
-        footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
-        f"{moment(stats['generated_ts'])}.",
+        footer=f"Made by podium-analysis {stats.podium_version} from {number(stats.log.n_events)} events, "
+        f"{moment(stats.generated_ts)}.",
     )
     path = out_dir / "report.html"
     page.write_text(path, html)

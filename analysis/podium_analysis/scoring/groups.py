@@ -4,8 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-import orjson
-
+from podium_analysis.load.records import parsed, record_files
 from podium_analysis.load.run_data import RunData
 from podium_analysis.scoring.scores import Sample, wilson
 from podium_analysis.section import Count, Interval, Section
@@ -75,10 +74,10 @@ def _traits(run: RunData) -> dict[tuple[str, int], Traits]:
 
 def _from_records(run: RunData) -> Iterable[tuple[tuple[str, int], Traits]]:
     """Of logs from before task_complete told; what cannot be read is reported by those who need the whole record."""
-    for path in sorted((run.folder / "tasks").glob("*.json")):
+    for path in record_files(run.folder):
         try:
-            record: Any = orjson.loads(path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
+            record: Any = parsed(path.read_bytes())
+        except (OSError, ValueError):
             continue
         if isinstance(record, dict):
             found = cast("dict[str, Any]", record)

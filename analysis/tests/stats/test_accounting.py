@@ -55,7 +55,7 @@ def parts_of(folder: Path) -> tuple[dict[str, float], float]:
     return dict(zip(PARTS, found.parts[0].tolist(), strict=True)), float(found.unexplained_ms[0])
 
 
-def test_each_part_is_where_it_belongs_and_the_rest_is_unexplained(make_log: MakeLog) -> None:
+def test_what_no_part_explains_is_unexplained(make_log: MakeLog) -> None:
     folder = make_log(
         [
             START, begin(),

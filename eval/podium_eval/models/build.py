@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from podium_contracts.names import ALIASES
+from podium_contracts.names import ALIASES, EXPERTS
 
 from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.costs.prices import Prices
@@ -93,7 +93,7 @@ class _Builder:
             )
             if chat is not None:
                 experts[alias] = chat
-        if not any(settings.expert(alias) for alias in ALIASES if alias.startswith("answer-")):
+        if not any(settings.expert(alias) for alias in EXPERTS["answer"]):
             self._problems.append(
                 "no expert can answer: set EXPERT_DEFAULT or one of EXPERT_ANSWER_1 … EXPERT_ANSWER_MATH_2, "
                 "such as together/openai/gpt-oss-120b"

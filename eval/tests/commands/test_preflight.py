@@ -142,7 +142,7 @@ def test_open_files_are_raised_where_the_hard_limit_allows() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_folder_that_is_not_there_yet_is_looked_at_through_its_parent(tmp_path: Path) -> None:
+def test_a_missing_folder_is_judged_by_its_parent(tmp_path: Path) -> None:
     assert disk(tmp_path / "a" / "b", 1).status == "ok"
     assert disk(tmp_path, 10**12).status == "failed"
 
@@ -190,7 +190,7 @@ async def test_a_run_warns_of_images_that_models_refuse(tmp_path: Path) -> None:
     assert "image/bmp" in run.said
 
 
-async def test_run_json_and_monitor_out_say_what_a_run_is_and_how_it_goes(tmp_path: Path) -> None:
+async def test_run_json_and_monitor_out_describe_the_run(tmp_path: Path) -> None:
     ids = numbered(1)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), monitor=1, monitor_interval_s=0.1)
@@ -264,7 +264,7 @@ async def test_a_proxy_that_is_gone_is_named(tmp_path: Path) -> None:
     assert "theproxyofMODEL_PROXY" in unfolded(run.said)
 
 
-async def test_a_server_that_is_not_there_is_named_with_its_cause(tmp_path: Path) -> None:
+async def test_an_absent_server_is_named_with_its_cause(tmp_path: Path) -> None:
     async with whole() as stub:
         run = Eval(
             tmp_path,

@@ -54,7 +54,7 @@ def test_the_line_of_a_task_says_how_it_ended() -> None:
     assert task_line(failed) == r"[HLE_TASK_COMPLETE] id=x\ny\x1b[31m status=error correct=none error_type=timeout"
 
 
-def test_the_eta_counts_what_earlier_segments_finished_but_not_their_time() -> None:
+def test_the_eta_leaves_out_earlier_segments_time() -> None:
     clock = HandClock()
     meter = Meter(clock, total=10, before=5)
     assert eta_line(meter) == "[OVERALL_ETA] done=5/15 elapsed=0:00:00 eta=?"
@@ -65,7 +65,7 @@ def test_the_eta_counts_what_earlier_segments_finished_but_not_their_time() -> N
     assert clock_text(3725.9) == "1:02:05"
 
 
-def test_the_heartbeat_names_the_oldest_and_in_the_tail_the_last_with_what_they_do() -> None:
+def test_the_heartbeat_names_the_oldest_and_the_last() -> None:
     clock = HandClock()
     meter = Meter(clock, total=20)
     for n in range(8):
@@ -154,7 +154,7 @@ def llm(prompt: int | None, cost: float | None) -> LlmCall:
     )
 
 
-def test_the_monitor_line_has_errors_by_type_rate_cost_and_eta() -> None:
+def test_the_monitor_line_has_errors_rate_cost_and_eta() -> None:
     clock = HandClock()
     meter = Meter(clock, total=10, before=2)
     clock.now += 30

@@ -21,7 +21,7 @@ def test_a_slots_name_inside_a_question_is_left_alone():
     assert template.fill(question="{answer}", response="{question}", answer="secret") == "{answer}|{question}|secret"
 
 
-def test_a_mounted_prompt_replaces_the_built_in_one_and_changes_its_hash(tmp_path: Path):
+def test_a_mounted_prompt_replaces_text_and_hash(tmp_path: Path):
     assert judge_template("hle", tmp_path) == judge_template("hle")
     (tmp_path / "judge_hle.md").write_text("mine {question} {response} {answer}")
     (tmp_path / "judge_hle_answer.md").write_text("mine too\n")

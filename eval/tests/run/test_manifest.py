@@ -51,7 +51,7 @@ def test_a_run_of_something_else_is_refused(change: dict[str, Any], path: Path) 
 
 
 @pytest.mark.parametrize("field", ["dataset", "protocol", "segments", "orchestrator", "schema_version"])
-def test_a_run_json_without_what_it_must_hold_is_refused_by_field(field: str, path: Path) -> None:
+def test_a_run_json_that_lacks_a_field_is_refused(field: str, path: Path) -> None:
     opened(path)
     fields = json.loads(path.read_bytes())
     del fields[field]
@@ -67,7 +67,7 @@ def test_what_is_no_run_json_is_refused(text: str, path: Path) -> None:
         opened(path)
 
 
-def test_a_lost_run_json_is_made_again_from_the_log_beside_it(path: Path) -> None:
+def test_a_lost_run_json_is_remade_from_the_log(path: Path) -> None:
     events = path.parent / "events.jsonl"
     events.write_text("".join(json.dumps(START, separators=(",", ":")) + "\n" for _ in range(2)) + "torn {")
     assert next_segment(path) == 3

@@ -19,7 +19,7 @@ async def waiting(limit: AdaptiveLimit, n: int) -> list["asyncio.Task[object]"]:
     return tasks
 
 
-async def test_no_more_than_the_limit_are_let_in_and_in_order() -> None:
+async def test_at_most_the_limit_are_let_in_by_order() -> None:
     limit = limit_of(2)
     await limit.acquire()
     await limit.acquire()
@@ -115,7 +115,7 @@ async def test_a_cancelled_waiter_leaves_no_slot_behind() -> None:
 
 
 @pytest.mark.parametrize("cancelled_before", [False, True])
-async def test_a_waiter_cancelled_in_the_moment_of_its_turn_gives_it_on(cancelled_before: bool) -> None:
+async def test_a_waiter_cancelled_at_its_turn_passes_it_on(cancelled_before: bool) -> None:
     limit = limit_of(1)
     await limit.acquire()
     first, second = await waiting(limit, 2)

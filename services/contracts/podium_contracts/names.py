@@ -1,5 +1,6 @@
 """The closed sets of names: tools, roles, endings, failures. Each is a Literal and a tuple of the same values."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 Role = Literal["orchestrator", "expert", "judge"]
@@ -49,10 +50,12 @@ PERMANENT: frozenset[ErrorType] = frozenset(
 )
 """Failures that the same request would meet again: never retried within a run."""
 
-ALIASES: tuple[str, ...] = (
-    *(f"search-{n}" for n in (1, 2, 3)),
-    *(f"reasoner-{n}" for n in (1, 2, 3)),
-    *(f"answer-{n}" for n in (1, 2, 3, 4)),
-    *(f"answer-math-{n}" for n in (1, 2)),
-)
+EXPERTS: Mapping[str, tuple[str, ...]] = {
+    "search": ("search-1", "search-2", "search-3"),
+    "enhance_reasoning": ("reasoner-1", "reasoner-2", "reasoner-3"),
+    "answer": ("answer-1", "answer-2", "answer-3", "answer-4", "answer-math-1", "answer-math-2"),
+}
+"""The aliases of the experts that each tool may name."""
+
+ALIASES: tuple[str, ...] = tuple(alias for aliases in EXPERTS.values() for alias in aliases)
 """The twelve experts an orchestrator may name; the thirteenth model of a run is the judge."""

@@ -1,4 +1,4 @@
-"""The files of a run's tasks/, read one at a time; whoever wrote them, a bad one is named and the rest are read."""
+"""Reads the task records of a run, tasks/*.json, one at a time; an unreadable one is named and the rest are read."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from podium_contracts.records import TaskRecord, record_from_json
 from podium_contracts.surrogates import encodable
+
+from podium_analysis.load.event_table import LoadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +26,19 @@ def read_records(run_dir: Path, bad: list[BadRecord] | None = None) -> Iterator[
     """Every record of tasks/, one at a time, by file name. Unreadable files go to `bad`, or raise without it.
 
     Raises:
-        ValueError: a record is unreadable and `bad` is None; the message names the file.
+        LoadError: a record is unreadable and `bad` is None; the message names the file.
     """
     for path in record_files(run_dir):
         try:
             yield record_from_json(parsed(path.read_bytes()))
         except (ValueError, AttributeError, TypeError, OSError) as error:
             if bad is None:
-                raise ValueError(f"{path}: {error}") from error
+                raise LoadError(f"{path}: {error}") from error
             bad.append(BadRecord(path.name, str(error)))
 
 
 def record_files(run_dir: Path) -> Iterator[Path]:
+    """The files of tasks/ by name; none where there is no such folder."""
     folder = run_dir / "tasks"
     if folder.is_dir():
         for name in sorted(entry.name for entry in os.scandir(folder)):
@@ -44,8 +47,13 @@ def record_files(run_dir: Path) -> Iterator[Path]:
 
 
 def parsed(raw: bytes) -> Any:
+    """The JSON of a record. Lone surrogates become U+FFFD; NaN and infinities, which are no JSON, are null.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
         # Lone surrogates and NaN: valid for the json module that may have written them, not for orjson.
-        return encodable(json.loads(raw))
+        return encodable(json.loads(raw, parse_constant=lambda _: None))
