@@ -156,7 +156,7 @@ def test_every_command_registers(capsys: pytest.CaptureFixture[str]) -> None:
     ("volume", "last"),
     [("runs", "`make analyze` copies the volume runs to ./runs"), ("./mine", "to see it, open ./mine/")],
 )
-def test_in_a_container_the_last_line_tells_how_to_see_it(
+def test_in_a_container_the_last_line_tells_how_to_look(
     volume: str, last: str, generated_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RUNS_VOLUME", volume)
