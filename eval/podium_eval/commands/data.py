@@ -13,6 +13,8 @@ from statistics import median
 from typing import Any
 
 from podium_contracts.surrogates import written_out
+from rich.console import Console
+from rich.markup import escape
 
 from podium_eval.dataset.hub import scan_dataset
 from podium_eval.dataset.load import Scan
@@ -29,7 +31,9 @@ def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
         print("podium-eval data: name a dataset, or set DATASET", file=sys.stderr)
         return 2
     try:
-        scanned, files = scan_dataset(args.dataset, hub)
+        # Silent where standard error is no terminal.
+        with Console(stderr=True).status(f"reading {escape(args.dataset)}"):
+            scanned, files = scan_dataset(args.dataset, hub)
         match args.command:
             case "check":
                 return _check(scanned)

@@ -14,6 +14,7 @@ SHORT: Final = {
     "probe": ("podium-eval", "one real question to an expert or the judge"),
     "data": ("podium-eval", "check, describe or cut a dataset"),
     "estimate": ("podium-eval", "time and money of a run"),
+    "ctl": ("podium-eval", "steer a run that is on: pause, resume, concurrency, cancel"),
     "rejudge": ("podium-eval", "grade saved answers with another judge"),
     "report": ("podium-analysis", "statistics, figures and report.html of a run"),
     "compare": ("podium-analysis", "two runs side by side"),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 from podium_contracts.files import move_durably, write_atomically
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from podium_retrieval.encoder.devices import cores
@@ -190,7 +191,8 @@ def _embed(corpus: Corpus, embedder: Embedder, vectors: Path, count: int, tokens
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress, vectors.open("ab") as file:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress, vectors.open("ab") as file:
         bar = progress.add_task("embedding", total=count, completed=done)
         for start in range(done, count, _WINDOW):
             end = min(start + _WINDOW, count)
