@@ -13,7 +13,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_an_option_wins_over_the_environment_and_that_over_the_file(
+def test_options_override_the_environment_which_overrides_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert read_settings() == AnalysisSettings()
@@ -51,7 +51,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str, monkey
         read_settings()
 
 
-def test_a_format_that_is_none_is_answered_with_those_that_are() -> None:
+def test_an_unknown_format_lists_the_allowed_ones() -> None:
     with pytest.raises(SettingError, match=r"ANALYSIS_FORMATS: .*\(got 'png,gif'\); it takes png, svg, pdf"):
         read_settings(analysis_formats="png,gif")
     assert read_settings(analysis_formats="PDF").analysis_formats == ("pdf",)

@@ -33,7 +33,7 @@ def visible(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)\b.*?</\1>", "", html)))
 
 
-def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wrong(make_run: MakeRun) -> None:
+def test_the_score_shows_interval_protocol_and_what_counts_as_wrong(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=60))
     scores = stats.scores
     text = visible(html)
@@ -61,7 +61,7 @@ def test_the_official_calibration_says_what_it_leaves_undefined(make_run: MakeRu
     assert "order of equal confidences undefined" in visible(html)
 
 
-def test_every_metric_is_in_a_table_with_its_numbers_unrounded_beneath(make_run: MakeRun) -> None:
+def test_every_metric_is_in_a_table_with_unrounded_sort_values(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=20))
     for name, metric in stats.metrics.items():
         assert f">{name}<" in html
@@ -88,7 +88,7 @@ def test_a_cost_that_is_not_known_is_not_zero(make_run: MakeRun) -> None:
     assert "$0.00" not in visible(html)
 
 
-def test_a_run_that_is_still_going_or_has_bad_lines_says_so(make_run: MakeRun) -> None:
+def test_unfinished_runs_and_bad_lines_are_noted(make_run: MakeRun) -> None:
     run = make_run(n=10)
     lines = (run / "events.jsonl").read_text().splitlines()
     (run / "events.jsonl").write_text("\n".join([*lines[: len(lines) // 2], "{torn"]))
@@ -176,7 +176,7 @@ def test_a_large_svg_is_shown_as_its_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["{", '[{"name": "a"}]', '[{"title": "A", "group": "g", "scale": null, "files": {"png": "gone.png"}}]']
 )
-def test_a_figure_list_that_cannot_be_used_says_what_to_do(tmp_path: Path, content: str) -> None:
+def test_an_unusable_figure_list_names_the_remedy(tmp_path: Path, content: str) -> None:
     (tmp_path / "figures.json").write_text(content)
     with pytest.raises(ValueError, match="run `podium-analysis report` again"):
         figure_groups(tmp_path)
