@@ -62,10 +62,20 @@ def run(args: argparse.Namespace) -> int:
         for folder in folders:
             out = args.out or folder / "analysis"
             report(folder, out, settings, stats_only=args.stats_only, trace=not args.no_trace)
+        if settings.runs_volume and args.out is None and not args.stats_only:
+            print(how_to_see(folders[-1].name, settings.runs_volume))
     except (SettingError, LoadError, NewerSchema, BrokenExecutor, OSError) as error:
         print(f"podium-analysis report: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def how_to_see(run_id: str, volume: str) -> str:
+    """How to reach the report that a container wrote. volume: as compose names it; with a / it is a folder."""
+    page = f"{run_id}/analysis/report.html"
+    if "/" in volume:
+        return f"to see it, open {volume.rstrip('/')}/{page}"
+    return f"to see it: `make analyze` copies the volume {volume} to ./runs; then open runs/{page}"
 
 
 def report(

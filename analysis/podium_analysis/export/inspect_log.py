@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import orjson
 from podium_contracts.events import NewerSchema
+from podium_contracts.files import replacing
 
 from podium_analysis.export.inspect_sample import SCORER, sample, summary
 from podium_analysis.export.inspect_turn import add_usage
@@ -52,16 +53,10 @@ def export_inspect(run: RunData, out: Path, bad: list[BadRecord] | None = None) 
     if out.suffix not in (".eval", ".json"):
         raise ValueError(f"{out}: inspect_ai's logs end in .eval or .json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
     totals = _Totals()
-    try:
-        with temporary.open("wb") as sink:
-            write = _write_eval if out.suffix == ".eval" else _write_json
-            n = write(run, _samples(run, totals, bad), totals, sink)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return n
+    write = _write_eval if out.suffix == ".eval" else _write_json
+    with replacing(out) as temporary, temporary.open("wb") as sink:
+        return write(run, _samples(run, totals, bad), totals, sink)
 
 
 def _samples(run: RunData, totals: _Totals, bad: list[BadRecord] | None) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 from matplotlib.figure import Figure
 from msgspec.structs import replace
+from podium_contracts.files import write_atomically
 
 from podium_analysis.figures.context import context_latency_figure
 from podium_analysis.figures.histograms import histogram_figure
@@ -110,7 +111,7 @@ class Drawing:
                 pool.shutdown(cancel_futures=True)
         _drop_stale(self._out_dir, made)
         index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
-        (self._out_dir / INDEX).write_bytes(index)
+        write_atomically(self._out_dir / INDEX, index)
         return made
 
 

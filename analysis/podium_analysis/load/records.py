@@ -5,10 +5,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from podium_contracts.records import TaskRecord, record_from_json
+from podium_contracts.surrogates import encodable
 
 from podium_analysis.load.event_table import LoadError
 
@@ -54,17 +55,5 @@ def parsed(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        # Python's json module may have written it, and reads what orjson refuses.
-        return _repair(json.loads(raw, parse_constant=lambda _: None))
-
-
-def _repair(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        pairs = cast(dict[str, Any], value)
-        return {str(_repair(k)): _repair(v) for k, v in pairs.items()}
-    if isinstance(value, list):
-        items = cast(list[Any], value)
-        return [_repair(item) for item in items]
-    return value
+        # Lone surrogates and NaN: valid for the json module that may have written them, not for orjson.
+        return encodable(json.loads(raw, parse_constant=lambda _: None))

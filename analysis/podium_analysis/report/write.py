@@ -109,7 +109,7 @@ def write_report(
         f"{moment(stats.generated_ts)}.",
     )
     path = out_dir / "report.html"
-    page.write_atomically(path, html)
+    page.write_text(path, html)
     return Report(
         path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows), [*summary.tables, *statistics]
     )

@@ -1,6 +1,6 @@
 """Computes stats.json, the statistics that figures, report and gate read."""
 
-import os
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from podium_contracts.files import write_atomically
 
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics import intervals as bootstrap
@@ -125,15 +126,15 @@ def _counted(run: RunData) -> dict[str, Any]:
 def write_stats(stats: Stats, path: Path) -> None:
     """Write stats.json; readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=2))
-    temporary.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(stats), indent=2))
 
 
 def stats_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of stats.json, made from Stats; stats_schema.json in this package holds it."""
     (_, parts) = msgspec.json.schema_components([Stats], ref_template="#/$defs/{name}")
     for part in parts.values():
+        if "description" in part:  # Python 3.13 takes a docstring's indentation away, those before it keep it
+            part["description"] = inspect.cleandoc(part["description"])
         if "properties" in part:  # msgspec writes every field, also one that has a default
             part["required"] = sorted(part["properties"])
             for field in part["properties"].values():

@@ -71,7 +71,10 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
 
 
 def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean over each stretch of the number of tasks under way: the growth of the integral of starts less ends."""
+    """Mean over each stretch of the number of tasks under way: the growth of the integral of starts less ends.
+
+    A task that a person put back ends there, and starts again.
+    """
     starts: list[npt.NDArray[np.float64]] = []
     ends: list[npt.NDArray[np.float64]] = []
     for segment in run.segments:
@@ -83,7 +86,12 @@ def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.f
         }
         starts.append(at["task_start"] + segment.offset_ms)
         ends.append(at["task_complete"] + segment.offset_ms)
-        left = at["task_start"].size - at["task_complete"].size
+        put_back = run.arrays(
+            "SELECT mono_ms AS t FROM events WHERE type = 'control' AND act = 'requeue' AND step IS NOT NULL "
+            f"AND coalesce(segment, 1) = {segment.n}"
+        )["t"]
+        ends.append(put_back + segment.offset_ms)
+        left = at["task_start"].size - at["task_complete"].size - put_back.size
         if left > 0:
             ends.append(np.full(left, segment.offset_ms + segment.length_ms))
     return (_integral(np.concatenate(starts), edges) - _integral(np.concatenate(ends), edges)) / np.diff(edges)

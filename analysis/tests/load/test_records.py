@@ -31,9 +31,9 @@ def test_lone_surrogates_and_nan_are_loaded(make_run: Callable[..., Path]) -> No
     task = with_odd_json(run)
     with load_run(run) as data:
         (record,) = [one for one in data.records() if one.task_id == task]
-    assert record.question == "Which is \ufffd?"
+    assert record.question == "Which is \\ud800?"
     assert record.confidence is None
-    assert record.turns[0].arguments == {"x": "\ufffd", "y": None}
+    assert record.turns[0].arguments == {"x": "\\ud800", "y": None}
 
 
 def test_lone_surrogates_and_nan_reach_the_report(make_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_lone_surrogates_and_nan_reach_the_report(make_run: Callable[..., Path],
         made = write_report(data, compute_stats(data), out_dir=tmp_path)
     page = made.path.read_text()
     assert made.n_tasks == 3
-    assert "Which is \ufffd?" in page
+    assert r"Which is \\ud800?" in page
     assert "task records could not be read" not in page
 
 

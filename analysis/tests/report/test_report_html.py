@@ -33,7 +33,7 @@ def visible(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)\b.*?</\1>", "", html)))
 
 
-def test_the_score_shows_interval_protocol_and_what_counts_as_wrong(make_run: MakeRun) -> None:
+def test_the_score_has_interval_and_protocol(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=60))
     scores = stats.scores
     text = visible(html)
@@ -61,7 +61,7 @@ def test_the_official_calibration_says_what_it_leaves_undefined(make_run: MakeRu
     assert "order of equal confidences undefined" in visible(html)
 
 
-def test_every_metric_is_in_a_table_with_unrounded_sort_values(make_run: MakeRun) -> None:
+def test_every_metric_has_unrounded_numbers_in_a_table(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=20))
     for name, metric in stats.metrics.items():
         assert f">{name}<" in html
@@ -88,7 +88,7 @@ def test_a_cost_that_is_not_known_is_not_zero(make_run: MakeRun) -> None:
     assert "$0.00" not in visible(html)
 
 
-def test_unfinished_runs_and_bad_lines_are_noted(make_run: MakeRun) -> None:
+def test_a_running_or_damaged_run_is_marked(make_run: MakeRun) -> None:
     run = make_run(n=10)
     lines = (run / "events.jsonl").read_text().splitlines()
     (run / "events.jsonl").write_text("\n".join([*lines[: len(lines) // 2], "{torn"]))

@@ -106,7 +106,7 @@ def test_calibration_at_and_around_the_trap_sizes(n: int):
         assert official.reason is None
 
 
-def test_the_official_sum_omits_the_last_bin():
+def test_the_official_sum_leaves_out_the_last_bin():
     confidence = np.array([10.0] * 100 + [90.0] * 100)
     correct = np.array([False] * 200)
     assert official_calibration(confidence, correct).value == pytest.approx(math.sqrt(0.5 * 10**2))

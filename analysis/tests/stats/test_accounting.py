@@ -68,7 +68,7 @@ def test_admission_is_a_part_apart_from_the_other_waits(make_log: MakeLog) -> No
     assert unexplained == pytest.approx(0)
 
 
-def test_time_is_attributed_to_parts_and_the_rest_is_unexplained(make_log: MakeLog) -> None:
+def test_what_no_part_explains_is_unexplained(make_log: MakeLog) -> None:
     folder = make_log(
         [
             START, begin(),

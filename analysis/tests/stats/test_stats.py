@@ -122,7 +122,7 @@ def test_tasks_that_have_not_ended_are_counted_and_named_so(make_log: MakeLog, t
     ]
 
 
-def test_a_rejudged_run_is_scored_by_its_records(make_log: MakeLog, tmp_path: Path) -> None:
+def test_a_rejudged_run_is_scored_with_both_judges(make_log: MakeLog, tmp_path: Path) -> None:
     folder = make_log([START, done("a", correct=False), done("b")])
     judged = Judge(run_id="r", task_id="a", protocol="hle", duration_ms=5.0, correct=True, rejudge=True)
     (folder / REJUDGE_LOG).write_text(json.dumps(event_to_json(judged)) + "\n")

@@ -4,7 +4,6 @@ import asyncio
 import os
 import resource
 import shutil
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.check_items import (
     Finding,
     OpenGate,
@@ -121,9 +121,9 @@ def _plain(text: str) -> str:
 
 
 async def _tried(item: str, work: Callable[[], Awaitable[str | Finding]], limit_s: float) -> Finding:
-    began = time.monotonic()
+    began = SYSTEM_CLOCK.mono()
     try:
-        async with asyncio.timeout(limit_s):
+        async with SYSTEM_CLOCK.timeout(limit_s):
             found = await work()
     except TimeoutError:
         return Finding(item, "failed", f"no answer within {limit_s:g} s (CHECK_TIMEOUT_S)")
@@ -133,7 +133,7 @@ async def _tried(item: str, work: Callable[[], Awaitable[str | Finding]], limit_
         return Finding(item, "failed", f"cannot be reached: {error}")
     if isinstance(found, Finding):
         return found
-    return Finding(item, "ok", f"{found} ({time.monotonic() - began:.1f} s)")
+    return Finding(item, "ok", f"{found} ({SYSTEM_CLOCK.mono() - began:.1f} s)")
 
 
 async def checked(settings: Settings, console: Console) -> bool:

@@ -12,12 +12,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from podium_contracts.surrogates import written_out
+
 from podium_eval.dataset.hub import scan_dataset
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
 from podium_eval.dataset.subset import refuse_output, write_subset
-from podium_eval.files import encodable
 from podium_eval.settings.run import HubSettings
 
 
@@ -37,7 +38,7 @@ def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
             case _:
                 return _subset(scanned, files, _selection(args), Path(args.output), force=args.force)
     except (DatasetError, OSError) as error:
-        print(encodable(f"podium-eval data: {error}"), file=sys.stderr)
+        print(written_out(f"podium-eval data: {error}"), file=sys.stderr)
         return 2
 
 
@@ -137,8 +138,7 @@ def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: 
 
 
 def _say(text: object) -> None:
-    # A dataset's text may hold half a surrogate pair (\\ud800 in JSON), which no terminal's encoding can print.
-    print(encodable(str(text)))
+    print(written_out(str(text)))
 
 
 def _refuse_problems(scanned: Scan) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from podium_contracts.surrogates import lossless_bytes
+
 from podium_eval.dataset.question import Question
 
 MAX_SHOWN: Final = 20
@@ -83,7 +85,7 @@ def shuffle_key(seed: int, question_id: str) -> bytes:
     Questions are sorted by it, so an order depends on seed and ids alone: not on Python's version, nor on the order
     of the file, and a question added later moves no other.
     """
-    return hashlib.sha256(f"{seed}\0{question_id}".encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(lossless_bytes(f"{seed}\0{question_id}")).digest()
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from podium_eval.grading.protocol import GRADING
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import Chat
-from podium_eval.prompts.judge_prompt import BadPrompt as BadPrompt
 from podium_eval.prompts.judge_prompt import Template, instructions, read_template
 from podium_eval.settings.judge import JudgeSettings
 
@@ -55,7 +54,7 @@ def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock:
     """The run's Grader.
 
     Raises:
-        BadPrompt: the judge's prompt cannot be used.
+        PromptError: the judge's prompt cannot be used.
     """
     template = judge_template(settings.protocol, settings.prompts_dir)
     return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
@@ -65,13 +64,13 @@ def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) ->
     """The protocol's judge prompt.
 
     Raises:
-        BadPrompt: it cannot be read, or lacks a slot.
+        PromptError: it cannot be read, or lacks a slot.
     """
     return read_template(GRADING[protocol].judge_prompt, prompts_dir)
 
 
 def check_prompts(protocol: names.Protocol, prompts_dir: Path | None = None) -> None:
-    """Raise BadPrompt where a prompt of grading cannot be read or lacks a slot."""
+    """Raise PromptError where a prompt of grading cannot be read or lacks a slot."""
     read_template(GRADING[protocol].judge_prompt, prompts_dir)
     instructions(GRADING[protocol].answer_prompt, prompts_dir)
 
@@ -80,7 +79,7 @@ def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = Non
     """What the answering expert is asked so that the protocol can read its answer.
 
     Raises:
-        BadPrompt: the file of prompts_dir cannot be read.
+        PromptError: the file of prompts_dir cannot be read.
     """
     return instructions(GRADING[protocol].answer_prompt, prompts_dir)
 

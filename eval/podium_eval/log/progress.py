@@ -1,6 +1,5 @@
 """What a person sees of a run: a pair of lines for each finished task, a heartbeat, or a live bar on a terminal."""
 
-import asyncio
 import logging
 from typing import Final
 
@@ -151,7 +150,7 @@ class Reporter:
         while True:
             meter = self._meter
             due = max(last, meter.last_finish) + self._heartbeat_s - meter.clock.mono()
-            await asyncio.sleep(min(max(due, 0.05), 1.0))
+            await meter.clock.sleep(min(max(due, 0.05), 1.0))
             self._refresh()
             if meter.clock.mono() >= max(last, meter.last_finish) + self._heartbeat_s and meter.in_flight:
                 _log.info("%s", heartbeat_line(meter, self._concurrency))

@@ -10,6 +10,7 @@ from typing import Any
 
 from podium_contracts.events import Event
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.costs.estimate import estimate
 from podium_eval.costs.prices import Prices
 from podium_eval.costs.usage import finished_tasks, past_runs
@@ -30,7 +31,7 @@ from podium_eval.models.build import build_models
 from podium_eval.models.models import Models, configured_models
 from podium_eval.models.openai.endpoints import breaker_limits
 from podium_eval.models.providers import ProviderTable
-from podium_eval.prompts.judge_prompt import BadPrompt
+from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.run.budget import Budget, unpriced_problem
 from podium_eval.run.folder import Endings
 from podium_eval.run.plan import Plan, Tools, plan
@@ -81,7 +82,7 @@ class Account:
 
 
 @asynccontextmanager
-async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
+async def prepare(settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK) -> AsyncGenerator[Prepared]:
     """Read the plan and build the models, which are closed at the end.
 
     Raises:
@@ -103,6 +104,7 @@ async def prepare(settings: Settings, run_id: str) -> AsyncGenerator[Prepared]:
             concurrency=settings.concurrency,
             auth_failures=settings.auth_failures,
             on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+            clock=clock,
         )
     except ConfigError as error:
         problems += error.problems
@@ -167,10 +169,10 @@ async def build_runner(
     counter = models.orchestrator_tokens
     try:
         grader = build_grader(settings, models.judge, output.sink, output.clock)
-    except BadPrompt as error:
+    except PromptError as error:
         raise ConfigError([str(error)]) from error
     limits = replace(breaker_limits(settings), threshold=2)
-    breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits)
+    breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits, clock=output.clock)
     session = models.pool.session
     episodes = EpisodeLoop(
         orchestrator=await build_replicas(
@@ -184,8 +186,8 @@ async def build_runner(
         tools=ToolTurns(
             make_toolbox(
                 models.experts,
-                RetrievalClient(session, settings, breaker("retrieval")),
-                SandboxClient(session, settings, breaker("sandbox")),
+                RetrievalClient(session, settings, breaker("retrieval"), output.clock),
+                SandboxClient(session, settings, breaker("sandbox"), output.clock),
                 grader,
                 settings,
                 output.clock,
@@ -223,6 +225,7 @@ async def build_runner(
         concurrency=settings.concurrency,
         grace_s=settings.grace_s,
         ramp_ms=settings.ramp_ms,
+        clock=output.clock,
     )
     return Runner(tasks, task_runner, tools.of, begun=begun, pool=pool, stop=stop, budget=account.budget)
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import msgspec
 from podium_contracts.events import SCHEMA_VERSION, NewerSchema, RunStart, check_schema
+from podium_contracts.files import write_atomically
 
 from podium_eval.clock import Clock, iso
 from podium_eval.errors import ConfigError
-from podium_eval.files import decoded, json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes
 from podium_eval.log.machine import git_revision, gpus, host, versions
 from podium_eval.log.redact import Redactor
 from podium_eval.models.models import Models

@@ -12,8 +12,8 @@ from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
 from podium_eval.models.models import Models
-from podium_eval.prompts.judge_prompt import BadPrompt
-from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.settings.read import Settings
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
@@ -88,7 +88,7 @@ def plan(settings: Settings) -> Plan:
         problems.append(str(error))
     try:
         check_prompts(settings.protocol, settings.prompts_dir)
-    except BadPrompt as error:
+    except PromptError as error:
         problems.append(str(error))
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)

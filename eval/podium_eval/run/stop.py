@@ -4,6 +4,8 @@ import asyncio
 import errno
 import logging
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,7 +14,7 @@ Pace = Literal["drain", "halt", "now"]
 """drain: take no further task, let the running ones end. halt: they stop at their next turn, at the latest after the
 grace period. now: at once."""
 
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ORDER: Final[tuple[Pace, ...]] = ("drain", "halt", "now")
 _log = logging.getLogger(__name__)
 
@@ -38,13 +40,8 @@ class Stop:
 
     def cannot_write(self, where: Path, error: OSError) -> None:
         """`where` cannot be written: nothing more can be kept, so nothing more is asked. Of the loop's thread only."""
-        full = error.errno in DISK_FULL
-        what = "the disk is full" if full else f"cannot be written ({error})"
-        self.request(
-            "disk_full" if full else "internal",
-            f"{where}: {what}; free some space and run the same command again, it goes on from here",
-            "now",
-        )
+        full = error.errno in _DISK_FULL
+        self.request("disk_full" if full else "internal", unwritable(where, error), "now")
 
     @property
     def taking(self) -> bool:
@@ -63,8 +60,20 @@ class Stop:
             await self._changed.wait()
 
 
-def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -> None:
-    """SIGINT, SIGTERM or SIGHUP (the terminal is gone) once: halt. A second one of any: now."""
+def unwritable(where: Path, error: OSError) -> str:
+    """Why `where` cannot be written, and what to do."""
+    what, remedy = (
+        ("the disk is full", "free some space")
+        if error.errno in _DISK_FULL
+        else (f"cannot be written ({error})", "repair that")
+    )
+    return f"{where}: {what}; {remedy} and run the same command again, it goes on from here"
+
+
+@contextmanager
+def stopped_by_signals(stop: Stop, grace_s: float) -> Generator[None]:
+    """In the block SIGINT, SIGTERM or SIGHUP (the terminal is gone) halts; a second one of any stops at once."""
+    loop = asyncio.get_running_loop()
 
     def caught(name: str) -> None:
         if stop.halting:
@@ -77,14 +86,14 @@ def watch_signals(loop: asyncio.AbstractEventLoop, stop: Stop, grace_s: float) -
                 hint="; again to stop now",
             )
 
-    for number in _watched():
+    watched = _watched()
+    for number in watched:
         loop.add_signal_handler(number, caught, number.name)
-
-
-def unwatch_signals(loop: asyncio.AbstractEventLoop) -> None:
-    """Give the signals back to Python's defaults."""
-    for number in _watched():
-        loop.remove_signal_handler(number)
+    try:
+        yield
+    finally:
+        for number in watched:
+            loop.remove_signal_handler(number)
 
 
 def _watched() -> list[signal.Signals]:

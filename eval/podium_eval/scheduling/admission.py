@@ -27,7 +27,7 @@ class Admission:
         self._check_s = check_s
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._tokens: dict[int, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timed = False
 
     @property
     def waiting(self) -> int:
@@ -79,9 +79,10 @@ class Admission:
             going = self._waiting.pop(place)
             if not going.done():
                 going.set_result(None)
-        if self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._check_s, self._look)
+        if self._waiting and not self._timed:
+            self._timed = True
+            self._clock.call_later(self._check_s, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self._timed = False
         self._admit()

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from podium_contracts.names import ALIASES, TOOLS, Tool
+from podium_contracts.names import ALIASES, EXPERTS, TOOLS, Tool
 
 from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
-from podium_eval.prompts.templates import PromptError, Prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import Prompts
 
 _CALL_TAG: Final = re.compile(r"</?tool_call>")
 _DEEPEST: Final = 50
@@ -146,7 +147,7 @@ def _tool(
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)}")
     listed: Any = model.get("enum")
     if listed is None:
-        own = [alias for alias in ALIASES if alias in experts and _tool_of(alias) == name]
+        own = [alias for alias in EXPERTS[name] if alias in experts]
         names = {alias: alias for alias in own}
         names |= {other: alias for other, alias in mapped.items() if alias in own}
         wanted = dict(parameters)
@@ -163,12 +164,6 @@ def _tool(
     return ToolSpec(name, str(function.get("description", "")), wanted), names
 
 
-def _tool_of(alias: str) -> Tool:
-    """reasoner-1 is an expert of enhance_reasoning."""
-    kind = alias.partition("-")[0]
-    return "enhance_reasoning" if kind == "reasoner" else "search" if kind == "search" else "answer"
-
-
 def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
     properties: Mapping[str, Any] = spec.parameters["properties"]
     model = {**properties["model"], "enum": list(names)}
@@ -177,13 +172,14 @@ def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
 
 def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping[str, str], where: str) -> str:
     """What a name in a tool's enum means: one name may mean another expert in each tool."""
-    if entry in mapped and _tool_of(mapped[entry]) == tool:
+    if mapped.get(entry) in EXPERTS[tool]:
         return mapped[entry]
     if entry in ALIASES:
-        if _tool_of(entry) != tool:
-            raise PromptError(f"{where}: {entry!r} is an expert of {_tool_of(entry)!r}, not of {tool!r}")
+        if entry not in EXPERTS[tool]:
+            its = next(name for name, aliases in EXPERTS.items() if entry in aliases)
+            raise PromptError(f"{where}: {entry!r} is an expert of {its!r}, not of {tool!r}")
         return entry
-    own = {alias: model for alias, model in experts.items() if _tool_of(alias) == tool}
+    own = {alias: model for alias, model in experts.items() if alias in EXPERTS[tool]}
     serving = [alias for alias, model in own.items() if model == entry or model.rpartition("/")[2] == entry]
     if len(serving) == 1:
         return serving[0]

@@ -30,7 +30,7 @@ def make_toolbox(
     """The run's tools. A new one is a module beside this and a row here.
 
     Raises:
-        BadPrompt: the answer's instructions in PROMPTS_DIR cannot be read.
+        PromptError: the answer's instructions in PROMPTS_DIR cannot be read.
     """
     answer = AnswerTool(grader, settings, clock)
     tools: Sequence[Tool] = (

@@ -101,7 +101,7 @@ async def test_search_returns_only_documents_not_known_yet(clock: SetClock) -> N
     assert result.parts.web_error is None
 
 
-async def test_a_failure_of_the_web_is_of_the_call_and_not_the_call_s_own(clock: SetClock) -> None:
+async def test_a_web_failure_does_not_fail_the_call(clock: SetClock) -> None:
     service = Service(clock, SearchResponse(((),), SearchTiming(web_ms=5.0, web_searches=0, web_error="plan_limit")))
     result = await SearchTool(service, SETTINGS, clock).use(request(Expert(clock, "<query>many things</query>")))
     assert (result.failure, result.parts.web_error, result.parts.n_documents) == (None, "plan_limit", 0)

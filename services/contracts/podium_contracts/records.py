@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from podium_contracts.names import Ending, ErrorType, Protocol, TaskStatus, ToolStatus
+from podium_contracts.surrogates import lossless_bytes
 
 RECORD_VERSION: Final = 1
 
@@ -22,7 +23,7 @@ def task_key(task_id: str, epoch: int = 1) -> str:
     in what was cut, or in what a file name cannot hold.
     """
     readable = _UNSAFE.sub("-", task_id.lower()).strip("-")[:32] or "task"
-    digest = hashlib.sha256(f"{epoch}\0{task_id}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = hashlib.sha256(lossless_bytes(f"{epoch}\0{task_id}")).hexdigest()[:16]
     return f"{readable}.{epoch}.{digest}"
 
 

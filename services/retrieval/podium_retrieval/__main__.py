@@ -1,4 +1,4 @@
-"""The console command: serve and build-index. Flags are settings by another name."""
+"""The console command: serve, build-index and fetch-index. Flags are settings by another name."""
 
 import argparse
 import logging
@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = arguments.pop("command")
     restart: bool = arguments.pop("restart", False)
     skip_bad: bool = arguments.pop("skip_bad", False)
+    source: str = arguments.pop("source", "")
     try:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
         set_up_logging(settings.log_level)
@@ -35,6 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _configure_threads()
         if command == "serve":
             _serve(settings)
+        elif command == "fetch-index":
+            from podium_retrieval.index.fetch import Hub, fetch_index, largest_gpu
+
+            on_cpu = settings.retrieval_index_device == "cpu"
+            hub = Hub.from_environment(os.environ)
+            fetch_index(source, settings.index_dir, hub, (lambda: None) if on_cpu else largest_gpu)
+            print(f"{settings.index_dir} holds eval.index and eval.jsonl of {source}")
         else:
             from podium_retrieval.index.build import build_index
 
@@ -87,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-bad", action="store_true", help="leave bad lines of the corpus out, with a count and the first ten"
     )
     build.add_argument("--restart", action="store_true", help="throw away what an interrupted build left")
+    fetch = commands.add_parser("fetch-index", help="a ready index from the hub; goes on where it was stopped")
+    fetch.add_argument("source", metavar="hub:OWNER/NAME", help="repository with eval.index and eval.jsonl")
+    fetch.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
     for one in (serve, build):
         one.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
         one.add_argument("--model", dest="embedding_model", help="EMBEDDING_MODEL")

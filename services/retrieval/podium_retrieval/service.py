@@ -18,8 +18,8 @@ from podium_retrieval.errors import Refusal
 from podium_retrieval.index.candidates import Filter
 from podium_retrieval.index.corpus import BadDocument, Corpus
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import Bill, Page, WebSearch
+from podium_retrieval.web.search import Bill, Page, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 _LOG = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from podium_retrieval.index.id_meaning import rows_of
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
-from podium_retrieval.web import WebLimits, WebSearch
+from podium_retrieval.web.search import WebLimits, WebSearch
 
 _SAMPLES: Final = 256
 _QUERY_CHARS: Final = 390

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
@@ -26,7 +26,7 @@ from podium_retrieval.index.corpus import Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import SearchService
-from podium_retrieval.web import WebSearch
+from podium_retrieval.web.search import WebSearch
 
 DIMENSION = 64
 LONG = "and then some more words that make this passage longer than the hundred characters which the filter asks of it"
@@ -97,7 +97,7 @@ DOCUMENTS: list[dict[str, Any]] = [
 class Running:
     """A service that listens, with a client for it and what a test may turn."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     address: str
     embedder: WordEmbedder
     service: SearchService
@@ -105,7 +105,7 @@ class Running:
     server: uvicorn.Server
     serving: "asyncio.Task[None]"
 
-    async def ask(self, *queries: str, **fields: Any) -> httpx.Response:
+    async def ask(self, *queries: str, **fields: Any) -> httpx2.Response:
         body = {"queries": list(queries), "topk": 3, "return_scores": True, **fields}
         return await self.client.post("/retrieve", json=body)
 
@@ -181,7 +181,7 @@ def start(tmp_path: Path) -> Start:
         )
         async with (
             listening(app) as (server, serving, address),
-            httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as http,
+            httpx2.AsyncClient(base_url=address, timeout=60, limits=httpx2.Limits(max_connections=200)) as http,
         ):
             try:
                 yield Running(http, address, embedder, service, metrics, server, serving)

@@ -4,16 +4,18 @@
 import asyncio
 import hashlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import diskcache  # pyright: ignore[reportMissingTypeStubs]
 import orjson
+from podium_contracts.surrogates import lossless_bytes
 
-from podium_retrieval.tavily import Refused, Tavily, WebError, WebFailed
+from podium_retrieval.web.cache import WebCache
+from podium_retrieval.web.tavily import Refused, Tavily, WebError, WebFailed
 
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
@@ -83,8 +85,7 @@ class WebSearch:
         self._server = Tavily(base_url, key, connections=limits.concurrency, max_bytes=limits.max_bytes, clock=clock)
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._running: dict[str, _LookUp] = {}
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        self._cache: Any = diskcache.Cache(str(cache_dir), size_limit=cache_bytes, timeout=1)
+        self._cache = WebCache(cache_dir, cache_bytes)
 
     async def search(self, query: str, bill: Bill | None = None) -> list[Page]:
         """Pages for a query. `bill`: filled in with what this caller has to pay for and what failed, also on WebFailed.
@@ -92,7 +93,7 @@ class WebSearch:
         Raises:
             WebFailed: time, status, size or content; never anything else.
         """
-        key = hashlib.sha256(f"{self._limits.results}\0{query}".encode("utf-8", "surrogatepass")).hexdigest()
+        key = hashlib.sha256(lossless_bytes(f"{self._limits.results}\0{query}")).hexdigest()
         found = self._running.get(key)
         if found is None:
             own = Bill()
@@ -207,14 +208,14 @@ class WebSearch:
 
     def _load(self, key: str) -> list[Page] | None:
         try:
-            kept: Any = self._cache.get(key)
+            kept = self._cache.get(key)
             return None if kept is None else [Page(*row) for row in orjson.loads(kept)]
-        except Exception as error:  # noqa: BLE001  a broken cache must not break the search; diskcache raises sqlite's own
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # the search goes on without a cache
             _LOG.warning("the web cache could not be read: %s", error)
             return None
 
     def _store(self, key: str, pages: list[Page]) -> None:
         try:
-            self._cache.set(key, orjson.dumps([[page.url, page.title, page.contents] for page in pages]))
-        except Exception as error:  # noqa: BLE001  a full disk must not break the search
+            self._cache.put(key, orjson.dumps([[page.url, page.title, page.contents] for page in pages]))
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # a full disk, or text that is no UTF-8
             _LOG.warning("the web cache could not be written: %s", error)
