@@ -52,7 +52,9 @@ class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(**given: object) -> AnalysisSettings:
-    """given: what options say, by the setting's name; None: not given. Else the environment's, else .env's word.
+    """Settings from options, then the environment, then ./.env.
+
+    given: the options by the setting's name; None: not given.
 
     Raises:
         SettingError: a value cannot be used.

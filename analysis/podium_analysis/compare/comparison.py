@@ -23,7 +23,7 @@ from podium_analysis.scoring.scores import Outcome
 
 
 class NotComparable(ValueError):
-    """The runs' scores do not measure the same thing; the message says what differs."""
+    """The runs' scores do not measure the same thing; the message names what differs."""
 
 
 @dataclass(frozen=True, slots=True)

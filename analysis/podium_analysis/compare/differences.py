@@ -7,9 +7,9 @@ from typing import Any, Final, cast
 import orjson
 
 NAMES_ITSELF: Final = frozenset({"run_id"})
-"""Settings that differ between any two runs and say nothing about them."""
+"""Settings that differ between any two runs and are not compared."""
 MASKS: Final = ("**********", "[redacted]")
-NOT_TOLD: Final = "not set"
+NOT_SET: Final = "not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ def setting_rows(manifests: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
 
 
 def _secret(value: object, mark: object, first: object, first_mark: object) -> str:
-    """What may be said of a secret; its mark in run.json is no more than a few bits of a slow hash."""
+    """Text shown for a secret; its mark in run.json is no more than a few bits of a slow hash."""
     if value is None or first is None:
-        return NOT_TOLD if value is None else "set"
+        return NOT_SET if value is None else "set"
     if mark is None or first_mark is None:
         return "set"
     return "set" if mark == first_mark else "set, another value"
@@ -94,7 +94,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _text(value: object) -> str:
     if value is None:
-        return NOT_TOLD
+        return NOT_SET
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -103,7 +103,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _model(value: Any) -> Any:
-    """Provider and model of an entry of run.json; addresses do not change what a model says."""
+    """Provider and model of an entry of run.json; addresses are left out: they do not change answers."""
     entry = _mapping(value)
     if not entry:
         return value

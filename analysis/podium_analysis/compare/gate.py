@@ -85,7 +85,7 @@ def read_limits(path: Path) -> list[Limit]:
 
 
 def check(limits: Sequence[Limit], stats: Mapping[str, Any]) -> list[Check]:
-    """Each limit against what stats.json says."""
+    """Check each limit against stats.json."""
     return [_check(limit, stats) for limit in limits]
 
 
@@ -93,7 +93,7 @@ def look_up(stats: Mapping[str, Any], name: str) -> float:
     """The number that a limit's name means.
 
     Raises:
-        LookupError: no such name, a value that this run does not have, or no number; the message says which.
+        LookupError: no such name, a value that this run does not have, or no number; the message names the case.
     """
     if name == "errors.rate":
         return _error_rate(stats)

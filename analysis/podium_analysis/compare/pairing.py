@@ -13,7 +13,7 @@ from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
 GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})
-"""Outcomes that a paired test can use: an unanswered question is not right, a failed or unjudged one says nothing."""
+"""Outcomes that a paired test can use: an unanswered question is not right; failed and unjudged ones are left out."""
 
 QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
     # name, unit, SQL over the last try at each step of a task

@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colours that colour-blind readers tell apart, units, and saving as PNG and SVG."""
+"""Style of every figure: sizes, fonts, units and ticks, and saving as PNG, SVG and PDF."""
 
 # matplotlib's stubs leave many parameters untyped.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -30,7 +30,7 @@ HEIGHT: Final = 0.45 + 1.04 * len(PANELS) + 0.39
 
 
 def timeline_figure(stats: Stats) -> Figure:
-    """Panels over one time axis; a panel without samples says so."""
+    """Panels over one time axis; a panel without samples is labelled so."""
     found = stats.timeline
     title = "Load over the run"
     times = np.array(found.t_ms, dtype=float)

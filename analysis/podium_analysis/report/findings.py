@@ -1,4 +1,4 @@
-"""What the top of report.html says in words: the score with its lines, and what a reader must know before citing it."""
+"""The score and the warnings at the top of report.html."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ UNEXPLAINED_LIMIT: Final = 0.02
 
 
 def notes(stats: Stats, bad_records: Sequence[BadRecord]) -> list[str]:
-    """What a reader must know before citing a figure of this page."""
+    """Warnings to read before citing a figure of the page, one a line."""
     lines: list[str] = []
     log, tasks, accounting = stats.log, stats.tasks, stats.accounting
     if not log.ended:

@@ -17,6 +17,7 @@ from podium_analysis.stats.server_check import ServerCheck
 
 TIME_KINDS: Final[Mapping[str, str]] = {
     # part in stats.json: colour of the page
+    "admission_ms": "admission",
     "client_wait_ms": "wait",
     "queue_ms": "queue",
     "prefill_ms": "prefill",

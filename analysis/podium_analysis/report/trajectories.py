@@ -166,7 +166,7 @@ def _trajectory(raw: bytes) -> tuple[dict[str, Any], bytes]:
     page drops them from the one record that it shows.
 
     Raises:
-        ValueError: it is no record, a newer one, or lacks a field; as record_from_json says it.
+        ValueError: it is no record, a newer one, or lacks a field, with record_from_json's message.
     """
     record: Any = parsed(raw)
     version = record.get("record_version")

@@ -42,7 +42,7 @@ class Groups(Section, frozen=True):
 
 
 def group_scores(run: RunData, samples: Iterable[Sample]) -> Groups | None:
-    """Accuracy by trait; None where neither the log nor the task records tell any."""
+    """Accuracy by trait; None where neither the log nor the task records have any."""
     traits = _traits(run)
     if not traits:
         return None
@@ -73,7 +73,7 @@ def _traits(run: RunData) -> dict[tuple[str, int], Traits]:
 
 
 def _from_records(run: RunData) -> Iterable[tuple[tuple[str, int], Traits]]:
-    """Of logs from before task_complete told; what cannot be read is reported by those who need the whole record."""
+    """Traits from the task records, for logs whose task_complete lacks them; unreadable records are skipped here."""
     for path in record_files(run.folder):
         try:
             record: Any = parsed(path.read_bytes())

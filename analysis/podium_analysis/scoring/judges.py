@@ -147,7 +147,7 @@ def judge_scores(records: Iterable[TaskRecord], n_total: int | None = None) -> l
 
 
 def _judge(judgement: Judgement) -> str | None:
-    """The configured judge; for records that do not say, the model that answered."""
+    """The configured judge; for records without it, the model that answered."""
     if judgement.judge is not None or judgement.model is None:
         return judgement.judge
     return f"{judgement.provider}/{judgement.model}" if judgement.provider else judgement.model

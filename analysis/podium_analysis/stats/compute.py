@@ -1,4 +1,4 @@
-"""stats.json: everything that the figures, the report, compare and gate say about a run, computed once."""
+"""Computes stats.json, the statistics that figures, report and gate read."""
 
 import inspect
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ STATS_VERSION: Final = 1
 
 
 class Method(Section, frozen=True):
-    """How the numbers were had."""
+    """Methods of estimation."""
 
     percentiles: str = "linear interpolation between order statistics"
     intervals: str = bootstrap.METHOD
@@ -75,7 +75,7 @@ class Stats(Section, frozen=True, kw_only=True):
 
 
 def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -> Stats:
-    """What stats.json holds. In words docs/analysis.md says what each section is.
+    """All sections of stats.json; docs/analysis.md describes each.
 
     bins: of each histogram. in_memory: sources with more rows are sorted by DuckDB instead of in arrays; the results
     are the same.
@@ -111,7 +111,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
 
 
 def _counted(run: RunData) -> dict[str, Any]:
-    """What stands on the events that count."""
+    """The sections computed from the counted events alone."""
     counted = counted_events(run)
     sums = part_sums(run, counted)
     found = accounts(run, sums)

@@ -32,7 +32,7 @@ class Timeline(Section, frozen=True):
     t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
     a segment's end whatever is under way stops. ttft_ms: mean of queue and prefill of the orchestrator's calls that
     ended in it without an error; output_tokens_per_s: their completion tokens over its length, 0 where no call ended;
-    both None where the server told nothing. Gauges: mean of the stretch's samples, None where there is none.
+    both None where the server reported none. Gauges: mean of the stretch's samples, None where there is none.
     """
 
     t_ms: Column
@@ -114,12 +114,13 @@ def _calls(run: RunData, edges: npt.NDArray[np.float64]) -> dict[str, list[float
     ):
         first[int(place)] = ttft
         calls[int(place)], known[int(place)], tokens[int(place)] = n_calls, n_known, total or 0
-    told = known.any()
+    any_reported = known.any()
     rates = tokens / (width / 1000.0)
     return {
         "ttft_ms": first,
         "output_tokens_per_s": [
-            float(rate) if told and (k or not c) else None for rate, k, c in zip(rates, known, calls, strict=True)
+            float(rate) if any_reported and (k or not c) else None
+            for rate, k, c in zip(rates, known, calls, strict=True)
         ],
     }
 
