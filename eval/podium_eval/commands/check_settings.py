@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from podium_eval.errors import ConfigError
-from podium_eval.run.build import prepare
-from podium_eval.run.plan import plan_tools, refuse_images
+from podium_eval.run.plan import plan_tools, prepare, refuse_images
 from podium_eval.settings.read import BadSettings, Settings, read_settings
 from podium_eval.settings.stack import StackSettings, index_problem
 

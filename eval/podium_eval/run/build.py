@@ -8,9 +8,6 @@ from functools import partial
 
 from podium_contracts.events import Event
 
-from podium_eval.costs.estimate import estimate
-from podium_eval.costs.prices import Prices
-from podium_eval.costs.usage import finished_tasks, past_runs
 from podium_eval.episode.context import Knowledge
 from podium_eval.episode.loop import EpisodeLoop
 from podium_eval.episode.task import Task
@@ -23,11 +20,10 @@ from podium_eval.log.progress import Reporter
 from podium_eval.log.sampler import Sampler, Sources
 from podium_eval.log.troubles import Troubles
 from podium_eval.log.writer import LogWriter
-from podium_eval.models.models import Models, configured_models
+from podium_eval.models.models import Models
 from podium_eval.models.openai.endpoints import breaker_limits
-from podium_eval.models.providers import ProviderTable
 from podium_eval.prompts.prompt_file import PromptError
-from podium_eval.run.budget import Budget, unpriced_problem
+from podium_eval.run.budget import Budget
 from podium_eval.run.folder import Endings
 from podium_eval.run.plan import Prepared, Tools
 from podium_eval.run.recorder import Output, Recorder
@@ -58,31 +54,6 @@ class Account:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
         return observers if self.budget is None else (*observers, self.budget.observe)
-
-
-def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, with a task's cost from past runs and today's prices; None without BUDGET.
-
-    Raises:
-        ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.
-    """
-    if settings.budget is None:
-        return None
-    models = dict(configured_models(settings))
-    prices = Prices.load(settings.prices_file)
-    providers = ProviderTable.load(settings.models_file)
-    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
-    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
-    paid = [
-        names[name]
-        for name, (provider, _) in models.items()
-        if table[name] is None and (row := providers.provider(provider)) is not None and not row.local
-    ]
-    if (problem := unpriced_problem(settings.budget, paid)) is not None:
-        raise ConfigError([problem])
-    past = finished_tasks(past_runs(settings.runs_dir))
-    expected = estimate(past, len(past), 1, names, table, prices.units()).usd_per_task if past else None
-    return Budget(settings.budget, meter, expected_usd=expected)
 
 
 async def build_runner(

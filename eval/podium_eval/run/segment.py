@@ -19,7 +19,8 @@ from podium_eval.log.redact import Redactor
 from podium_eval.log.set_up import open_log
 from podium_eval.log.troubles import Troubles
 from podium_eval.log.writer import LogWriter
-from podium_eval.run.build import Account, build_budget, build_runner, start_background
+from podium_eval.run.budget import build_budget
+from podium_eval.run.build import Account, build_runner, start_background
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import Endings, RunFolder, Saved
 from podium_eval.run.manifest import Manifest, begin_manifest, next_segment

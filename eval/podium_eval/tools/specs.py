@@ -1,22 +1,16 @@
 """tools.json: which tools and experts the orchestrator may name, and what a call of it means."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from podium_contracts.names import ALIASES, EXPERTS, TOOLS, Tool
 
-from podium_eval.models.chat import ChatResult, ToolInvocation, ToolSpec
+from podium_eval.models.chat import ChatResult, ToolSpec
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.prompts.templates import Prompts
-
-_CALL_TAG: Final = re.compile(r"</?tool_call>")
-_DEEPEST: Final = 50
-"""Levels of arguments: the log's JSON holds no more than some 250, and no tool takes more than one."""
-_INTEGER_DIGITS: Final = 18
-"""Of an integer that JSON's 64 bits hold for sure; a longer one stays text."""
+from podium_eval.tools.tool_call import DEEPEST, is_shallow, parse_arguments, tool_name, written_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +59,18 @@ class ToolSpecs:
 
         A call that the server's parser left in the text or in the thinking as <tool_call>{…}</tool_call> counts too.
         """
-        call = result.tool_calls[0] if result.tool_calls else _written(result)
+        call = result.tool_calls[0] if result.tool_calls else written_call(result)
         if call is None:
             return Invalid("", "the turn called no tool", {})
-        name = _tool_name(call.name)
+        name = tool_name(call.name)
         try:
-            parsed = _parsed(call.arguments)
+            parsed = parse_arguments(call.arguments)
         except (ValueError, RecursionError):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON", {})
         if not isinstance(parsed, dict):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON object", {})
-        if not _shallow(parsed, _DEEPEST):
-            return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {_DEEPEST} levels", {})
+        if not is_shallow(parsed, DEEPEST):
+            return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {DEEPEST} levels", {})
         arguments = cast("dict[str, Any]", parsed)
         if name not in self._aliases:
             return Invalid(name, f"there is no tool {name[:80]!r}; the tools are {', '.join(self._aliases)}", arguments)
@@ -189,63 +183,3 @@ def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping
         else f"is no alias and no configured expert's model of {tool}"
     )
     raise PromptError(f"{where}: the model name {entry!r} {why}; say which alias it means in TOOL_MODEL_ALIASES")
-
-
-def _tool_name(named: str) -> str:
-    """The tool of `functions.search` or `search<|channel|>commentary`, as gpt-oss writes them."""
-    return named.partition("<|")[0].strip().removeprefix("functions.")
-
-
-def _parsed(arguments: str) -> Any:
-    """JSON arguments; a text that is itself JSON is read once more, as some servers encode twice."""
-    parsed: Any = _json(arguments) if arguments.strip() else {}
-    return _json(parsed) if isinstance(parsed, str) else parsed
-
-
-def _json(text: str) -> Any:
-    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= _INTEGER_DIGITS else digits)
-
-
-def _shallow(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie at most so many deep."""
-    layer: list[Any] = [value]
-    for _ in range(levels + 1):
-        inner: list[Any] = []
-        for one in layer:
-            if isinstance(one, dict):
-                inner += cast("dict[str, Any]", one).values()
-            elif isinstance(one, list):
-                inner += cast("list[Any]", one)
-        if not inner:
-            return True
-        layer = inner
-    return False
-
-
-def _written(result: ChatResult) -> ToolInvocation | None:
-    for text in (result.text, result.reasoning or ""):
-        for raw in _tagged(text):
-            try:
-                call: Any = _json(raw)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(call, dict) and isinstance(call.get("name"), str):  # pyright: ignore[reportUnknownMemberType]
-                known = cast("dict[str, Any]", call)
-                arguments = known.get("arguments", {})
-                if isinstance(arguments, str) or _shallow(arguments, _DEEPEST):
-                    written = arguments if isinstance(arguments, str) else json.dumps(arguments)
-                    return ToolInvocation(known["name"], written)
-    return None
-
-
-def _tagged(text: str) -> Iterator[str]:
-    """What stands in <tool_call>…</tool_call>, the end of the last one perhaps cut off; each part is read once."""
-    opened: int | None = None
-    for tag in _CALL_TAG.finditer(text):
-        if tag[0] == "<tool_call>":
-            opened = tag.end()
-        elif opened is not None:
-            yield text[opened : tag.start()]
-            opened = None
-    if opened is not None:
-        yield text[opened:]

@@ -13,9 +13,9 @@ from podium_contracts.search import SearchRequest, SearchTiming
 from starlette.types import Receive, Scope, Send
 
 from podium_retrieval.api.request import RequestLimits, read_request
-from podium_retrieval.errors import Refusal
+from podium_retrieval.errors import ClientLeft, Refusal
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.service import Answer, ClientLeft, SearchService
+from podium_retrieval.service import Answer, SearchService
 
 _LOG = logging.getLogger(__name__)
 _JSON: Final = (b"content-type", b"application/json")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from podium_retrieval.batching.batch_worker import Candidates, Job, Owner
+from podium_retrieval.batching.batch_worker import Owner
 from podium_retrieval.batching.engine import BatchResult
 from podium_retrieval.batching.policy import Budget
+from podium_retrieval.batching.worker import Candidates, Job
 from podium_retrieval.encoder.embedder import Encoded, Encoding, Prepared
 from podium_retrieval.errors import Refusal
 
