@@ -14,6 +14,7 @@ from podium_eval.grading.grader import check_prompts
 from podium_eval.models.models import Models
 from podium_eval.prompts.judge_prompt import BadPrompt
 from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
+from podium_eval.run.stop import early_stop_problem
 from podium_eval.settings.read import Settings
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
@@ -90,6 +91,8 @@ def plan(settings: Settings) -> Plan:
         check_prompts(settings.protocol, settings.prompts_dir)
     except BadPrompt as error:
         problems.append(str(error))
+    if (problem := early_stop_problem(settings)) is not None:
+        problems.append(problem)
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
     return Plan(dataset, prompts)
