@@ -19,7 +19,13 @@ def notes(stats: Stats, bad_records: Sequence[BadRecord]) -> list[str]:
     if not log.ended:
         lines.append("The log has no end: the run is still going, or was stopped. The figures are of what is there.")
     missing = (tasks.n_expected or 0) - tasks.n_ended
-    if missing > 0:
+    if log.segments and log.segments[-1].reason == "half_width":
+        lines.append(
+            f"The run stopped at its half width (STOP_AT_HALF_WIDTH) after {number(tasks.n_ended)} of "
+            f"{number(tasks.n_expected)} tasks; the score is of these. The run looked after every question, which "
+            "makes its interval a little too narrow."
+        )
+    elif missing > 0:
         lines.append(
             f"{number(missing)} of {number(tasks.n_expected)} tasks have not ended; the score counts them as wrong."
         )

@@ -47,7 +47,12 @@ def run_samples(run: RunData) -> list[Sample]:
 
 
 def n_tasks(run: RunData) -> int | None:
-    """Tasks of the whole run, by its newest run_start; None in a log without one."""
+    """Tasks of the whole run, by its newest run_start; None in a log without one.
+
+    None too where the run stopped at its half width: what it did not ask is not missing.
+    """
+    if run.segments and run.segments[-1].reason == "half_width":
+        return None
     rows = run.rows(
         f"SELECT n_tasks FROM events WHERE type = 'run_start' AND n_tasks IS NOT NULL ORDER BY ({IN_TIME}) DESC LIMIT 1"
     )

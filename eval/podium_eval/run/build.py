@@ -28,6 +28,7 @@ from podium_eval.run.folder import Endings
 from podium_eval.run.plan import Prepared, Tools
 from podium_eval.run.recorder import Output, Recorder
 from podium_eval.run.runner import Runner, WorkerPool
+from podium_eval.run.stop import EarlyStop
 from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
@@ -48,12 +49,14 @@ class Account:
     reporter: Reporter
     budget: Budget | None
     troubles: Troubles
+    early_stop: EarlyStop | None = None
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
-        return observers if self.budget is None else (*observers, self.budget.observe)
+        others = (part.observe for part in (self.budget, self.early_stop) if part is not None)
+        return (*observers, *others)
 
 
 async def build_runner(

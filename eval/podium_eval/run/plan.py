@@ -19,7 +19,7 @@ from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.prompts.templates import Prompts, load_prompts
-from podium_eval.run.stop import Stop
+from podium_eval.run.stop import Stop, early_stop_problem
 from podium_eval.settings.read import Settings
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
@@ -96,6 +96,8 @@ def plan(settings: Settings) -> Plan:
         check_prompts(settings.protocol, settings.prompts_dir)
     except PromptError as error:
         problems.append(str(error))
+    if (problem := early_stop_problem(settings)) is not None:
+        problems.append(problem)
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
     return Plan(dataset, prompts)

@@ -26,7 +26,7 @@ from podium_eval.run.folder import Endings, RunFolder, Saved
 from podium_eval.run.manifest import Manifest, begin_manifest, next_segment
 from podium_eval.run.plan import Prepared, plan_tools, refuse_images
 from podium_eval.run.recorder import Output, RunIds
-from podium_eval.run.stop import stopped_by_signals
+from podium_eval.run.stop import EarlyStop, stopped_by_signals
 from podium_eval.settings.read import Settings
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,11 @@ class Segment:
             meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self._terminal.live
         )
         troubles = Troubles(settings.trouble_in_row, self._in_trouble)
-        account = Account(endings, meter, reporter, budget, troubles)
+        early_stop = None
+        if (goal := settings.stop_at_half_width) is not None:
+            early_stop = EarlyStop(goal, saved.values(), lambda line: self._stop.request("half_width", line, "drain"))
+            early_stop.look()
+        account = Account(endings, meter, reporter, budget, troubles, early_stop)
         prepared.ids["segment"] = next_segment(folder.manifest)
         sink = EventLog(writer, level=settings.log_level, clock=self._clock, observers=account.observers)
         prepared.sink.attach(sink)
@@ -209,6 +213,6 @@ class Segment:
         if unanswered:
             _log.error("no task was answered: each ended at a limit, so the score tells nothing of the answers")
         if stop.message is not None:
-            _log.error("stopped: %s", stop.message)
-        whole = not failed and not endings.left and reason == "finished"
+            _log.log(logging.INFO if reason == "half_width" else logging.ERROR, "stopped: %s", stop.message)
+        whole = not failed and (reason == "half_width" or (not endings.left and reason == "finished"))
         return 0 if whole and not unanswered else 1

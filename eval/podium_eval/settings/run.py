@@ -97,6 +97,10 @@ class RunSettings(BaseSettings):
     budget: PositiveFloat | None = Field(
         default=None, description="USD: take no further task once spent plus the estimate in flight reach it."
     )
+    stop_at_half_width: PositiveFloat | None = Field(
+        default=None,
+        description="Percent points: take no further task once half the 95% interval is so small. Needs SHUFFLE.",
+    )
     retry_errors: bool = Field(
         default=False,
         description="On a resume run only the tasks that ended in an error, and take no new one.",

@@ -137,7 +137,9 @@ class RunEnd(Event):
     ALWAYS: ClassVar[bool] = True
     NEEDS: ClassVar[tuple[str, ...]] = ("reason",)
     type: Literal["run_end"] = "run_end"
-    reason: Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble"]
+    reason: Literal[
+        "finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble", "half_width"
+    ]
     duration_ms: float
     n_done: Annotated[int, LOG_ONLY]
     n_error: Annotated[int, LOG_ONLY]
