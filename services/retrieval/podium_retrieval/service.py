@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
 import orjson
-from podium_contracts.search import SearchRequest, SearchTiming
+from podium_contracts.search import Screened, SearchRequest, SearchTiming
 
 from podium_retrieval.answer_cache import AnswerCache
 from podium_retrieval.batching.batch_worker import Candidates, Job, Worker
@@ -167,8 +167,7 @@ class SearchService:
         started = time.monotonic()
         bills = [Bill(None, None) for _ in few]
         looks = [
-            asyncio.ensure_future(self._look(self._web, request.queries[at], bill))
-            for at, bill in zip(few, bills, strict=True)
+            asyncio.ensure_future(self._look(self._web, request, at, bill)) for at, bill in zip(few, bills, strict=True)
         ]
         errors: set[str] = set()
         all_looks = asyncio.ensure_future(asyncio.wait(looks))
@@ -193,12 +192,16 @@ class SearchService:
             web_searches=_sum(bill.searches for bill in bills),
             web_pages=_sum(bill.pages for bill in bills),
             web_error=",".join(sorted(errors)) or None,
+            screened=sum((bill.screened for bill in bills if bill.screened), Screened())
+            if any(bill.screened for bill in bills)
+            else None,
         )
 
-    async def _look(self, web: WebSearch, query: str, bill: Bill) -> list[Page]:
+    async def _look(self, web: WebSearch, request: SearchRequest, at: int, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
-            pages = await web.search(query, bill)
+            pages = await web.search(request.queries[at], bill, request.screen)
+            self._metrics.count_screened(bill.screened)
         except WebFailed as error:
             _LOG.warning("web search failed: %s", error)
             self._metrics.web.labels("failed").inc()
