@@ -24,8 +24,8 @@ FLOORS: Final = {
     "settings prompts errors files clock",
     "podium_analysis": "__main__ pipeline compare export report figures stats scoring metrics load section settings "
     "quantities",
-    "podium_retrieval": "__main__ api start service top_up documents metrics batching web answer_cache index encoder "
-    "outgoing logs files settings errors",
+    "podium_retrieval": "__main__ api start service top_up documents metrics batching web screen answer_cache index "
+    "encoder outgoing logs files settings errors",
     "podium_sandbox": "__main__ api run process isolation settings",
 }
 """Each package from the top floor down: a sub-package or module imports only what stands after it."""

@@ -23,6 +23,8 @@ from podium_retrieval.index.corpus import BadDocument, Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
 from podium_retrieval.index.id_meaning import rows_of
 from podium_retrieval.metrics import Metrics
+from podium_retrieval.screen.mirrors import load_mirrors
+from podium_retrieval.screen.screen import Screen, ScreenLimits
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
 from podium_retrieval.top_up import TopUp
@@ -225,6 +227,16 @@ def _web(settings: Settings) -> WebSearch | None:
             limits,
             cache,
             settings.retrieval_web_cache_mib << 20,
+            screen=_screen(settings),
         )
     except OSError as error:
         raise StartError(f"RETRIEVAL_WEB_CACHE_DIR={cache} cannot be used: {error.strerror or error}") from error
+
+
+def _screen(settings: Settings) -> Screen | None:
+    if not settings.retrieval_screen:
+        return None
+    limits = ScreenLimits(
+        settings.retrieval_screen_query, settings.retrieval_screen_query_words, settings.retrieval_screen_share
+    )
+    return Screen(load_mirrors(settings.retrieval_screen_mirrors), limits)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 import orjson
-from podium_contracts.search import SearchRequest, SearchTiming
+from podium_contracts.search import Screened, SearchRequest, SearchTiming
 
 from podium_retrieval.errors import ClientLeft
 from podium_retrieval.metrics import Metrics
@@ -46,9 +46,7 @@ class TopUp:
             return documents, SearchTiming()
         started = time.monotonic()
         bills = [Bill(None, None) for _ in few]
-        looks = [
-            asyncio.ensure_future(self._look(request.queries[at], bill)) for at, bill in zip(few, bills, strict=True)
-        ]
+        looks = [asyncio.ensure_future(self._look(request, at, bill)) for at, bill in zip(few, bills, strict=True)]
         errors: set[str] = set()
         all_looks = asyncio.ensure_future(asyncio.wait(looks))
         try:
@@ -72,12 +70,16 @@ class TopUp:
             web_searches=_sum(bill.searches for bill in bills),
             web_pages=_sum(bill.pages for bill in bills),
             web_error=",".join(sorted(errors)) or None,
+            screened=sum((bill.screened for bill in bills if bill.screened), Screened())
+            if any(bill.screened for bill in bills)
+            else None,
         )
 
-    async def _look(self, query: str, bill: Bill) -> list[Page]:
+    async def _look(self, request: SearchRequest, at: int, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
-            pages = await self._web.search(query, bill)
+            pages = await self._web.search(request.queries[at], bill, request.screen)
+            self._metrics.count_screened(bill.screened)
         except WebFailed as error:
             _LOG.warning("web search failed: %s", error)
             self._metrics.web.labels("failed").inc()

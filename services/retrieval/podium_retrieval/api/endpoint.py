@@ -175,6 +175,7 @@ def _timing_headers(timing: SearchTiming) -> list[tuple[bytes, bytes]]:
         (wire.WEB_SEARCHES_HEADER, timing.web_searches),
         (wire.WEB_PAGES_HEADER, timing.web_pages),
         (wire.WEB_ERROR_HEADER, timing.web_error),
+        (wire.SCREENED_HEADER, timing.screened.to_header() if timing.screened else None),
         (wire.BATCH_SIZE_HEADER, timing.batch_size),
     ]
     return [

@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from podium_contracts.fingerprint import Fingerprint
+from podium_contracts.search import Screened
 from podium_contracts.surrogates import lossless_bytes
 
+from podium_retrieval.screen.screen import Screen
 from podium_retrieval.web.cache import WebCache
 from podium_retrieval.web.tavily import Refused, Tavily, WebError, WebFailed
 
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
+_EXCLUDED_AT_MOST: Final = 150
+"""Domains in one search; the rest is left out here."""
 _DEPTH: Final = "basic"
 """Of search and extraction, said in every request, since the price of either depends on it."""
 
@@ -31,6 +36,8 @@ class Bill:
     pages: int | None = 0
     error: WebError | None = field(default=None, compare=False)
     """Why the search or the extraction failed; told to all who share a look-up."""
+    screened: Screened | None = field(default=None, compare=False)
+    """Of this caller's own; None without screening."""
 
     def take(self) -> "Bill":
         """What nobody has taken yet: of all who share a look-up the first one who hears of it pays."""
@@ -80,19 +87,36 @@ class WebSearch:
         cache_dir: Path,
         cache_bytes: int,
         clock: Callable[[], float] = time.monotonic,
+        screen: Screen | None = None,
     ) -> None:
         self._limits = limits
+        self._screen = screen
         self._server = Tavily(base_url, key, connections=limits.concurrency, max_bytes=limits.max_bytes, clock=clock)
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._running: dict[str, _LookUp] = {}
         self._cache = WebCache(cache_dir, cache_bytes)
 
-    async def search(self, query: str, bill: Bill | None = None) -> list[Page]:
+    async def search(self, query: str, bill: Bill | None = None, question: Fingerprint | None = None) -> list[Page]:
         """Pages for a query. `bill`: filled in with what this caller has to pay for and what failed, also on WebFailed.
+
+        question: what the pages must not give away. Pages are kept on disk as they came and screened for each caller.
 
         Raises:
             WebFailed: time, status, size or content; never anything else.
         """
+        if self._screen is None:
+            return await self._found(query, bill)
+        bill = bill or Bill()
+        asked, bill.screened = self._screen.query(query, question)
+        if asked is None:
+            bill.searches = bill.pages = 0
+            return []
+        pages = await self._found(asked, bill)
+        kept, blocked = await asyncio.to_thread(self._screen.pages, pages, question)
+        bill.screened += blocked
+        return kept
+
+    async def _found(self, query: str, bill: Bill | None) -> list[Page]:
         key = hashlib.sha256(lossless_bytes(f"{self._limits.results}\0{query}")).hexdigest()
         found = self._running.get(key)
         if found is None:
@@ -156,7 +180,7 @@ class WebSearch:
         try:
             body = await self._server.post(
                 "/search",
-                {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH},
+                {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH, **self._exclude()},
                 self._limits.timeout_s,
             )
         except Refused:
@@ -180,6 +204,10 @@ class WebSearch:
                     )
                 )
         return pages
+
+    def _exclude(self) -> dict[str, list[str]]:
+        domains = [] if self._screen is None else self._screen.excluded_domains[:_EXCLUDED_AT_MOST]
+        return {"exclude_domains": domains} if domains else {}
 
     async def _extract(self, urls: list[str], limit_s: float, bill: Bill) -> dict[str, str]:
         """Full texts by url; empty when extraction fails, for it only improves on snippets."""
