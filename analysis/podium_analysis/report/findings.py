@@ -6,6 +6,7 @@ from typing import Any, Final
 from podium_analysis.quantities import number, percent
 from podium_analysis.report.page import Score
 from podium_analysis.report.records import BadRecord
+from podium_analysis.scoring.screened_words import screened_line
 
 UNEXPLAINED_LIMIT: Final = 0.02
 """Median share of a task's wall time beyond which the profile does not account for the run."""
@@ -76,6 +77,8 @@ def score_of(stats: Mapping[str, Any]) -> Score:
                 "The official code leaves the order of equal confidences undefined, so its value differs between "
                 "machines; here they stand in the order of the tasks."
             )
+    if line := screened_line(scores):
+        lines.append(line)
     repeats: Mapping[str, Any] | None = scores["repeats"]
     if repeats:
         interval = "" if repeats["low"] is None else f", 95 % {repeats['low']:.1f} to {repeats['high']:.1f}"

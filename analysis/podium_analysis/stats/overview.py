@@ -16,6 +16,7 @@ from podium_analysis.scoring.groups import Groups, group_scores
 from podium_analysis.scoring.judges import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
 from podium_analysis.scoring.repeats import Repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
+from podium_analysis.scoring.screened import ScreenedScore, screened_score
 from podium_analysis.section import Count, Section
 
 
@@ -69,7 +70,9 @@ class Scores(Score, frozen=True, kw_only=True):
     """Of the newest judge with the run's own."""
     judges: list[JudgeScore]
     groups: Groups | None
-    """By category, subject, answer type and image."""
+    """By category, subject, answer type, verification class and image."""
+    screened: ScreenedScore | None
+    """None where no search of the web was screened."""
 
 
 class Overview(Section, frozen=True):
@@ -177,4 +180,5 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
         agreement=judges[-1].against_own if judges else None,
         judges=judges,
         groups=group_scores(run, samples),
+        screened=screened_score(run, samples, n_total),
     )

@@ -129,7 +129,8 @@ def read_fingerprint(value: Any) -> Fingerprint:
     if not isinstance(value, dict):
         raise ValueError("'screen' must be an object with salt, grams, words, answer and length")
     fields = cast("dict[str, Any]", value)
-    salt, length = fields.get("salt"), fields.get("length")
+    salt: Any = fields.get("salt")
+    length: Any = fields.get("length")
     if not isinstance(salt, str) or len(salt) > 128:
         raise ValueError("'screen.salt' must be a text of at most 128 characters")
     if not _whole(length) or length > MOST_WORDS:

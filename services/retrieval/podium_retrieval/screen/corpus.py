@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from podium_contracts.fingerprint import Fingerprint, fingerprint, grams, hasher, is_common, spans
@@ -102,10 +102,11 @@ def _rows(dataset: Path) -> list[tuple[str, str, str]]:
             raise StartError(
                 f"{dataset} line {number} is no JSON: {error}; give jsonl (podium-eval data subset writes it)"
             ) from None
-        fields = [row.get(name) if isinstance(row, dict) else None for name in ("id", "question", "answer")]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        if not all(isinstance(value, str) for value in fields):
+        fields: dict[str, Any] = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
+        texts = [fields.get(name) for name in ("id", "question", "answer")]
+        if not all(isinstance(text, str) for text in texts):
             raise StartError(f"{dataset} line {number} needs texts in id, question and answer")
-        rows.append((str(fields[0]), str(fields[1]), str(fields[2])))
+        rows.append((str(texts[0]), str(texts[1]), str(texts[2])))
     if not rows:
         raise StartError(f"{dataset} holds no question")
     return rows
