@@ -14,6 +14,7 @@ from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import all_runs, find_run
 from podium_analysis.load.run_data import load_run
 from podium_analysis.quantities import duration, percent
+from podium_analysis.scoring.screened_words import screened_line
 from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 if TYPE_CHECKING:  # what they load is loaded beside the log
@@ -150,6 +151,12 @@ def summary_lines(stats: "Stats") -> list[str]:
             f"±{score.half_width:.1f} points; "
             f"ungraded {score.n_ungraded}, errors {score.n_error}, not ended {score.n_missing}"
         )
+        if line := screened_line(score.screened):
+            lines.append(line)
+    data = stats.dataset
+    if data.name:
+        version = f", version {data.version}" if data.version else ""
+        lines.append(f"dataset {data.name}{version}, sha256 {str(data.sha256)[:8]}")
     share = stats.accounting.unexplained_share
     if share.n:
         lines.append(

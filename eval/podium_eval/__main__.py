@@ -195,7 +195,7 @@ def _option(parser: Any, name: str, field: FieldInfo) -> None:
         str(value) for kind in kinds for value in typing.get_args(kind) if typing.get_origin(kind) is typing.Literal
     ]
     parser.add_argument(
-        flag,
+        *((flag, "--class") if name == "verified_class" else (flag,)),
         metavar=f"{{{','.join(choices)}}}" if choices else name.upper(),
         help=text,
         type=_json if dict in kinds else str,

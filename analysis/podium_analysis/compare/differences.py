@@ -41,6 +41,7 @@ def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
     check("protocol", a.get("protocol"), b.get("protocol"), refuses=True)
     dataset_a, dataset_b = _mapping(a.get("dataset")), _mapping(b.get("dataset"))
     check("dataset sha256", dataset_a.get("sha256"), dataset_b.get("sha256"), refuses=True)
+    check("dataset version", dataset_a.get("version"), dataset_b.get("version"))
     check("judge", _model(a.get("judge")), _model(b.get("judge")))
     prompts_a, prompts_b = _mapping(a.get("prompts")), _mapping(b.get("prompts"))
     for name in sorted({*prompts_a, *prompts_b}):

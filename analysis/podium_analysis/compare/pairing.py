@@ -39,7 +39,7 @@ QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
 )
 
 
-CUTS: Final = ("category", "subject", "answer type", "image")
+CUTS: Final = ("category", "subject", "answer type", "class", "image")
 NOT_GIVEN: Final = "not given"
 
 
@@ -81,7 +81,7 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)
             question[key] = record.question
             answer[key] = record.answer
-            given = (record.category, record.subject, record.answer_type)
+            given = (record.category, record.subject, record.answer_type, record.verified_class)
             cuts[key] = (*(value or NOT_GIVEN for value in given), "with image" if record.has_image else "text only")
     return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced)
 

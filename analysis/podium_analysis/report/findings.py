@@ -6,6 +6,7 @@ from typing import Final
 from podium_analysis.load.records import BadRecord
 from podium_analysis.quantities import number, percent
 from podium_analysis.report.page import Score
+from podium_analysis.scoring.screened_words import screened_line
 from podium_analysis.stats.compute import Stats
 
 UNEXPLAINED_LIMIT: Final = 0.02
@@ -85,6 +86,8 @@ def score_of(stats: Stats) -> Score:
                 "The official code leaves the order of equal confidences undefined, so its value differs between "
                 "machines; here they stand in the order of the tasks."
             )
+    if line := screened_line(scores.screened):
+        lines.append(line)
     repeats = scores.repeats
     if repeats:
         interval = "" if repeats.low is None else f", 95 % {repeats.low:.1f} to {repeats.high:.1f}"

@@ -104,7 +104,8 @@ def _byline(manifest: Mapping[str, Any], stats: Stats) -> list[str]:
         lines.append(f"orchestrator: {checkpoint}, served as {served}" if checkpoint else f"orchestrator: {served}")
     if dataset.get("path"):
         name = str(dataset["path"]).rsplit("/", 1)[-1]
-        lines.append(f"{name}, sha256 {str(dataset.get('sha256'))[:8]}")
+        version = f", version {dataset['version']}" if dataset.get("version") else ""
+        lines.append(f"{name}{version}, sha256 {str(dataset.get('sha256'))[:8]}")
     lines.append(f"{number(stats.tasks.n_ended)} tasks")
     if manifest.get("created_ts"):
         lines.append(moment(str(manifest["created_ts"])))

@@ -11,6 +11,7 @@ TRAITS: Final = {
     "category": "Accuracy by category",
     "subject": "Accuracy by subject",
     "answer_type": "Accuracy by type of answer",
+    "verified_class": "Accuracy by verification class",
     "has_image": "Accuracy with and without an image",
 }
 
@@ -54,6 +55,8 @@ def by_question(stats: Stats) -> list[Table]:
     words = {True: "with an image", False: "text alone"}
     tables: list[Table] = []
     for trait, title in TRAITS.items():
+        if trait == "verified_class" and all(group.value is None for group in groups.verified_class):
+            continue
         rows: list[list[Cell]] = []
         for group in getattr(groups, trait):
             value, (low, high) = group.value, group.wilson

@@ -9,7 +9,7 @@ from podium_analysis.load.run_data import RunData
 from podium_analysis.scoring.scores import Sample, wilson
 from podium_analysis.section import Count, Interval, Section
 
-TRAITS: Final = ("category", "subject", "answer_type", "has_image")
+TRAITS: Final = ("category", "subject", "answer_type", "verified_class", "has_image")
 
 Traits = tuple[Any, ...]
 """Values of TRAITS."""
@@ -38,6 +38,7 @@ class Groups(Section, frozen=True):
     category: list[GroupScore]
     subject: list[GroupScore]
     answer_type: list[GroupScore]
+    verified_class: list[GroupScore]
     has_image: list[GroupScore]
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 from podium_contracts.files import write_atomically
 
+from podium_analysis.load.dataset import DatasetFacts, dataset_facts
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics import intervals as bootstrap
 from podium_analysis.metrics.definitions import METRICS
@@ -55,6 +56,7 @@ class Stats(Section, frozen=True, kw_only=True):
     run_id: str
     generated_ts: str
     podium_version: str
+    dataset: DatasetFacts
     log: Log
     run: Throughput
     tasks: TaskCounts
@@ -97,6 +99,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
         run_id=run.run_id,
         generated_ts=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         podium_version=_version(),
+        dataset=dataset_facts(run.manifest),
         **msgspec.structs.asdict(at_large.result()),
         **counted.result(),
         costs=cost.result(),

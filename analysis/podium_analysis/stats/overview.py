@@ -17,6 +17,7 @@ from podium_analysis.scoring.judges import Judges, JudgeScore, n_tasks, run_repe
 from podium_analysis.scoring.panel import PanelAgreement
 from podium_analysis.scoring.repeats import Repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
+from podium_analysis.scoring.screened import ScreenedScore, screened_score
 from podium_analysis.section import Count, Section
 
 
@@ -72,7 +73,9 @@ class Scores(Score, frozen=True, kw_only=True):
     panel: PanelAgreement | None
     """Agreement of all judges of the run's protocol; None for one judge."""
     groups: Groups | None
-    """By category, subject, answer type and image."""
+    """By category, subject, answer type, verification class and image."""
+    screened: ScreenedScore | None
+    """None where no search of the web was screened."""
 
 
 class Overview(Section, frozen=True):
@@ -185,4 +188,5 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
         judges=judges,
         panel=panel,
         groups=group_scores(run, samples),
+        screened=screened_score(run, samples, n_total),
     )

@@ -21,6 +21,7 @@ from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
 from podium_eval.dataset.subset import refuse_output, write_subset
+from podium_eval.dataset.verification import classified
 from podium_eval.settings.run import HubSettings
 
 
@@ -54,6 +55,7 @@ def summary(questions: Sequence[Question]) -> dict[str, Any]:
         "n_with_image": sum(q.image is not None for q in questions),
         "answer_type": _counts(q.answer_type for q in questions),
         "category": _counts(q.category for q in questions),
+        "verified_class": _counts(q.verified_class for q in questions),
         "question_chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
     }
 
@@ -77,6 +79,9 @@ def _parser(dataset: str | None) -> argparse.ArgumentParser:
         command.add_argument("--ids", type=Path, metavar="FILE", help="only the ids of this file, one a line")
         command.add_argument("--category", action="append", default=[], help="only this category; repeatable")
         command.add_argument("--answer-type", action="append", default=[], help="only this answer type; repeatable")
+        command.add_argument("--class", dest="classes", action="append", default=[], help="only this class; repeatable")
+        command.add_argument("--class-field", help="field with the verification class (CLASS_FIELD)")
+        command.add_argument("--class-file", type=Path, metavar="FILE", help="jsonl of id and class (CLASS_FILE)")
         command.add_argument("--text-only", action="store_true", help="leave out questions with an image")
     describe.add_argument("--json", action="store_true", help="one JSON object")
     subset.add_argument("-o", "--output", required=True, metavar="FILE", help=".jsonl or .parquet")
@@ -89,6 +94,9 @@ def _selection(args: argparse.Namespace) -> Selection:
         text_only=args.text_only,
         categories=tuple(args.category),
         answer_types=tuple(args.answer_type),
+        verified_classes=tuple(args.classes),
+        class_field=args.class_field,
+        class_file=args.class_file,
         ids=None if args.ids is None else read_ids(args.ids),
         shuffle_seed=args.shuffle,
         limit=args.limit,
@@ -114,7 +122,7 @@ def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
         "sha256": scanned.sha256,
         "n_in_file": len(scanned.questions),
         "n_canary": scanned.n_canary,
-        **summary(select(scanned.questions, selection, source=scanned.path)),
+        **summary(_selected(scanned, selection)),
     }
     if as_json:
         _say(json.dumps(about, indent=2, ensure_ascii=False))
@@ -132,13 +140,18 @@ def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
 def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: Path, *, force: bool) -> int:
     _refuse_problems(scanned)
     refuse_output(scanned, files, output, force=force)
-    chosen = select(scanned.questions, selection, source=scanned.path)
+    chosen = _selected(scanned, selection)
     notes = write_subset(scanned, files, [q.eid for q in chosen], output)
     _say(f"{output}: {len(chosen)} of {len(scanned.questions)} questions, rows as they stand")
     for note in notes:
         _say(note)
     _say(f"canary kept: {scanned.canary}" if scanned.canary else "the dataset carries no canary")
     return 0
+
+
+def _selected(scanned: Scan, selection: Selection) -> tuple[Question, ...]:
+    questions = classified(scanned.questions, selection.class_field, selection.class_file)
+    return select(questions, selection, source=scanned.path)
 
 
 def _say(text: object) -> None:

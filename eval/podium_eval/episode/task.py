@@ -162,6 +162,7 @@ def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete
         n_unpriced=record.n_unpriced,
         category=record.category,
         subject=record.subject,
+        verified_class=record.verified_class,
         answer_type=record.answer_type,
         has_image=record.has_image,
         error_type=record.error_type,

@@ -103,6 +103,7 @@ def begin_manifest(
         "secrets": secret_marks(settings),
         "dataset": {
             "path": dataset.path,
+            "version": dataset.version,
             "sha256": dataset.sha256,
             "n": dataset.n,
             "n_selected": dataset.n_selected,

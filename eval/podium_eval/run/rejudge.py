@@ -165,4 +165,5 @@ def _question(record: TaskRecord) -> Question:
         answer_type=record.answer_type,
         category=record.category,
         subject=record.subject,
+        verified_class=record.verified_class,
     )

@@ -6,7 +6,7 @@ does, from the result.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from podium_contracts import names
 from podium_contracts.records import Judgement
@@ -34,6 +34,10 @@ class Parts:
     web_searches: int | None = None
     web_pages: int | None = None
     web_error: str | None = None
+    screened_mirror: int | None = None
+    screened_question: int | None = None
+    screened_answer: int | None = None
+    screened_query: Literal["shortened", "refused"] | None = None
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None

@@ -123,6 +123,8 @@ class TaskComplete(Event):
     category: str | None = None
     subject: str | None = None
     answer_type: str | None = None
+    verified_class: str | None = None
+    """How well the dataset's makers checked the question: certified, revised, uncertain or a word of their own."""
     has_image: bool | None = None
     """Of the question, as these four; older logs have them in the task's record alone."""
     error_type: ErrorType | None = None

@@ -115,6 +115,7 @@ class TaskRecord:
     answer_type: str | None = None
     category: str | None = None
     subject: str | None = None
+    verified_class: str | None = None
     has_image: bool = False
     status: TaskStatus
     ending: Ending
