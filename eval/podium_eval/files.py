@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import orjson
-from podium_contracts.surrogates import encodable
+from podium_contracts.text.surrogates import encodable
 
 Read = TypeVar("Read")
 

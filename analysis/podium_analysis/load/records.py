@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 from podium_contracts.records import TaskRecord, record_from_json
-from podium_contracts.surrogates import encodable
+from podium_contracts.text.surrogates import encodable
 
 from podium_analysis.load.event_table import LoadError
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 from podium_contracts.files import write_atomically
-from podium_contracts.surrogates import written_out
+from podium_contracts.text.surrogates import written_out
 
 from podium_analysis.quantities import MISSING, number, percent
 

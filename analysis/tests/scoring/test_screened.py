@@ -46,7 +46,7 @@ def test_tasks_that_met_a_blocked_page_are_left_out(make_log: MakeLog) -> None:
     assert found.rules == [BlockedPages("mirror", 3, 1), BlockedPages("question", 1, 1), BlockedPages("answer", 0, 0)]
     assert (found.n_searches, found.n_queries_shortened, found.n_queries_refused, found.n_tasks) == (3, 1, 1, 1)
     assert (stats.scores.n_right, stats.scores.n, found.without.n_right, found.without.n) == (2, 3, 1, 2)
-    line = screened_line(stats.scores)
+    line = screened_line(stats.scores.screened)
     assert line is not None
     assert "without the 1 tasks that met one: 50.0 % of 2" in line
     assert line in summary_lines(stats)

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from podium_contracts.surrogates import written_out
+from podium_contracts.text.surrogates import written_out
 from rich.console import Console
 from rich.markup import escape
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from podium_contracts.surrogates import lossless_bytes, lossless_text
+from podium_contracts.text.surrogates import lossless_bytes, lossless_text
 
 from podium_eval.dataset.selection import DatasetError, reason
 

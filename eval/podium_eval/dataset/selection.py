@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from podium_contracts.surrogates import lossless_bytes
+from podium_contracts.text.surrogates import lossless_bytes
 
 from podium_eval.dataset.question import Question
 

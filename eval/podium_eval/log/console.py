@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import TextIO
 
-from podium_contracts.surrogates import written_out
+from podium_contracts.text.surrogates import written_out
 from rich.console import Console
 
 from podium_eval.log.progress import ETA_MARK

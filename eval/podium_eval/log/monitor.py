@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from podium_contracts.surrogates import written_out
+from podium_contracts.text.surrogates import written_out
 
 from podium_eval.clock import Clock, iso
 from podium_eval.files import append_line

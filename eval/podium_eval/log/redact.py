@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlsplit
 
-from podium_contracts.surrogates import lossless_bytes
+from podium_contracts.text.surrogates import lossless_bytes
 from pydantic import BaseModel, SecretStr
 
 MASK: Final = "[redacted]"

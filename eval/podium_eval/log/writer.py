@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 from podium_contracts.events import Event, event_to_json
 from podium_contracts.levels import LEVELS, register_levels
-from podium_contracts.surrogates import encodable, written_out
+from podium_contracts.text.surrogates import encodable, written_out
 from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
 

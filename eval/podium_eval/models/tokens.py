@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Final
 
-from podium_contracts.surrogates import lossless_bytes, same_length
+from podium_contracts.text.surrogates import lossless_bytes, same_length
 from tokenizers import Tokenizer
 
 _LOWER: Final = bytes(range(ord("a"), ord("z") + 1))

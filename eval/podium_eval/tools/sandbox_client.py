@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import aiohttp
-from podium_contracts.surrogates import written_out
+from podium_contracts.text.surrogates import written_out
 
 from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Failure

@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
-from podium_contracts.fingerprint import Fingerprint, fingerprint
 from podium_contracts.names import Tool
 from podium_contracts.search import Hit, SearchRequest
+from podium_contracts.text.fingerprint import Fingerprint, fingerprint
 
 from podium_eval.clock import Clock, since_ms
 from podium_eval.dataset.question import Question

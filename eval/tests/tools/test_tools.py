@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from podium_contracts.fingerprint import fingerprint
 from podium_contracts.records import Judgement
 from podium_contracts.search import Document, Hit, Screened, SearchRequest, SearchResponse, SearchTiming
+from podium_contracts.text.fingerprint import fingerprint
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.grading.verdict import Answer

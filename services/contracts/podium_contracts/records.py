@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from podium_contracts.names import Ending, ErrorType, Protocol, TaskStatus, ToolStatus
-from podium_contracts.surrogates import lossless_bytes
+from podium_contracts.text.surrogates import lossless_bytes
 
 RECORD_VERSION: Final = 1
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, cast
 
-from podium_contracts.fingerprint import Fingerprint
+from podium_contracts.text.fingerprint import Fingerprint
 
 QUEUE_MS_HEADER: Final = "X-Podium-Queue-Ms"
 ENCODE_MS_HEADER: Final = "X-Podium-Encode-Ms"

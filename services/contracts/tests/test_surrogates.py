@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
-from podium_contracts.surrogates import encodable, lossless_bytes, lossless_text, same_length, written_out
+from podium_contracts.text.surrogates import encodable, lossless_bytes, lossless_text, same_length, written_out
 
 HALF = "a\ud800b é 𝄞"
 

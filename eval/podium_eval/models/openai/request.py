@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from podium_contracts.surrogates import encodable
+from podium_contracts.text.surrogates import encodable
 
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ChatRequest

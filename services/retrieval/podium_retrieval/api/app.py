@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from podium_contracts.fingerprint import MOST_WORDS
+from podium_contracts.text.fingerprint import MOST_WORDS
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.routing import Route

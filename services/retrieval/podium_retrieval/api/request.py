@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from podium_contracts.fingerprint import Fingerprint, read_fingerprint
 from podium_contracts.search import SearchRequest
+from podium_contracts.text.fingerprint import Fingerprint, read_fingerprint
 
 from podium_retrieval.errors import Refusal
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
-from podium_contracts.fingerprint import Fingerprint, fingerprint, grams, hasher, is_common, spans
+from podium_contracts.text.fingerprint import Fingerprint, fingerprint, grams, hasher, is_common, spans
 
 from podium_retrieval.errors import StartError
 from podium_retrieval.index.corpus import BadDocument, parse_document, text_of

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
-from podium_contracts.fingerprint import Fingerprint
 from podium_contracts.search import Screened
+from podium_contracts.text.fingerprint import Fingerprint
 
 from podium_retrieval.screen.mirrors import Mirrors
 from podium_retrieval.screen.text import Matcher, Rule

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from typing import Final, Literal
 
-from podium_contracts.fingerprint import GRAM, Fingerprint, grams, hasher, is_common, spans
+from podium_contracts.text.fingerprint import GRAM, Fingerprint, grams, hasher, is_common, spans
 
 Rule = Literal["mirror", "question", "answer"]
 

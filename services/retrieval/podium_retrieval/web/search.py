@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from podium_contracts.fingerprint import Fingerprint
 from podium_contracts.search import Screened
-from podium_contracts.surrogates import lossless_bytes
+from podium_contracts.text.fingerprint import Fingerprint
+from podium_contracts.text.surrogates import lossless_bytes
 
 from podium_retrieval.screen.screen import Screen
 from podium_retrieval.web.cache import WebCache

@@ -155,7 +155,7 @@ async def test_a_failed_batch_is_500_and_the_next_works(start: Any, mode: str) -
 async def test_a_broken_corpus_line_fails_its_own_query(start: Any) -> None:
     documents = [{"id": "a", "contents": "crane " * 30}, {"id": "b", "contents": "gull " * 30}]
     async with start(documents=documents) as running:
-        path = running.service._corpus.path
+        path = running.service._documents._corpus.path
         raw = path.read_bytes()
         path.write_bytes(raw.replace(b'{"id": "b"', b'["id": "b"'))  # same length: offsets still hold
         broken = await running.ask("gull")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from podium_contracts.fingerprint import fingerprint, spans
 from podium_contracts.search import Screened
+from podium_contracts.text.fingerprint import fingerprint, spans
 from podium_retrieval.errors import StartError
 from podium_retrieval.screen.mirrors import load_mirrors
 from podium_retrieval.screen.screen import Screen, ScreenLimits

@@ -133,22 +133,30 @@ def read_fingerprint(value: Any) -> Fingerprint:
     length: Any = fields.get("length")
     if not isinstance(salt, str) or len(salt) > 128:
         raise ValueError("'screen.salt' must be a text of at most 128 characters")
-    if not _whole(length) or length > MOST_WORDS:
+    words = _whole(length)
+    if words is None or words > MOST_WORDS:
         raise ValueError(f"'screen.length' must be a whole number from 0 to {MOST_WORDS}")
     lists: list[tuple[int, ...]] = []
     for name in ("grams", "words", "answer"):
         numbers: Any = fields.get(name)
         if not isinstance(numbers, list):
             raise ValueError(f"'screen.{name}' must be a list of whole numbers")
-        whole = cast("list[Any]", numbers)
-        if len(whole) > MOST_WORDS or not all(_whole(number) for number in whole):
+        given = cast("list[Any]", numbers)
+        whole = [_whole(number) for number in given[: MOST_WORDS + 1]]
+        known = tuple(number for number in whole if number is not None)
+        if len(known) < len(given) or len(given) > MOST_WORDS:
             raise ValueError(f"'screen.{name}' must be at most {MOST_WORDS} whole numbers from 0 to 2^52 - 1")
-        lists.append(tuple(whole))
-    return Fingerprint(salt, lists[0], lists[1], lists[2], length)
+        lists.append(known)
+    return Fingerprint(salt, lists[0], lists[1], lists[2], words)
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MASK
+def _whole(value: Any) -> int | None:
+    """A whole number, which JSON may write as 3.0; None for anything else, and out of range."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MASK:
+        return value
+    return None
 
 
 def _first(text: str) -> list[str]:
