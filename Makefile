@@ -1,5 +1,5 @@
-# Every target works in a fresh clone. Python 3.11 and, for the container targets, Docker with Compose are all it needs.
-PYTHON ?= python3.11
+# Every target works in a fresh clone. A Python of 3.11 to 3.14, or uv, and for the container targets Docker with Compose
+# are all it needs: services/local/set-up picks the interpreter; PYTHON=… names one.
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 MEMBERS := services/contracts services/vllm services/retrieval services/sandbox services/local eval analysis
@@ -16,9 +16,7 @@ help: ## List the targets
 setup: $(VENV)/.complete ## Make .venv with everything at its locked version
 
 $(VENV)/.complete: $(LOCKS) $(MEMBERS:%=%/pyproject.toml)
-	$(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), f"Podium is pinned to Python 3.11, not {sys.version.split()[0]}: set PYTHON=…"'
-	$(PYTHON) -m venv $(VENV)
-	services/local/install-locked $(BIN)/python $(LOCKS)
+	PYTHON='$(PYTHON)' services/local/set-up $(CURDIR)/$(VENV) $(LOCKS)
 	$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation $(MEMBERS:%=-e %)
 	touch $@
 
@@ -26,8 +24,8 @@ demo: setup ## The whole chain on the CPU: 20 questions, real models, a report; 
 	podium-local run --embedded --run-id $(or $(DEMO_RUN_ID),demo-$(RUN_ID)) $(DEMO_ARGS)
 
 # inspect_ai is no part of Podium: its reader and viewer test what export-inspect writes, in an environment of their own.
-.venv-inspect/.complete: analysis/tests/inspect.lock
-	$(PYTHON) -m venv --clear .venv-inspect
+.venv-inspect/.complete: analysis/tests/inspect.lock | setup
+	$(BIN)/python -m venv --clear .venv-inspect
 	services/local/install-locked $(CURDIR)/.venv-inspect/bin/python $<
 	touch $@
 
@@ -43,7 +41,8 @@ format: setup ## Put the code into its format
 	ruff check --fix .
 	ruff format .
 
-up: ## Two GPUs: the services, then the run (docker compose up eval)
+up: ## Two GPUs: the settings, the services, then the run (docker compose up eval)
+	docker compose run --rm --build settings
 	docker compose up --build --exit-code-from eval eval
 
 analyze: ## Report of the newest compose run, copied to ./runs
@@ -76,4 +75,4 @@ lock: setup ## Resolve all dependencies again and write the locks
 	.ci/lock $(LOCK_ARGS)
 
 clean: ## Remove the environments and what podium-local made; runs stay
-	rm -rf $(VENV) .venv-inspect .podium
+	rm -rf $(VENV) $(VENV)-* .podium

@@ -48,8 +48,8 @@ HEADER = """\
 """
 
 COMPOSE = (
-    Setting("ORCHESTRATOR_GPU", "0", "GPU of vLLM."),
-    Setting("RETRIEVAL_GPU", "1", "GPU of retrieval."),
+    Setting("ORCHESTRATOR_GPU", "0", "GPU of vLLM; podium-local also takes auto, the freest."),
+    Setting("RETRIEVAL_GPU", "1", "GPU of retrieval; podium-local also takes auto, the freest."),
     Setting("ORCHESTRATOR_PORT", "1406", "Port of vLLM on 127.0.0.1 of the host."),
     Setting(
         "RETRIEVAL_PORT", "1401", "Port of retrieval on 127.0.0.1 of the host; inside its container it stays 1401."

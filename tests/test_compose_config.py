@@ -61,7 +61,7 @@ def test_devices_and_ports_are_settings(tmp_path: Path) -> None:
     assert services["vllm"]["ulimits"]["nofile"] == {"soft": 4096, "hard": 4096}
 
 
-def test_the_cpu_file_takes_the_gpu_away_and_puts_the_embedded_models_in() -> None:
+def test_the_cpu_file_swaps_gpu_for_embedded_models() -> None:
     services = config(*CPU)["services"]
     for name in ("vllm", "retrieval"):
         assert "deploy" not in services[name]
@@ -86,6 +86,25 @@ def test_eval_waits_for_the_health_of_all_three(files: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("files", [("docker-compose.yml",), CPU])
+def test_nothing_starts_before_the_settings_are_complete(files: tuple[str, ...]) -> None:
+    services = config(*files)["services"]
+    for name in ("vllm", "retrieval", "sandbox"):
+        assert services[name]["depends_on"]["settings"]["condition"] == "service_completed_successfully"
+    assert services["settings"]["command"] == ["check", "--settings-only"]
+    assert "depends_on" not in services["settings"]
+
+
+def test_the_first_job_looks_into_the_index_that_retrieval_gets(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    env.write_text("INDEX_DIR=/somewhere\n")
+    for files in (("docker-compose.yml",), CPU):
+        settings = config(*files, env_file=env)["services"]["settings"]
+        assert settings["environment"]["INDEX_DIR"] == "/index"
+        assert [v["source"] for v in settings["volumes"] if v["target"] == "/index"] == ["/somewhere"]
+    assert not config(*CPU)["services"]["settings"]["environment"]["INDEX_DIR"], "the image has an index of its own"
+
+
+@pytest.mark.parametrize("files", [("docker-compose.yml",), CPU])
 def test_what_runs_experts_programs_reaches_nothing(files: tuple[str, ...]) -> None:
     resolved = config(*files)
     sandbox = resolved["services"]["sandbox"]
@@ -103,15 +122,15 @@ def test_what_runs_experts_programs_reaches_nothing(files: tuple[str, ...]) -> N
 
 
 SECRETS = {
-    "OPENAI_API_KEY": {"eval"},
-    "TOGETHER_API_KEY": {"eval"},
-    "EXPERT_API_KEY": {"eval"},
-    "ORCHESTRATOR_API_KEY": {"eval"},
-    "MY_HOST_API_KEY": {"eval"},  # of a provider that MODELS_FILE adds
-    "AWS_SECRET_ACCESS_KEY": {"eval"},  # nothing that Podium knows
-    "HF_TOKEN": {"eval", "vllm", "retrieval"},
-    "TAVILY_API_KEY": {"eval", "retrieval"},
-    "RETRIEVAL_EMBEDDER_API_KEY": {"eval", "retrieval"},
+    "OPENAI_API_KEY": {"eval", "settings"},
+    "TOGETHER_API_KEY": {"eval", "settings"},
+    "EXPERT_API_KEY": {"eval", "settings"},
+    "ORCHESTRATOR_API_KEY": {"eval", "settings"},
+    "MY_HOST_API_KEY": {"eval", "settings"},  # of a provider that MODELS_FILE adds
+    "AWS_SECRET_ACCESS_KEY": {"eval", "settings"},  # nothing that Podium knows
+    "HF_TOKEN": {"eval", "settings", "vllm", "retrieval"},
+    "TAVILY_API_KEY": {"eval", "settings", "retrieval"},
+    "RETRIEVAL_EMBEDDER_API_KEY": {"eval", "settings", "retrieval"},
 }
 """What stands in a user's .env, and the containers that may see it."""
 

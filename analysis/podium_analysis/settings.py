@@ -42,6 +42,9 @@ class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="Processes that draw figures and threads that read; empty: one a core."),
     ] = None
+    runs_volume: Annotated[
+        str | None, Meta(description="Where compose keeps RUNS_DIR: the name of a volume, or a folder.")
+    ] = None
     analysis_trace_events: Annotated[
         int,
         Meta(ge=0, description="Logs of more events get no trace.json by themselves: a viewer would not open it."),
@@ -49,7 +52,9 @@ class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(**given: object) -> AnalysisSettings:
-    """given: what options say, by the setting's name; None: not given. Else the environment's, else .env's word.
+    """Settings from options, then the environment, then ./.env.
+
+    given: the options by the setting's name; None: not given.
 
     Raises:
         SettingError: a value cannot be used.

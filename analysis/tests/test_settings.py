@@ -13,9 +13,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_an_option_wins_over_the_environment_and_that_over_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_option_beats_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings() == AnalysisSettings()
     (tmp_path / ".env").write_text(
         "ANALYSIS_BINS=3\nRUNS_DIR=/far\nANALYSIS_FORMATS=SVG, png,svg\nRUN_ID=1234\nOTHER=x\n"
@@ -51,7 +49,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str, monkey
         read_settings()
 
 
-def test_a_format_that_is_none_is_answered_with_those_that_are() -> None:
+def test_an_unknown_format_is_refused_with_the_known() -> None:
     with pytest.raises(SettingError, match=r"ANALYSIS_FORMATS: .*\(got 'png,gif'\); it takes png, svg, pdf"):
         read_settings(analysis_formats="png,gif")
     assert read_settings(analysis_formats="PDF").analysis_formats == ("pdf",)

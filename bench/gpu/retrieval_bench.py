@@ -34,6 +34,7 @@ import orjson
 import torch
 import uvicorn
 import uvloop
+from podium_retrieval.answer_cache import AnswerCache
 from podium_retrieval.api.app import HttpOptions, create_app
 from podium_retrieval.api.request import RequestLimits
 from podium_retrieval.batching.batch_worker import Owner
@@ -41,6 +42,8 @@ from podium_retrieval.batching.calibration import calibrate
 from podium_retrieval.batching.engine import BatchResult, Engine
 from podium_retrieval.batching.lock_worker import Lock
 from podium_retrieval.batching.policy import Budget
+from podium_retrieval.batching.preparation import Preparation
+from podium_retrieval.documents import Documents
 from podium_retrieval.encoder.embedder import Prepared
 from podium_retrieval.encoder.sentence import EncoderOptions, SentenceEmbedder
 from podium_retrieval.index.candidates import Filter
@@ -402,12 +405,15 @@ def served(bench: Bench, engine: Engine, corpus: Path, mode: str, budget: Budget
 
     async def run() -> None:
         service = SearchService(
-            worker=worker,
-            embedder=_Borrowed(engine.embedder),
-            corpus=Corpus.open(corpus),
-            filter=Filter(min_score=-1.0, min_content_chars=100),  # random vectors score near 0
-            metrics=metrics,
-            deadline_s=300,
+            worker,
+            Preparation(_Borrowed(engine.embedder)),
+            Documents(
+                Corpus.open(corpus), Filter(min_score=-1.0, min_content_chars=100)
+            ),  # random vectors score near 0
+            AnswerCache(0),
+            None,
+            metrics,
+            300.0,
         )
         app = create_app(
             service,

@@ -1,4 +1,4 @@
-"""podium-eval: run, check, probe, data, estimate, rejudge. The one place that reads arguments and environment."""
+"""podium-eval: run, check, probe, data, estimate, ctl, rejudge. The one place that reads arguments and environment."""
 
 import argparse
 import os
@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "probe": "send one real question to an expert alias, the judge, or all",
     "data": "look at a dataset: check, subset, describe",
     "estimate": "what a run would cost and how long it would take",
+    "ctl": "steer a run that is on: status, pause, resume, concurrency, limit, cancel, requeue, stop",
     "rejudge": "grade the saved answers of a run again with JUDGE and PROTOCOL as set now (also: run --rejudge)",
 }
 
@@ -81,6 +82,10 @@ def _dispatch(command: str, args: list[str]) -> int:
     if command in ("run", "check", "estimate", "rejudge"):
         rejudge = command == "run" and "--rejudge" in args
         given, env_file = _options(command, [arg for arg in args if not (rejudge and arg == "--rejudge")])
+        if given.pop("settings_only", False):
+            from podium_eval.commands.check_settings import check_settings
+
+            return 0 if uvloop.run(check_settings(given, env_file, Console())) else BAD_CONFIGURATION
         settings = _settings(given, env_file)
         if command == "check":
             from podium_eval.commands import check
@@ -103,6 +108,10 @@ def _dispatch(command: str, args: list[str]) -> int:
         from podium_eval.commands import data as data_cli
 
         return data_cli.main(args, dataset=settings.dataset, hub=settings)
+    if command == "ctl":
+        from podium_eval.commands import ctl
+
+        return ctl.main(args, settings.runs_dir)
     from podium_eval.commands import probe
 
     return uvloop.run(probe.probe(args, settings, Console()))
@@ -115,7 +124,7 @@ def _settings(given: dict[str, Any], env_file: str | None) -> Settings:
     except BadSettings as error:
         if error.usable is None:
             raise
-        from podium_eval.run.build import problems_of
+        from podium_eval.run.plan import problems_of
 
         raise ConfigError([*error.problems, *uvloop.run(problems_of(error.usable))]) from None
 
@@ -136,7 +145,7 @@ def _overview() -> argparse.ArgumentParser:
     lines = "\n".join(f"  {name:9} {text}" for name, text in _COMMANDS.items())
     parser = _Parser(
         prog="podium-eval",
-        usage="podium-eval {run,check,probe,data,estimate,rejudge} …",
+        usage="podium-eval {run,check,probe,data,estimate,ctl,rejudge} …",
         description=f"Runs and times tool-orchestrating models on Humanity's Last Exam.\n\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -156,6 +165,12 @@ def _options(command: str, args: list[str]) -> tuple[dict[str, Any], str | None]
     parser.add_argument(
         "--env-file", metavar="FILE", default=None, help="read variables from FILE; the environment wins"
     )
+    if command == "check":
+        parser.add_argument(
+            "--settings-only",
+            action="store_true",
+            help="settings, dataset, prompts, keys and INDEX_DIR alone, before any service is up",
+        )
     most = parser.add_argument_group("most used")
     groups: dict[str, Any] = {}
     for title, part in (("the run", RunSettings), ("models", ModelSettings), ("datasets from the hub", HubSettings)):
@@ -180,7 +195,7 @@ def _option(parser: Any, name: str, field: FieldInfo) -> None:
         str(value) for kind in kinds for value in typing.get_args(kind) if typing.get_origin(kind) is typing.Literal
     ]
     parser.add_argument(
-        flag,
+        *((flag, "--class") if name == "verified_class" else (flag,)),
         metavar=f"{{{','.join(choices)}}}" if choices else name.upper(),
         help=text,
         type=_json if dict in kinds else str,

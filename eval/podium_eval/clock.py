@@ -1,9 +1,11 @@
-"""The two clocks: one for what the time is, one for how long something took."""
+"""The one source of time: what it is, how long something took, and every wait and deadline. Tests replace it."""
 
+import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -15,6 +17,18 @@ class Clock(Protocol):
         """Seconds of a clock that never goes back; only differences mean something."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        ...
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """A deadline for a block: asyncio.timeout by this clock."""
+        ...
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call in the event loop after so many seconds."""
+        ...
+
 
 class SystemClock:
     """The machine's own."""
@@ -24,6 +38,18 @@ class SystemClock:
 
     def mono(self) -> float:
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(seconds)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(seconds, call)
+
+
+SYSTEM_CLOCK: Final = SystemClock()
 
 
 def since_ms(clock: Clock, began: float) -> float:

@@ -1,14 +1,14 @@
-"""Files written so that a crash leaves them whole or repairable, and JSON bytes of values that UTF-8 cannot hold."""
+"""Files appended to so that a crash leaves them repairable; JSON written and read."""
 
 import contextlib
 import errno
 import os
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 import orjson
+from podium_contracts.text.surrogates import encodable
 
 Read = TypeVar("Read")
 
@@ -32,38 +32,6 @@ def repair_tail(path: Path) -> int:
             return size - at
     except FileNotFoundError:
         return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: the name is part of the folder, which the file's own fsync leaves out."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems take no fsync of a folder
-            raise
-    finally:
-        os.close(fd)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, durably, so that a reader or a crash sees the old file or the new one.
-
-    Raises:
-        OSError: it could not be written; `path` is as it was, or new where only the fsync of its folder failed.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        _sync_folder(path.parent)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 class LineFile:
@@ -110,10 +78,6 @@ def append_line(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-_PRINTABLE_BITS: Final = 10_000
-"""Python refuses to write a number of more than some 4,300 digits in decimal."""
-
-
 def json_bytes(value: Any, *, indent: bool = False) -> bytes:
     """A dataclass or plain value as JSON with a last newline; on one line, or indented by two."""
     options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
@@ -121,24 +85,6 @@ def json_bytes(value: Any, *, indent: bool = False) -> bytes:
         return orjson.dumps(value, option=options)
     except orjson.JSONEncodeError:
         return orjson.dumps(encodable(value), option=options)
-
-
-def encodable(value: Any) -> Any:
-    """The same value with lone surrogates written out as `\\ud800`, which UTF-8 does not hold, and whole numbers beyond
-    64 bits as text, which many a reader of JSON does not.
-    """
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return str(value) if value.bit_length() < _PRINTABLE_BITS else hex(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return encodable(asdict(value))
-    if isinstance(value, dict):
-        known = cast("dict[Any, Any]", value)
-        return {encodable(key): encodable(item) for key, item in known.items()}
-    if isinstance(value, list | tuple):
-        return [encodable(item) for item in cast("list[Any]", value)]
-    return value
 
 
 def decoded(decoder: msgspec.json.Decoder[Read], raw: bytes) -> Read:

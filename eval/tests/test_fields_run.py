@@ -33,7 +33,7 @@ def pictures(stub: LoopbackServer) -> list[dict[str, Any]]:
     return [r.body for r in stub.requests if "image_url" in json.dumps(r.body.get("messages", ""))]
 
 
-async def test_twenty_questions_with_an_image_run_through_and_are_judged_again(tmp_path: Path) -> None:
+async def test_twenty_image_questions_run_and_are_rejudged(tmp_path: Path) -> None:
     (tmp_path / "models.toml").write_text(VISION)
     async with stub(YES, YES, NO) as one:
         run = Eval(tmp_path, one.address, FIELDS, protocol="hle", models_file=tmp_path / "models.toml", concurrency=4)
@@ -84,7 +84,7 @@ async def test_an_image_question_without_an_expert_that_sees(tmp_path: Path, ima
         assert pictures(one) == []
 
 
-async def test_an_image_nobody_can_see_is_refused_where_that_is_asked(tmp_path: Path) -> None:
+async def test_an_image_nobody_sees_is_refused_where_asked(tmp_path: Path) -> None:
     async with stub(YES) as one:
         run = Eval(tmp_path, one.address, FIELDS, protocol="hle", image_questions="refuse")
         assert await run.run() == 2

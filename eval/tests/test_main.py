@@ -65,7 +65,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("podium-eval 0.")
 
 
-async def test_the_command_line_wins_over_the_environment_and_that_over_the_env_file(tmp_path: Path) -> None:
+async def test_command_line_beats_environment_beats_env_file(tmp_path: Path) -> None:
     (tmp_path / "own.env").write_text("MAX_ROUNDS=7\nCONCURRENCY=7\nEPOCHS=1\n# a comment\nGRACE_S=7\n")
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]), concurrency=8, max_rounds=8)
@@ -75,7 +75,7 @@ async def test_the_command_line_wins_over_the_environment_and_that_over_the_env_
     assert (settings["max_rounds"], settings["concurrency"], settings["grace_s"]) == (9, 8, 7)
 
 
-async def test_swapping_an_expert_is_one_variable_and_the_log_names_who_answered(tmp_path: Path) -> None:
+async def test_swapping_an_expert_is_one_variable(tmp_path: Path) -> None:
     other = [Rule([Reply(text=f"<answer>{GOLD}</answer>", model="other-2026-01-01")], contains=("Answer the problem",))]
     async with server() as stub, server(script=other) as second:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))
@@ -89,7 +89,7 @@ async def test_swapping_an_expert_is_one_variable_and_the_log_names_who_answered
     assert json.loads(run.folder.manifest.read_text())["experts"]["answer-1"]["model"] == "other"
 
 
-async def test_a_mounted_tools_file_of_the_original_form_runs_with_its_model_names(tmp_path: Path) -> None:
+async def test_a_tools_file_of_the_original_form_runs(tmp_path: Path) -> None:
     names = {"search": "gpt-5-mini", "enhance_reasoning": "coder-32b", "answer": "gpt-5"}
     tools = [
         {
@@ -127,7 +127,7 @@ async def test_a_mounted_tools_file_of_the_original_form_runs_with_its_model_nam
     assert [turn.alias for turn in run.records()["a"].turns] == ["search-1", "reasoner-1", "answer-1"]
 
 
-async def test_prompts_of_a_folder_are_used_and_told_of_in_run_json(tmp_path: Path) -> None:
+async def test_mounted_prompts_are_used_and_named_in_run_json(tmp_path: Path) -> None:
     folder = tmp_path / "prompts"
     folder.mkdir()
     (folder / "answer.md").write_text("Answer the problem in my own way: {problem} ({answer_form})")
@@ -143,7 +143,7 @@ async def test_prompts_of_a_folder_are_used_and_told_of_in_run_json(tmp_path: Pa
     assert sum("in my own way: Question a" in one for one in asked) == 1
 
 
-async def test_an_orchestrators_next_turn_begins_as_the_one_before_it_ended_knowing(tmp_path: Path) -> None:
+async def test_each_turns_prompt_extends_the_one_before(tmp_path: Path) -> None:
     """What vLLM's prefix cache can reuse: all of a turn's prompt up to the ask at its end."""
     async with server(record=True) as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ["a"]))

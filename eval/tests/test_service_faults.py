@@ -37,9 +37,7 @@ QUICK = {
 
 
 @pytest.mark.parametrize(("name", "path"), ALWAYS)
-async def test_a_service_that_always_fails_ends_tasks_as_errors_which_a_resume_repairs(
-    name: str, path: str, tmp_path: Path
-) -> None:
+async def test_a_resume_repairs_tasks_of_a_failing_service(name: str, path: str, tmp_path: Path) -> None:
     fault, error_type = FAULTS[name]
     ids = numbered(2)
     async with server() as stub, server(path_faults={path: fault}) as services:

@@ -16,7 +16,8 @@ from podium_eval.costs.prices import Prices
 from podium_eval.errors import ConfigError
 from podium_eval.log.redact import Redactor
 from podium_eval.models.providers import ProviderTable
-from podium_eval.prompts.templates import PromptError, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import load_prompts
 from podium_eval.run.manifest import OtherRun, next_segment, open_manifest
 from podium_eval.settings.judge import JudgeSettings
 from podium_eval.settings.read import Settings, read_settings

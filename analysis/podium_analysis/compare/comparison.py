@@ -17,13 +17,13 @@ from podium_analysis.compare.significance import (
     mean_by,
     score_difference,
 )
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import load_run
-from podium_analysis.report.records import BadRecord
 from podium_analysis.scoring.scores import Outcome
 
 
 class NotComparable(ValueError):
-    """The runs' scores do not measure the same thing; the message says what differs."""
+    """The runs' scores do not measure the same thing; the message names what differs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any, Final, cast
 import orjson
 
 NAMES_ITSELF: Final = frozenset({"run_id"})
-"""Settings that differ between any two runs and say nothing about them."""
+"""Settings that differ between any two runs and are not compared."""
 MASKS: Final = ("**********", "[redacted]")
-NOT_TOLD: Final = "not set"
+NOT_SET: Final = "not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
     check("protocol", a.get("protocol"), b.get("protocol"), refuses=True)
     dataset_a, dataset_b = _mapping(a.get("dataset")), _mapping(b.get("dataset"))
     check("dataset sha256", dataset_a.get("sha256"), dataset_b.get("sha256"), refuses=True)
+    check("dataset version", dataset_a.get("version"), dataset_b.get("version"))
     check("judge", _model(a.get("judge")), _model(b.get("judge")))
     prompts_a, prompts_b = _mapping(a.get("prompts")), _mapping(b.get("prompts"))
     for name in sorted({*prompts_a, *prompts_b}):
@@ -76,9 +77,9 @@ def setting_rows(manifests: Sequence[Mapping[str, Any]]) -> list[SettingRow]:
 
 
 def _secret(value: object, mark: object, first: object, first_mark: object) -> str:
-    """What may be said of a secret; its mark in run.json is no more than a few bits of a slow hash."""
+    """Text shown for a secret; its mark in run.json is no more than a few bits of a slow hash."""
     if value is None or first is None:
-        return NOT_TOLD if value is None else "set"
+        return NOT_SET if value is None else "set"
     if mark is None or first_mark is None:
         return "set"
     return "set" if mark == first_mark else "set, another value"
@@ -94,7 +95,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _text(value: object) -> str:
     if value is None:
-        return NOT_TOLD
+        return NOT_SET
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
@@ -103,7 +104,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _model(value: Any) -> Any:
-    """Provider and model of an entry of run.json; addresses do not change what a model says."""
+    """Provider and model of an entry of run.json; addresses are left out: they do not change answers."""
     entry = _mapping(value)
     if not entry:
         return value

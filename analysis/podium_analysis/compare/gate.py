@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from podium_analysis.compare.verdict import add_baseline, baseline_status
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
 from podium_analysis.quantities import number
@@ -84,7 +85,7 @@ def read_limits(path: Path) -> list[Limit]:
 
 
 def check(limits: Sequence[Limit], stats: Mapping[str, Any]) -> list[Check]:
-    """Each limit against what stats.json says."""
+    """Check each limit against stats.json."""
     return [_check(limit, stats) for limit in limits]
 
 
@@ -92,7 +93,7 @@ def look_up(stats: Mapping[str, Any], name: str) -> float:
     """The number that a limit's name means.
 
     Raises:
-        LookupError: no such name, a value that this run does not have, or no number; the message says which.
+        LookupError: no such name, a value that this run does not have, or no number; the message names the case.
     """
     if name == "errors.rate":
         return _error_rate(stats)
@@ -205,12 +206,25 @@ def register(subparsers: Any) -> None:
     """Add `gate` to podium-analysis."""
     parser = subparsers.add_parser("gate", help="exit 1 when a metric of a run crosses its limit (for CI)")
     parser.add_argument("run", metavar="RUN", help="id or folder of a run that `report` has analysed")
-    parser.add_argument("limits", type=Path, metavar="LIMITS", help="a .toml or .json file of limits")
+    parser.add_argument("limits", type=Path, metavar="LIMITS", nargs="?", help="a .toml or .json file of limits")
+    add_baseline(parser)
     parser.set_defaults(handler=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: every limit holds. 1: at least one does not, or was not measured. 2: the limits or stats are unreadable."""
+    """0: every limit holds, and the run is not worse than the baseline. 1: else. 2: something cannot be read."""
+    worse = 0 if args.baseline is None else baseline_status(args)
+    if worse == 2:
+        return worse
+    if args.limits is not None:
+        return max(worse, _limits_hold(args))
+    if args.baseline is None:
+        print("podium-analysis gate: give LIMITS, or --baseline RUN, or both", file=sys.stderr)
+        return 2
+    return worse
+
+
+def _limits_hold(args: argparse.Namespace) -> int:
     try:
         path = run_folder(args.run) / "analysis" / "stats.json"
         limits = read_limits(args.limits)

@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.metrics.added_tools import added_tools
-from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
 GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})
-"""Outcomes that a paired test can use: an unanswered question is not right, a failed or unjudged one says nothing."""
+"""Outcomes that a paired test can use: an unanswered question is not right; failed and unjudged ones are left out."""
 
 QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
     # name, unit, SQL over the last try at each step of a task
@@ -40,7 +40,7 @@ QUANTITIES: Final[tuple[tuple[str, str, str], ...]] = (
 )
 
 
-CUTS: Final = ("category", "subject", "answer type", "image")
+CUTS: Final = ("category", "subject", "answer type", "class", "image")
 NOT_GIVEN: Final = "not given"
 
 
@@ -78,13 +78,13 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
         if task.n_unpriced:
             unpriced[key] = task.n_unpriced
         numbers[key] = np.concatenate((np.asarray(own, dtype=float), sums.get(key, nothing)))
-    for record in read_records(data.folder, bad):
+    for record in data.records(bad):
         key = (record.task_id, record.epoch)
         if key in outcome:
             outcome[key] = outcome_of(record.status, record.ending, record.correct)
             question[key] = record.question
             answer[key] = record.answer
-            given = (record.category, record.subject, record.answer_type)
+            given = (record.category, record.subject, record.answer_type, record.verified_class)
             cuts[key] = (*(value or NOT_GIVEN for value in given), "with image" if record.has_image else "text only")
     return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced, _added(data))
 

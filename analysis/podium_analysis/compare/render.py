@@ -123,7 +123,7 @@ def write_html(result: Compared, path: Path) -> None:
     names = _names(result)
     pairs = result.pairs
     only = pairs[0] if len(pairs) == 1 else None
-    page.write_atomically(
+    page.write_text(
         path,
         page.render(
             "compare.html.j2",

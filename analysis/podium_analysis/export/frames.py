@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from podium_contracts.event import Stamp, Use, event_fields
 from podium_contracts.events import LlmCall, NewerSchema, ToolCall
+from podium_contracts.files import replacing
 
 from podium_analysis.load import run_data
 from podium_analysis.load.event_table import LoadError
@@ -76,10 +77,9 @@ def write_frames(run: RunData, out: Path, form: Format) -> list[Path]:
     written: list[Path] = []
     for name in NAMES:
         path = out / f"{name}.{form}"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        quoted = str(temporary).replace("'", "''")
-        run.execute(f"COPY ({frame_sql(run, name)}) TO '{quoted}' ({_WRITTEN[form]})")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            quoted = str(temporary).replace("'", "''")
+            run.execute(f"COPY ({frame_sql(run, name)}) TO '{quoted}' ({_WRITTEN[form]})")
         written.append(path)
     return written
 

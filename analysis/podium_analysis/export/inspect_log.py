@@ -18,13 +18,14 @@ from urllib.parse import quote
 
 import orjson
 from podium_contracts.events import NewerSchema
+from podium_contracts.files import replacing
 
 from podium_analysis.export.inspect_sample import SCORER, sample, summary
 from podium_analysis.export.inspect_turn import add_usage
 from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import run_folder
+from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import RunData, load_run
-from podium_analysis.report.records import BadRecord, read_records
 from podium_analysis.scoring.judges import run_score
 
 LOG_VERSION: Final = 2
@@ -52,23 +53,17 @@ def export_inspect(run: RunData, out: Path, bad: list[BadRecord] | None = None) 
     if out.suffix not in (".eval", ".json"):
         raise ValueError(f"{out}: inspect_ai's logs end in .eval or .json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
     totals = _Totals()
-    try:
-        with temporary.open("wb") as sink:
-            write = _write_eval if out.suffix == ".eval" else _write_json
-            n = write(run, _samples(run, totals, bad), totals, sink)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return n
+    write = _write_eval if out.suffix == ".eval" else _write_json
+    with replacing(out) as temporary, temporary.open("wb") as sink:
+        return write(run, _samples(run, totals, bad), totals, sink)
 
 
 def _samples(run: RunData, totals: _Totals, bad: list[BadRecord] | None) -> Iterator[dict[str, Any]]:
     model = _model(run.manifest)
     settings = _mapping(run.manifest.get("settings"))
     max_rounds = settings.get("max_rounds")
-    for record in read_records(run.folder, bad):
+    for record in run.records(bad):
         if record.status == "skipped":
             continue
         found = sample(record, orchestrator=model, max_rounds=max_rounds if isinstance(max_rounds, int) else None)

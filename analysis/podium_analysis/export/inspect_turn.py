@@ -26,7 +26,7 @@ class Clock:
 def model_event(
     turn: Turn, span: str, orchestrator: str, before: Sequence[dict[str, Any]], clock: Clock
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The orchestrator's message of a turn, and the ModelEvent that tells of it."""
+    """The orchestrator's message of a turn, and its ModelEvent."""
     clock.pass_ms(turn.wait_ms)
     content: str | list[dict[str, Any]] = turn.content or ""
     if turn.reasoning:
@@ -75,7 +75,7 @@ def model_event(
 
 
 def tool_event(turn: Turn, span: str, clock: Clock) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tool's message of a turn, and the ToolEvent that tells of it."""
+    """The tool's message of a turn, and its ToolEvent."""
     result = tool_result(turn)
     error = None
     if turn.status != "ok":
@@ -130,7 +130,7 @@ def tool_result(turn: Turn) -> str:
 
 
 def _usage(turn: Turn) -> dict[str, Any] | None:
-    """None where the server told no counts. inspect_ai counts cached tokens apart from the input."""
+    """None where the server reported no counts. inspect_ai counts cached tokens apart from the input."""
     if turn.prompt_tokens is None or turn.completion_tokens is None:
         return None
     cached = turn.cached_tokens
@@ -149,7 +149,7 @@ def add_usage(total: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def usage_of(turns: Sequence[Turn], model: str) -> dict[str, Any]:
-    """ModelUsage by model over the turns; empty where no server told counts."""
+    """ModelUsage by model over the turns; empty where no server reported counts."""
     total: dict[str, Any] = {}
     for turn in turns:
         add_usage(total, _usage(turn) or {})

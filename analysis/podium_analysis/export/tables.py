@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from podium_analysis.quantities import MISSING
-from podium_analysis.report.page import Cell, Table, write_atomically
+from podium_analysis.report.page import Cell, Table, write_text
 
 _LATEX: Final = str.maketrans(
     {
@@ -46,7 +46,7 @@ def write_tables(tables: Sequence[Table], folder: Path) -> list[Path]:
     for table in tables:
         for suffix, made in FORMATS.items():
             paths.append(folder / f"{table.id}.{suffix}")
-            write_atomically(paths[-1], made(table))
+            write_text(paths[-1], made(table))
     return paths
 
 

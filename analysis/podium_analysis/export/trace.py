@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from podium_contracts.files import replacing
 
 from podium_analysis.export.spans import COUNTERS_PID, TASKS_PID, TraceWriter
 from podium_analysis.export.tracer import Tracer
@@ -47,8 +48,7 @@ def write_trace(run_dir: Path, out: Path | None = None) -> TraceFile:
     out = out or run_dir / "analysis" / "trace.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     bad: list[int] = []
-    temporary = out.with_name(f".{out.name}.tmp")
-    with (run_dir / "events.jsonl").open("rb") as log, temporary.open("wb") as sink:
+    with (run_dir / "events.jsonl").open("rb") as log, replacing(out) as temporary, temporary.open("wb") as sink:
         writer = TraceWriter(sink)
         writer.metadata("process_name", TASKS_PID, 0, {"name": f"tasks of {run_dir.name}"})
         writer.metadata("process_name", COUNTERS_PID, 0, {"name": "services"})
@@ -68,7 +68,6 @@ def write_trace(run_dir: Path, out: Path | None = None) -> TraceFile:
         tracer.close()
         _counters(run_dir, tracer, writer)
         writer.close()
-    temporary.replace(out)
     return TraceFile(out, writer.n, len(tracer.tids), tuple(bad))
 
 

@@ -1,7 +1,7 @@
 """Log events become spans of a trace: a task, its turns, and inside a turn the waits, the calls and the tool.
 
 The events of a row come in order of their end, so what encloses others is written after them; every span is cut to
-the one around it, so rows nest and no duration is negative whatever the log says.
+the one around it, so rows nest and no duration is negative whatever the log holds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from podium_contracts.events import check_schema
 from podium_analysis.export.spans import TASKS_PID, Call, Span, TraceWriter
 
 _OWN_PART: Final[dict[str, tuple[str, str]]] = {
-    # tool: (what comes first and has llm_call events of its own, the part that only tool_call tells of)
+    # tool: (what comes first and has llm_call events of its own, the part that only tool_call records)
     "search": ("query_ms", "retrieval_ms"),
     "enhance_reasoning": ("expert_ms", "exec_ms"),
 }

@@ -20,6 +20,7 @@ CYCLE: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
 
 PART_COLOURS: Final[dict[str, str]] = {
     # a hue a family, light to dark within it, so that neighbours differ in lightness too
+    "admission_ms": "#d9cdea",
     "client_wait_ms": "#cfe8f7",
     "queue_ms": "#8cc5e8",
     "prefill_ms": "#3a93cf",
@@ -67,6 +68,7 @@ DARK: Final[dict[str, str]] = {
     "#d55e00": "#f08a4b",
     "#f0e442": "#e3da66",
     "#999999": "#868e98",
+    "#d9cdea": "#57467a",
     "#cfe8f7": "#27485c",
     "#8cc5e8": "#37698a",
     "#3a93cf": "#3a93cf",

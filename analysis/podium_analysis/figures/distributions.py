@@ -6,7 +6,7 @@ Imported by the drawing processes alone: seaborn takes a second to load.
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import seaborn
@@ -28,13 +28,14 @@ from podium_analysis.figures.style import (
 )
 from podium_analysis.figures.tools import SHORT, TOOL_COLOURS, tool_colour
 from podium_analysis.figures.values import Spread, Values
+from podium_analysis.stats.choices import Choices
 
 TOOLS: Final = {"orchestrator": CYCLE[0], **TOOL_COLOURS}
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 GROUPS: Final = 16
 
 
-def latency_curves_figure(_: Mapping[str, Any], values: Values) -> Figure:
+def latency_curves_figure(_: Choices, values: Values) -> Figure:
     """Empirical cumulative curves of the calls' wall time: a colour a tool, a line style a model."""
     title = "Latency of calls, cumulative"
     groups = _groups(values.call_ms)
@@ -60,7 +61,7 @@ def latency_curves_figure(_: Mapping[str, Any], values: Values) -> Figure:
     return figure
 
 
-def latency_violins_figure(_: Mapping[str, Any], values: Values) -> Figure:
+def latency_violins_figure(_: Choices, values: Values) -> Figure:
     """A violin of the calls' wall time for each tool and model, with its quartiles."""
     title = "Latency of calls by tool and model"
     groups = [(name, spread) for name, spread in _groups(values.call_ms) if spread.values[0] < spread.values[-1]]
@@ -85,7 +86,7 @@ def latency_violins_figure(_: Mapping[str, Any], values: Values) -> Figure:
     return figure
 
 
-def context_by_turn_figure(_: Mapping[str, Any], values: Values) -> Figure:
+def context_by_turn_figure(_: Choices, values: Values) -> Figure:
     """Prompt tokens of the orchestrator's calls at each turn: median, the middle half and the middle 80 %."""
     title = "Context by turn"
     if not values.prompt_tokens:
@@ -112,24 +113,24 @@ def context_by_turn_figure(_: Mapping[str, Any], values: Values) -> Figure:
     return figure
 
 
-def transitions_figure(stats: Mapping[str, Any], _: Values) -> Figure:
+def transitions_figure(choices: Choices, _: Values) -> Figure:
     """After each tool (rows), which came next (columns)."""
-    found: list[Mapping[str, Any]] = stats["choices"]["transitions"]
+    found = choices.transitions
     title = "Tool transitions"
     if not found:
         figure = new_figure(title)
         empty(figure, "no tool call in the log")
         return figure
     order = ["start", *TOOL_COLOURS, "end"]
-    names = {str(entry[key]) for entry in found for key in ("from", "to")}
+    names = {name for entry in found for name in (entry.before, entry.after)}
     ranked = [name for name in order if name in names] + sorted(names - set(order))
     rows = [name for name in ranked if name != "end"]
     columns = [name for name in ranked if name != "start"]
     shares = np.full((len(rows), len(columns)), np.nan)
     counts = np.zeros((len(rows), len(columns)), dtype=int)
     for entry in found:
-        y, x = rows.index(entry["from"]), columns.index(entry["to"])
-        shares[y, x], counts[y, x] = entry["share_of_from"], entry["n"]
+        y, x = rows.index(entry.before), columns.index(entry.after)
+        shares[y, x], counts[y, x] = entry.share_of_from, entry.n
     figure = new_figure(
         title, "of the calls in a row, the share that each column's tool followed", height=1.15 + 0.42 * len(rows)
     )

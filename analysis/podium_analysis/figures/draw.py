@@ -8,7 +8,7 @@ whose two figures follow each other; null of all others.
 import importlib
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing.context import BaseContext
@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import orjson
 from matplotlib.figure import Figure
+from msgspec.structs import replace
+from podium_contracts.files import write_atomically
 
 from podium_analysis.figures.context import context_latency_figure
 from podium_analysis.figures.histograms import histogram_figure
@@ -31,10 +33,13 @@ from podium_analysis.figures.tools import (
     tools_by_step_figure,
 )
 from podium_analysis.figures.values import Values
+from podium_analysis.metrics.sections import MetricStatistics
+from podium_analysis.stats.choices import Choices
+from podium_analysis.stats.compute import Stats
 
 INDEX: Final = "figures.json"
 
-OVERVIEWS: Final[dict[str, tuple[str, str, Callable[[Mapping[str, Any]], Figure]]]] = {
+OVERVIEWS: Final[dict[str, tuple[str, str, Callable[[Stats], Figure]]]] = {
     # name: (title, group, how it is drawn)
     "time": ("Where the time goes", "overview", time_figure),
     "time_by_step": ("Where a turn's time goes, by step", "overview", time_by_step_figure),
@@ -76,7 +81,7 @@ class Drawing:
 
     def __init__(
         self,
-        stats: Mapping[str, Any],
+        stats: Stats,
         values: Values,
         out_dir: Path,
         *,
@@ -106,12 +111,12 @@ class Drawing:
                 pool.shutdown(cancel_futures=True)
         _drop_stale(self._out_dir, made)
         index = orjson.dumps([asdict(figure) for figure in made], option=orjson.OPT_INDENT_2)
-        (self._out_dir / INDEX).write_bytes(index)
+        write_atomically(self._out_dir / INDEX, index)
         return made
 
 
 def draw_figures(
-    stats: Mapping[str, Any],
+    stats: Stats,
     values: Values,
     out_dir: Path,
     *,
@@ -120,7 +125,7 @@ def draw_figures(
 ) -> list[FigureFiles]:
     """Draw every figure into out_dir and list them in figures.json there.
 
-    stats: what compute_stats returned (or stats.json holds). values: drawn_values' of the same run.
+    stats: what compute_stats returned. values: drawn_values' of the same run.
     workers: None is one a core, at most MAXIMUM_WORKERS.
     """
     return Drawing(stats, values, out_dir, formats=formats, workers=workers).finish()
@@ -128,35 +133,34 @@ def draw_figures(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """scale: of a histogram, drawn from `data`, its metric; None: drawn from `data`, stats.json's, and of DISTRIBUTIONS
-    from `values` too.
+    """A figure to draw, of what the process that draws it is handed.
+
+    data: of a histogram (scale is linear or log) its metric, of OVERVIEWS stats.json's sections, of DISTRIBUTIONS the
+    choices, beside `values`.
     """
 
     name: str
     title: str
     group: str
     scale: str | None
-    data: Mapping[str, Any]
+    data: Stats | MetricStatistics | Choices
     values: Values | None = None
 
 
-def _jobs(stats: Mapping[str, Any], values: Values) -> list[_Job]:
-    slim = {key: value for key, value in stats.items() if key not in ("metrics", "slowest_tasks", "tokens", "errors")}
-    latencies = {name: stats["metrics"][name] for name in latency_metrics(stats["metrics"])}
+def _jobs(stats: Stats, values: Values) -> list[_Job]:
+    latencies = {name: stats.metrics[name] for name in latency_metrics(stats.metrics)}
+    slim = replace(stats, metrics=latencies, slowest_tasks=[])
     jobs = [
-        _Job(name, title, group, None, {**slim, "metrics": latencies})
+        _Job(name, title, group, None, slim)
         for name, (title, group, _) in OVERVIEWS.items()
     ]  # fmt: skip
-    jobs += [
-        _Job(name, title, group, None, {"choices": stats["choices"]}, values)
-        for name, (title, group, _) in DISTRIBUTIONS.items()
-    ]
-    for name, metric in stats["metrics"].items():
+    jobs += [_Job(name, title, group, None, stats.choices, values) for name, (title, group, _) in DISTRIBUTIONS.items()]
+    for name, metric in stats.metrics.items():
         family = name.split("_")[0]
         group = family if family in FAMILIES else "tools"
-        small = {key: value for key, value in metric.items() if not key.startswith("by_")}
+        small = replace(metric, by_status=[], by_tool_model=[], by_step=[])
         jobs += [
-            _Job(f"{name}_{scale}", f"{metric['title']} ({scale} bins)", group, scale, small)
+            _Job(f"{name}_{scale}", f"{metric.title} ({scale} bins)", group, scale, small)
             for scale in ("linear", "log")
         ]
     return jobs
@@ -168,10 +172,12 @@ def _draw(job: _Job, folder: Path, formats: tuple[Format, ...]) -> FigureFiles:
     if job.values is not None:
         made: Any = importlib.import_module("podium_analysis.figures.distributions")
         figure = getattr(made, DISTRIBUTIONS[job.name][2])(job.data, job.values)
-    elif job.scale is None:
+    elif isinstance(job.data, Stats):
         figure = OVERVIEWS[job.name][2](job.data)
-    else:
+    elif isinstance(job.data, MetricStatistics):
         figure = histogram_figure(job.data, "log" if job.scale == "log" else "linear")
+    else:
+        raise TypeError(f"{job.name}: nothing is drawn of {type(job.data).__name__}")
     files = save(figure, folder, job.name, formats)
     return FigureFiles(job.name, job.title, job.group, job.scale, dict(zip(formats, files, strict=True)))
 

@@ -31,6 +31,7 @@ from podium_analysis.figures.style import (
     ticks,
 )
 from podium_analysis.metrics.intervals import highest_percentile
+from podium_analysis.metrics.sections import MetricStatistics
 
 Scale = Literal["linear", "log"]
 WHITE: Final = {"facecolor": "white", "alpha": 0.88, "edgecolor": "none", "pad": 0.4}
@@ -68,17 +69,17 @@ class _Frame:
         )  # fmt: skip
 
 
-def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
+def histogram_figure(metric: MetricStatistics, scale: Scale) -> Figure:
     """metric: an entry of stats.json's metrics."""
-    n, unit = int(metric["n"]), str(metric["unit"])
-    found: Mapping[str, Any] = metric["histograms"][scale]
-    figure = new_figure(f"{metric['title']} ({scale} bins)", _subtitle(metric))
-    counts: list[int] = list(found["counts"])
+    n, unit = metric.n, metric.unit
+    found = metric.histograms.log if scale == "log" else metric.histograms.linear
+    figure = new_figure(f"{metric.title} ({scale} bins)", _subtitle(metric))
+    counts = found.counts
     if n == 0:
         empty(figure, "no values")
         return figure
-    extra = [(label, int(found[key])) for key, label in (("n_negative", "< 0"), ("n_zero", "= 0")) if found[key]]
-    edges: list[float] = list(found["edges"])
+    extra = [(label, n) for label, n in (("< 0", found.n_negative), ("= 0", found.n_zero)) if n]
+    edges = found.edges
     constant = len(counts) == 1
     bins = len(counts)
     left_end = -0.8 - 1.0 * len(extra) if extra else 0.0
@@ -96,9 +97,10 @@ def histogram_figure(metric: Mapping[str, Any], scale: Scale) -> Figure:
         labels = ticks(values)
         right_end = float(bins)
         zero = next((left_end + at + 0.5 for at, (text, _) in enumerate(extra) if text == "= 0"), None)
+        shown = {name: getattr(metric, name) for name in names}
         marks = {
-            name: zero if scale == "log" and metric[name] == 0 else _position(metric[name], edges, scale, bins)
-            for name in names
+            name: zero if scale == "log" and value == 0 else _position(value, edges, scale, bins)
+            for name, value in shown.items()
         }
     else:
         places, labels, right_end = [], [], 0.0
@@ -155,12 +157,12 @@ def _bars(frame: _Frame, bars: Sequence[tuple[float, int, str]], n: int, lines: 
             )  # fmt: skip
 
 
-def _marks(frame: _Frame, metric: Mapping[str, Any], marks: Mapping[str, float | None]) -> None:
+def _marks(frame: _Frame, metric: MetricStatistics, marks: Mapping[str, float | None]) -> None:
     """Median, mean and the highest percentile that n carries: lines where they lie, values in a row above the frame."""
     x, y = LEFT, HEIGHT - 0.6
     for name, at in marks.items():
         colour, style = MARKS[name if name in MARKS else "tail"]
-        text = f"{'median' if name == 'p50' else name} {amount(metric[name], str(metric['unit']))}"
+        text = f"{'median' if name == 'p50' else name} {amount(getattr(metric, name), metric.unit)}"
         frame.text(x + 0.28, y, text + (" (below)" if at is None else ""), va="center", fontsize=7.5)
         ends = [((x, x + 0.22), (y, y))]
         if at is not None:
@@ -175,16 +177,16 @@ def _marks(frame: _Frame, metric: Mapping[str, Any], marks: Mapping[str, float |
         x += 1.6
 
 
-def _subtitle(metric: Mapping[str, Any]) -> str:
-    parts = [f"n = {count(int(metric['n']))} {metric['of']}"]
-    if metric["n_missing"]:
-        parts.append(f"{count(int(metric['n_missing']))} missing")
-    if metric["n_other"]:
-        parts.append(f"{count(int(metric['n_other']))} of other status not shown")
+def _subtitle(metric: MetricStatistics) -> str:
+    parts = [f"n = {count(metric.n)} {metric.of}"]
+    if metric.n_missing:
+        parts.append(f"{count(metric.n_missing)} missing")
+    if metric.n_other:
+        parts.append(f"{count(metric.n_other)} of other status not shown")
     return " · ".join(parts)
 
 
-def _position(value: float | None, edges: list[float], scale: Scale, bins: int) -> float | None:
+def _position(value: float | None, edges: Sequence[float], scale: Scale, bins: int) -> float | None:
     if value is None or value < edges[0]:
         return None
     low, value, high = (math.log(x) if scale == "log" else x for x in (edges[0], value, edges[-1]))

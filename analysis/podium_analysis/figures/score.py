@@ -2,8 +2,7 @@
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,15 +10,16 @@ from matplotlib.ticker import MaxNLocator
 
 from podium_analysis.figures.colours import CYCLE, GRID, INK, MUTED
 from podium_analysis.figures.style import amount, axis_unit, count, empty, new_figure, place
+from podium_analysis.stats.compute import Stats
 
 MARKERS: Final = "osD^vP*X"
 MODELS: Final = 8
 
 
-def score_figure(stats: Mapping[str, Any]) -> Figure:
+def score_figure(stats: Stats) -> Figure:
     """Left: accuracy against mean cost of a task. Right: against its median duration. Bars are 95% intervals."""
     title = "Accuracy, cost and latency by answering model"
-    models: list[Mapping[str, Any]] = stats["answer_models"][:MODELS]
+    models = stats.answer_models[:MODELS]
     if not models:
         figure = new_figure(title)
         empty(figure, "no graded answer in the log")
@@ -31,12 +31,12 @@ def score_figure(stats: Mapping[str, Any]) -> Figure:
     bottom = 0.62 + 0.16 * len(models)
     left = place(figure, left=0.55, bottom=bottom, right=2.75, top=0.6)
     right = place(figure, left=3.0, bottom=bottom, right=0.15, top=0.6)
-    durations = [float(model["median_duration_ms"]) for model in models]
+    durations = [float(model.median_duration_ms) for model in models]
     factor, unit = axis_unit(0.0, max(durations), "ms")
-    costs: list[float | None] = [model["mean_cost_usd"] for model in models]
+    costs: list[float | None] = [model.mean_cost_usd for model in models]
     scaled: list[float | None] = [duration * factor for duration in durations]
-    floor = max(0.0, min(model["wilson"][0] for model in models) - 5.0)
-    ceiling = min(100.0, max(model["wilson"][1] for model in models) + 5.0)
+    floor = max(0.0, min(model.wilson[0] for model in models) - 5.0)
+    ceiling = min(100.0, max(model.wilson[1] for model in models) + 5.0)
     for axes, xs, label in (
         (left, costs, "mean cost of a task, US dollars"),
         (right, scaled, f"median duration of a task, {unit}"),
@@ -45,8 +45,8 @@ def score_figure(stats: Mapping[str, Any]) -> Figure:
         for i, (model, x) in enumerate(zip(models, xs, strict=True)):
             if x is None:
                 continue
-            low, high = model["wilson"]
-            y = model["accuracy"]
+            low, high = model.wilson
+            y = model.accuracy
             colour = CYCLE[i % len(CYCLE)]
             axes.errorbar(
                 x, y, [[max(0.0, y - low)], [max(0.0, high - y)]], color=colour, linewidth=1.2, capsize=2.5, zorder=2
@@ -72,10 +72,10 @@ def score_figure(stats: Mapping[str, Any]) -> Figure:
                 markeredgewidth=0.5, linestyle="",
             )
         )  # fmt: skip
-        unpriced = model["n_graded"] - model["n_priced"]
+        unpriced = model.n_graded - model.n_priced
         text = (
-            f"{model['model']}: {model['accuracy']:.1f}% of {count(model['n_graded'])}, "
-            f"{amount(model['mean_cost_usd'], 'usd')}, {amount(model['median_duration_ms'], 'ms')}"
+            f"{model.model}: {model.accuracy:.1f}% of {count(model.n_graded)}, "
+            f"{amount(model.mean_cost_usd, 'usd')}, {amount(model.median_duration_ms, 'ms')}"
         )
         figure.text(
             0.28 / width, y, text + (f" ({count(unpriced)} without price)" if unpriced else ""), va="center", fontsize=7

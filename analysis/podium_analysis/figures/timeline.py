@@ -2,7 +2,6 @@
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +11,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from podium_analysis.figures.colours import CYCLE, GRID, MUTED
 from podium_analysis.figures.style import axis_unit, count, empty, new_figure, place
+from podium_analysis.stats.compute import Stats
+from podium_analysis.stats.timeline import Timeline
 
 PANELS: Final[tuple[dict[str, tuple[str, str, str]], ...]] = (
     # name in stats.json: (label, colour, line style)
@@ -28,17 +29,17 @@ PANELS: Final[tuple[dict[str, tuple[str, str, str]], ...]] = (
 HEIGHT: Final = 0.45 + 1.04 * len(PANELS) + 0.39
 
 
-def timeline_figure(stats: Mapping[str, Any]) -> Figure:
-    """Panels over one time axis; a panel without samples says so."""
-    found: Mapping[str, Any] = stats["timeline"]
+def timeline_figure(stats: Stats) -> Figure:
+    """Panels over one time axis; a panel without samples is labelled so."""
+    found = stats.timeline
     title = "Load over the run"
-    times = np.array(found["t_ms"], dtype=float)
+    times = np.array(found.t_ms, dtype=float)
     if not times.size:
         figure = new_figure(title)
         empty(figure, "the log spans no time")
         return figure
-    segments: list[Mapping[str, Any]] = stats["log"]["segments"]
-    concurrency = stats["run"]["concurrency"]
+    segments = stats.log.segments
+    concurrency = stats.run.concurrency
     parts = [f"CONCURRENCY {count(concurrency)}"] if concurrency else []
     if len(segments) > 1:
         parts.append(f"{len(segments)} segments end to end, pauses left out (vertical lines)")
@@ -55,19 +56,17 @@ def timeline_figure(stats: Mapping[str, Any]) -> Figure:
     for axes in panels:
         axes.set_xlim(0.0, float(x[-1]))
         for segment in segments[1:]:
-            axes.axvline(segment["offset_ms"] * factor, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+            axes.axvline(segment.offset_ms * factor, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
         axes.tick_params(labelbottom=axes is panels[-1])
     panels[-1].set_xlabel(unit)
     return figure
 
 
-def _lines(
-    axes: Axes, x: np.ndarray[Any, Any], found: Mapping[str, Any], lines: dict[str, tuple[str, str, str]]
-) -> None:
+def _lines(axes: Axes, x: np.ndarray[Any, Any], found: Timeline, lines: dict[str, tuple[str, str, str]]) -> None:
     top = 0.0
     labels: list[tuple[str, str, str]] = []
     for name, (label, colour, style) in lines.items():
-        values = np.array([np.nan if v is None else v for v in found[name]], dtype=float)
+        values = np.array([np.nan if v is None else v for v in getattr(found, name)], dtype=float)
         known = ~np.isnan(values)
         if known.any():
             axes.plot(x[known], values[known], color=colour, linestyle=style, linewidth=1.2)

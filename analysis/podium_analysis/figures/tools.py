@@ -3,8 +3,8 @@
 # pyright: reportUnknownMemberType=false
 
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,6 +24,8 @@ from podium_analysis.figures.style import (
     ticks,
 )
 from podium_analysis.metrics.intervals import has_interval
+from podium_analysis.metrics.sections import ModelGroup
+from podium_analysis.stats.compute import Stats
 
 TOOL_COLOURS: Final = {
     "search": "#009e73",
@@ -34,6 +36,8 @@ TOOL_COLOURS: Final = {
 STEPS: Final = 50
 MODELS: Final = 16
 PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+LATENCIES: Final = ("search_ms", "enhance_reasoning_ms", "answer_ms")
+"""The metrics of tool_latency."""
 SHORT: Final = {"search": "search", "enhance_reasoning": "reason", "answer": "answer"}
 
 
@@ -47,25 +51,25 @@ def latency_metrics(metrics: Iterable[str]) -> list[str]:
     return ["search_ms", "enhance_reasoning_ms", "answer_ms", *(name for name in metrics if name.startswith("tool-"))]
 
 
-def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
+def tool_mix_figure(stats: Stats) -> Figure:
     """Calls by tool and alias: how many, what share, and how many failed (hatched)."""
-    choices = stats["choices"]
+    choices = stats.choices
     rows: list[tuple[str, str, int, int]] = []
-    for tool in choices["tools"]:
-        name = str(tool["tool"])
-        bad = tool["n"] - tool["by_status"].get("ok", 0)
-        rows.append((name, name, tool["n"], bad))
-        for model in choices["models"]:
-            if model["tool"] == name:
-                label = f"   {model['alias'] or '?'} · {short_model(model['model'])}"
-                rows.append((name, label, model["n"], model["n"] - model["n_ok"]))
+    for tool in choices.tools:
+        name = str(tool.tool)
+        bad = tool.n - tool.by_status.get("ok", 0)
+        rows.append((name, name, tool.n, bad))
+        for model in choices.models:
+            if model.tool == name:
+                label = f"   {model.alias or '?'} · {short_model(model.model)}"
+                rows.append((name, label, model.n, model.n - model.n_ok))
     title = "Tools and models chosen"
     if not rows:
         figure = new_figure(title)
         empty(figure, "no tool call in the log")
         return figure
     figure = new_figure(
-        title, f"{count(choices['n'])} tool calls · hatched: failed or invalid", height=0.75 + 0.2 * len(rows)
+        title, f"{count(choices.n)} tool calls · hatched: failed or invalid", height=0.75 + 0.2 * len(rows)
     )
     axes = place(figure, left=2.35, bottom=0.12, right=0.95, top=0.52)
     at = np.arange(len(rows))[::-1]
@@ -78,7 +82,7 @@ def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
         axes.barh(
             y, bad, left=n - bad, height=height, facecolor="white", edgecolor=colour, hatch="//////", linewidth=0.5
         )
-        text = f"{count(n)}  {percent(n / choices['n'])}"
+        text = f"{count(n)}  {percent(n / choices.n)}"
         axes.text(
             n + 0.01 * top, y, text, va="center", fontsize=7 if whole else 6.5, fontweight="bold" if whole else None
         )
@@ -96,9 +100,9 @@ def tool_mix_figure(stats: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
+def tools_by_step_figure(stats: Stats) -> Figure:
     """The share of each tool among the calls at each step."""
-    steps: list[Mapping[str, Any]] = stats["choices"]["by_step"][:STEPS]
+    steps = stats.choices.by_step[:STEPS]
     title = "Tools by step"
     if not steps:
         figure = new_figure(title)
@@ -106,13 +110,13 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
         return figure
     figure = new_figure(title, "share of the tool calls at the step", height=3.4)
     axes = place(figure, left=0.55, bottom=0.72, right=0.12, top=0.55)
-    at = np.array([step["step"] for step in steps], dtype=float)
-    totals = np.array([sum(step["tools"].values()) for step in steps], dtype=float)
-    names = [name for name in TOOL_COLOURS if any(step["tools"].get(name) for step in steps)]
-    names += sorted({name for step in steps for name in step["tools"]} - set(names))
+    at = np.array([step.step for step in steps], dtype=float)
+    totals = np.array([sum(step.tools.values()) for step in steps], dtype=float)
+    names = [name for name in TOOL_COLOURS if any(step.tools.get(name) for step in steps)]
+    names += sorted({name for step in steps for name in step.tools} - set(names))
     base = np.zeros(len(at))
     for name in names:
-        share = np.array([step["tools"].get(name, 0) for step in steps]) / totals
+        share = np.array([step.tools.get(name, 0) for step in steps]) / totals
         stack(axes, at, base, share, width=0.9, colour=tool_colour(name), label=name)
         base += share
     axes.set_ylim(0, 1)
@@ -124,15 +128,15 @@ def tools_by_step_figure(stats: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
+def tool_latency_figure(stats: Stats) -> Figure:
     """Median, p90 and p99 of each tool and model, as far as n carries them, on a log axis; the bar is the median's
     interval.
     """
-    rows: list[tuple[str, Mapping[str, Any]]] = []
-    for name in latency_metrics(stats["metrics"]):
+    rows: list[tuple[str, ModelGroup]] = []
+    for name in latency_metrics(stats.metrics):
         tool = name.removesuffix("_ms").removeprefix("tool-")
-        groups = sorted(stats["metrics"][name]["by_tool_model"], key=lambda g: (-g["n"], str(g["model"])))
-        rows += [(tool, group) for group in groups if group["n"]]
+        groups = sorted(stats.metrics[name].by_tool_model, key=lambda g: (-g.n, str(g.model)))
+        rows += [(tool, group) for group in groups if group.n]
     title = "Latency by tool and model"
     if not rows:
         figure = new_figure(title)
@@ -146,16 +150,16 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     )
     axes = place(figure, left=2.45, bottom=0.42, right=0.15, top=0.72)
     at = np.arange(len(rows))[::-1]
-    drawn = [[name for name, p in PERCENTILES.items() if p == 0.5 or has_interval(g["n"], p)] for _, g in rows]
-    values = [float(group[name]) for (_, group), names in zip(rows, drawn, strict=True) for name in names]
-    values += [float(end) for _, group in rows for end in group["intervals"].get("p50", ())]
+    drawn = [[name for name, p in PERCENTILES.items() if p == 0.5 or has_interval(g.n, p)] for _, g in rows]
+    values = [float(getattr(group, name)) for (_, group), names in zip(rows, drawn, strict=True) for name in names]
+    values += [float(end) for _, group in rows for end in group.intervals.get("p50", ())]
     low, high = min(values), max(values)
     factor, unit = axis_unit(low, high, "ms")
     for y, (tool, group), names in zip(at, rows, drawn, strict=True):
         colour = tool_colour(tool)
-        xs = [max(float(group[key]) * factor, 1e-9) for key in names]
+        xs = [max(float(getattr(group, key)) * factor, 1e-9) for key in names]
         axes.plot([xs[0], xs[-1]], [y, y], color=colour, linewidth=2, alpha=0.45, solid_capstyle="butt", zorder=1)
-        if interval := group["intervals"].get("p50"):
+        if interval := group.intervals.get("p50"):
             axes.plot(
                 [v * factor for v in interval], [y, y], color=colour, linewidth=6, alpha=0.6, solid_capstyle="butt"
             )
@@ -172,7 +176,7 @@ def tool_latency_figure(stats: Mapping[str, Any]) -> Figure:
     axes.set_xlabel(unit)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_yticks(
-        at, [f"{SHORT.get(tool, tool)} · {short_model(group['model'])}  n={count(group['n'])}" for tool, group in rows]
+        at, [f"{SHORT.get(tool, tool)} · {short_model(group.model)}  n={count(group.n)}" for tool, group in rows]
     )
     axes.tick_params(axis="y", labelsize=6.5, length=0)
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -22,7 +22,7 @@ COUNTED: Final = tuple(sorted({name for names in REQUIRED.values() for name in n
 
 
 class LoadError(ValueError):
-    """The folder holds no log that can be analysed; the message says what to do."""
+    """The folder holds no readable log; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_events(db: duckdb.DuckDBPyConnection, log: Path) -> ReadLog:
         NewerSchema: the log, or a later segment of it, was written by a newer Podium.
     """
     # Nearly every log is whole: strictly read, in any order, which takes DuckDB a quarter less than keeping it. What is
-    # not whole is read again, in the log's order, so that rows tell lines.
+    # not whole is read again, in the log's order, so that row numbers are line numbers.
     db.execute("SET preserve_insertion_order = false")
     whole = _ends_a_line(log) and _create(db, log, lenient=False)
     db.execute("SET preserve_insertion_order = true")
@@ -136,7 +136,7 @@ def _bad() -> str:
 
 
 def _any_bad(db: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a line is to be left out. The cells tell, without going through the lines."""
+    """Whether a line is to be left out. Decided from the table `cells`, without reading the lines again."""
     numbers = [f"sum_{name}" for name in NUMBERS]
     names = [*KIND, "n", *(f"n_{name}" for name in (*NUMBERS, *COUNTED)), *numbers]
     for row in db.execute(f"SELECT {', '.join(names)} FROM cells").fetchall():

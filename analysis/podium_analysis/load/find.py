@@ -10,7 +10,7 @@ def run_folder(name: str) -> Path:
     """The folder of a run.
 
     Raises:
-        LoadError: there is no such run, or a setting cannot be read; the message says which.
+        LoadError: there is no such run, or a setting cannot be read; the message names it.
     """
     try:
         settings = read_settings()

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import duckdb
 import orjson
 from podium_contracts.events import check_schema
-from podium_contracts.records import TaskRecord, record_from_json
+from podium_contracts.records import TaskRecord
 
 from podium_analysis.load.event_table import LoadError, ReadLog, read_events
+from podium_analysis.load.records import BadRecord, read_records
 from podium_analysis.load.schema import REQUIRED
 from podium_analysis.load.tables import Segment as Segment
 from podium_analysis.load.tables import TaskRow as TaskRow
@@ -129,17 +130,13 @@ class RunData:
                 if isinstance(event, dict) and event.get("type") in wanted:
                     yield cast(dict[str, Any], event)
 
-    def records(self) -> Iterator[TaskRecord]:
-        """tasks/*.json in the order of their names.
+    def records(self, bad: list[BadRecord] | None = None) -> Iterator[TaskRecord]:
+        """tasks/*.json in the order of their names; unreadable ones go to `bad`.
 
         Raises:
-            LoadError: a file is no task record, or of a newer version; the message names it.
+            LoadError: a file is no task record, or of a newer version, and `bad` is None; the message names it.
         """
-        for path in sorted((self.folder / "tasks").glob("*.json")):
-            try:
-                yield record_from_json(orjson.loads(path.read_bytes()))
-            except (ValueError, AttributeError) as error:
-                raise LoadError(f"{path}: {error}") from error
+        yield from read_records(self.folder, bad)
 
     def samples(self) -> Iterator[dict[str, Any]]:
         """samples.jsonl, an object a second; torn lines are passed over; nothing when the run took none."""

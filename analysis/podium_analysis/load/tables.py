@@ -60,7 +60,7 @@ def make_tables(db: duckdb.DuckDBPyConnection) -> None:
         f"""
         CREATE TABLE final AS
         SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
-               duration_ms, cost_usd, n_unpriced, error_type, category, subject, answer_type, has_image,
+               duration_ms, cost_usd, n_unpriced, error_type, category, subject, answer_type, verified_class, has_image,
                coalesce(segment, 1) AS segment, superseded,
                hash(status) AS kind
         FROM (SELECT *, coalesce(epoch, 1) AS task_epoch,

@@ -186,7 +186,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "ms",
         calls("expert calls", OTHER_CALLS, "role = 'expert'"),
         "queue_ms",
-        "waiting in the expert's server; missing where it does not tell",
+        "queueing in the expert's server; missing where it reports none",
     ),
     Metric(
         "judge_queue_ms",
@@ -194,7 +194,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "ms",
         JUDGE_CALLS,
         "queue_ms",
-        "waiting in the judge's server; missing where it does not tell",
+        "queueing in the judge's server; missing where it reports none",
     ),
     Metric(
         "tool_wait_ms",
@@ -210,7 +210,7 @@ _CHOSEN: Final[tuple[Metric, ...]] = (
         "ms",
         WAITING_TOOLS,
         "queue_ms",
-        "queueing at the model servers and at retrieval that a tool call met, as far as they tell",
+        "queueing of a tool call's requests at model servers and retrieval, where they report it",
     ),
 )
 

@@ -79,7 +79,7 @@ def grouped(column: Floats, by: Grouping) -> Grouped:
 
 
 def summaries(of: Grouped, percentiles: dict[str, float]) -> list[dict[str, Any]]:
-    """For each group what statistics.summarise says of it, without intervals."""
+    """Summary of each group: the fields of summaries.summarise without intervals."""
     n = np.diff(of.starts)
     known = np.flatnonzero(n)
     first, size = of.starts[:-1][known], n[known]

@@ -31,7 +31,7 @@ class Source:
     status: str
     ok: str
     model: str = "tool, provider, model"
-    """SQL of three columns that tell tool and model; NULLs where there is none."""
+    """SQL of the three columns tool, provider and model; NULLs where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

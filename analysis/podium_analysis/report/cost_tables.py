@@ -1,25 +1,27 @@
 """What the run's models and tools used and cost, as tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from podium_analysis.quantities import duration, money, number
 from podium_analysis.report.page import MODEL, Cell, Column, Table, heading, number_cell, text_cell
+from podium_analysis.scoring.answer_models import AnswerModel
+from podium_analysis.stats.costs import Costs
+from podium_analysis.stats.usage import ModelTokens
 
 
-def answer_models(entries: Sequence[Mapping[str, Any]]) -> Table:
+def answer_models(entries: Sequence[AnswerModel]) -> Table:
     rows = [
         [
-            text_cell(entry["provider"]),
-            text_cell(entry["model"]),
-            number_cell(entry["n_graded"]),
-            number_cell(entry["n_right"]),
-            number_cell(entry["accuracy"], 1),
-            text_cell(f"{entry['wilson'][0]:.1f} to {entry['wilson'][1]:.1f}" if entry["wilson"] else None),
-            number_cell(entry["mean_cost_usd"], text=money(entry["mean_cost_usd"])),
-            number_cell(entry["n_priced"]),
-            number_cell(entry["median_duration_ms"], text=duration(entry["median_duration_ms"])),
-            number_cell(entry["mean_rounds"], 1),
+            text_cell(entry.provider),
+            text_cell(entry.model),
+            number_cell(entry.n_graded),
+            number_cell(entry.n_right),
+            number_cell(entry.accuracy, 1),
+            text_cell(f"{entry.wilson[0]:.1f} to {entry.wilson[1]:.1f}" if entry.wilson else None),
+            number_cell(entry.mean_cost_usd, text=money(entry.mean_cost_usd)),
+            number_cell(entry.n_priced),
+            number_cell(entry.median_duration_ms, text=duration(entry.median_duration_ms)),
+            number_cell(entry.mean_rounds, 1),
         ]
         for entry in entries
     ]
@@ -33,7 +35,7 @@ def answer_models(entries: Sequence[Mapping[str, Any]]) -> Table:
     return Table("answer-models", "Answering models", columns, rows, caption, folded=True)
 
 
-def tokens(entries: Sequence[Mapping[str, Any]]) -> Table:
+def tokens(entries: Sequence[ModelTokens]) -> Table:
     """A row a model; below a sum of tokens the calls whose server did not report that count."""
     names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
     columns = [
@@ -44,10 +46,10 @@ def tokens(entries: Sequence[Mapping[str, Any]]) -> Table:
     ]
     rows = [
         [
-            *(text_cell(entry[name]) for name in MODEL),
-            number_cell(entry["n_calls"]),
-            number_cell(entry["n_failed"]),
-            *(_counted(entry[name], entry[f"n_unknown_{name}"]) for name in names),
+            *(text_cell(getattr(entry, name)) for name in MODEL),
+            number_cell(entry.n_calls),
+            number_cell(entry.n_failed),
+            *(_counted(getattr(entry, name), getattr(entry, f"n_unknown_{name}")) for name in names),
         ]
         for entry in entries
     ]
@@ -59,11 +61,14 @@ def _counted(tokens: int | None, n_unknown: int) -> Cell:
     return Cell(cell.text, cell.sort, sub=f"{number(n_unknown)} calls not reported" if n_unknown else "")
 
 
-def costs(found: Mapping[str, Any]) -> Iterator[Table]:
+def costs(found: Costs) -> Iterator[Table]:
     lines = [
-        *((kind, line) for kind in ("role", "tool", "model", "alias") for line in found[f"by_{kind}"]),
-        ("all", found["total"]),
-        *([("rejudges", found["rejudges"])] if found["rejudges"]["calls"] else []),
+        *(("role", line) for line in found.by_role),
+        *(("tool", line) for line in found.by_tool),
+        *(("model", line) for line in found.by_model),
+        *(("alias", line) for line in found.by_alias),
+        ("all", found.total),
+        *([("rejudges", found.rejudges)] if found.rejudges.calls else []),
     ]
     numbers = (
         "calls",
@@ -78,8 +83,8 @@ def costs(found: Mapping[str, Any]) -> Iterator[Table]:
     rows = [
         [
             text_cell(kind),
-            text_cell(line["name"]),
-            *(number_cell(line[k], text=money(line[k]) if k == "usd" else None) for k in numbers),
+            text_cell(line.name),
+            *(number_cell(getattr(line, k), text=money(line.usd) if k == "usd" else None) for k in numbers),
         ]
         for kind, line in lines
     ]
@@ -89,13 +94,13 @@ def costs(found: Mapping[str, Any]) -> Iterator[Table]:
     )
     units = [
         [
-            text_cell(unit["unit"]),
-            number_cell(unit["quantity"]),
-            number_cell(unit["usd_per_unit"]),
-            number_cell(unit["usd"], text=money(unit["usd"])),
+            text_cell(unit.unit),
+            number_cell(unit.quantity),
+            number_cell(unit.usd_per_unit),
+            number_cell(unit.usd, text=money(unit.usd)),
         ]
-        for unit in found["units"]
-        if unit["quantity"]
+        for unit in found.units
+        if unit.quantity
     ]
     columns = [Column("unit"), Column("quantity", True), Column("USD per unit", True), Column("USD", True)]
     yield Table("units", "Paid by the piece", columns, units, folded=True)

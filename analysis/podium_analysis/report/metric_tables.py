@@ -1,10 +1,13 @@
 """The metrics and the account of time as tables: n and what is missing, then values with their intervals below them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
+from podium_analysis.metrics.sections import MetricStatistics, PlainSummary, Summary
 from podium_analysis.quantities import duration, money, percent
 from podium_analysis.report.page import Cell, Column, Table, number_cell, text_cell
+from podium_analysis.section import Interval
+from podium_analysis.stats.time_accounting import TimeByPart
 
 _NUMBERS: Final = ("n", "n_missing", "mean", "sd", "min", "p50", "p90", "p95", "p99", "p99_9", "max")
 _SHORT: Final = ("n", "n_missing", "mean", "p50", "p90", "p95", "p99", "max")
@@ -12,7 +15,7 @@ _HEADINGS: Final = {"n_missing": "missing", "p50": "median", "p99_9": "p99.9"}
 UNITS: Final = "Times are milliseconds, costs US dollars, as a metric's name says; below a value its 95 % interval."
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
+def metrics_table(metrics: Mapping[str, MetricStatistics]) -> Table:
     """A row a metric, of the calls and tasks that succeeded."""
     columns = [
         Column("metric"),
@@ -20,13 +23,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         Column("not ok", True, hint="values of calls or tasks with another status: in By status, not here"),
     ]
     rows = [
-        [Cell(name, name, hint=m["what"]), *_values(m, m["unit"], _NUMBERS), number_cell(m["n_other"])]
+        [Cell(name, name, hint=m.what), *_values(m, m.unit, _NUMBERS), number_cell(m.n_other)]
         for name, m in metrics.items()
     ]
     return Table("metrics", "All metrics", columns, rows, f"Successful calls and tasks. {UNITS}")
 
 
-def group_tables(metrics: Mapping[str, Any]) -> list[Table]:
+def group_tables(metrics: Mapping[str, MetricStatistics]) -> list[Table]:
     """The same by model, by step and by status."""
     return [
         _groups("by-model", "Metrics by tool and model", metrics, "by_tool_model", ("tool", "provider", "model")),
@@ -35,7 +38,7 @@ def group_tables(metrics: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _groups(id: str, title: str, metrics: Mapping[str, Any], group: str, keys: Sequence[str]) -> Table:
+def _groups(id: str, title: str, metrics: Mapping[str, MetricStatistics], group: str, keys: Sequence[str]) -> Table:
     columns = [
         Column("metric"),
         *(Column(key, key == "step") for key in keys),
@@ -44,20 +47,22 @@ def _groups(id: str, title: str, metrics: Mapping[str, Any], group: str, keys: S
     rows = [
         [
             text_cell(name),
-            *(number_cell(entry[key]) if key == "step" else text_cell(entry[key]) for key in keys),
-            *_values(entry, m["unit"], _SHORT),
+            *(number_cell(getattr(entry, key)) if key == "step" else text_cell(getattr(entry, key)) for key in keys),
+            *_values(entry, m.unit, _SHORT),
         ]
         for name, m in metrics.items()
-        for entry in m[group]
+        for entry in getattr(m, group)
     ]
     return Table(id, title, columns, rows, folded=True)
 
 
-def _values(found: Mapping[str, Any], unit: str, names: Sequence[str]) -> list[Cell]:
-    intervals: Mapping[str, Sequence[float]] = found.get("intervals") or {}
+def _values(found: PlainSummary, unit: str, names: Sequence[str]) -> list[Cell]:
+    intervals: dict[str, Interval] = {}
+    if isinstance(found, Summary):
+        intervals = {str(name): ends for name, ends in found.intervals.items()}
     cells: list[Cell] = []
     for name in names:
-        cell = _value(found[name], unit, name)
+        cell = _value(getattr(found, name), unit, name)
         if name in intervals:
             low, high = (_value(end, unit, "").text for end in intervals[name])
             cell = Cell(cell.text, cell.sort, sub=f"{low} – {high}")
@@ -73,30 +78,29 @@ def _value(value: float | None, unit: str, name: str) -> Cell:
     return number_cell(value, text=money(value)) if unit == "usd" else number_cell(value)
 
 
-def time_table(time: Mapping[str, Any]) -> Table:
+def time_table(time: TimeByPart) -> Table:
     """A row a part of the tasks' wall time."""
     rows = [
         [
-            text_cell(time["labels"].get(name, name)),
+            text_cell(time.labels.get(name, name)),
             number_cell(ms, text=duration(ms)),
             number_cell(share, text=percent(share, 2)),
         ]
-        for (name, ms), share in zip(time["overall_ms"].items(), time["overall_share"].values(), strict=True)
+        for (name, ms), share in zip(time.overall_ms.items(), time.overall_share.values(), strict=True)
     ]
     columns = [Column("part"), Column("time", True), Column("share", True)]
     return Table("time", "Where the time went", columns, rows, folded=True)
 
 
-def time_by_step_table(time: Mapping[str, Any]) -> Table:
+def time_by_step_table(time: TimeByPart) -> Table:
     """A row a step; parts that no step has are left out."""
-    labels: Mapping[str, str] = time["labels"]
-    steps: Sequence[Mapping[str, Any]] = time["by_step"]
-    names = [name for name in (steps[0]["parts_ms"] if steps else ()) if any(step["parts_ms"][name] for step in steps)]
+    labels, steps = time.labels, time.by_step
+    names = [name for name in (steps[0].parts_ms if steps else ()) if any(step.parts_ms[name] for step in steps)]
     rows = [
         [
-            number_cell(step["step"]),
-            number_cell(step["n_turns"]),
-            *(_mean_and_sum(step["parts_ms"][name], step["n_turns"]) for name in names),
+            number_cell(step.step),
+            number_cell(step.n_turns),
+            *(_mean_and_sum(step.parts_ms[name], step.n_turns) for name in names),
         ]
         for step in steps
     ]

@@ -6,7 +6,6 @@ nothing a model wrote can run even if it got past the escaping (jinja2's autoesc
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,6 +14,8 @@ from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
+from podium_contracts.files import write_atomically
+from podium_contracts.text.surrogates import written_out
 
 from podium_analysis.quantities import MISSING, number, percent
 
@@ -132,6 +133,8 @@ def heading(name: str) -> str:
         "exec_status": "status",
         "usd": "USD",
         "share_of_tool": "share of tool",
+        "before": "from",
+        "after": "to",
         "share_of_from": "share of those after it",
     }
     return words.get(name, name.replace("_", " "))
@@ -175,12 +178,10 @@ def render(template: str, *, title: str, **context: Any) -> str:
     return environment.get_template(template).render(title=title, css=Markup(css), js=Markup(js), csp=csp, **context)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Readers see the old file or the new one."""
+def write_text(path: Path, text: str) -> None:
+    """Make the folder and replace the file; readers see the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", errors="replace")
-    temporary.replace(path)
+    write_atomically(path, written_out(text).encode())
 
 
 def _hash(text: str) -> str:

@@ -42,7 +42,7 @@ def run_facts(manifest: Mapping[str, Any]) -> RunFacts:
         and not any(name == path or name.startswith(f"{path}.") for path in settings.values())
     ]
     note = "Settings that are not listed here have their default." if changed is not None else ""
-    return RunFacts(first, rest, note or "This run.json does not tell which settings have their default.")
+    return RunFacts(first, rest, note or "This run.json does not record which settings have their default.")
 
 
 def _lines(manifest: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,38 +1,40 @@
 """The tables at the top of report.html: accuracy by question, judges, errors by type, the slowest tasks."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from podium_analysis.quantities import duration, money
 from podium_analysis.report.page import Cell, Column, Table, number_cell, text_cell
+from podium_analysis.stats.compute import Stats
 
 TRAITS: Final = {
     "category": "Accuracy by category",
     "subject": "Accuracy by subject",
     "answer_type": "Accuracy by type of answer",
+    "verified_class": "Accuracy by verification class",
     "has_image": "Accuracy with and without an image",
 }
 
 
-def judges(stats: Mapping[str, Any]) -> Table:
+def judges(stats: Stats) -> Table:
     """Every judge's view of the same answers, the run's own first; none unless the run was judged again."""
-    judges: Sequence[Mapping[str, Any]] = stats["scores"]["judges"] if stats["scores"] else []
+    judges = stats.scores.judges if stats.scores else []
     rows: list[list[Cell]] = []
     for entry in judges:
-        name, score = entry["name"], entry["score"]
-        kappa: Mapping[str, Any] = entry["against_own"] or {"share": None, "kappa": None}
-        low, high = score["wilson"] or (None, None)
+        name, score = entry.name, entry.score
+        against_own = entry.against_own
+        low, high = score.wilson or (None, None)
         rows.append(
             [
-                text_cell(name["judge"] or "no model"),
-                text_cell(name["protocol"]),
-                text_cell((name["prompt_hash"] or "")[:8] or None),
-                number_cell(score["accuracy"], 1),
+                text_cell(name.judge or "no model"),
+                text_cell(name.protocol),
+                text_cell((name.prompt_hash or "")[:8] or None),
+                number_cell(score.accuracy, 1),
                 text_cell(None if low is None else f"{low:.1f} to {high:.1f}"),
-                *(number_cell(score[f"n_{key}"]) for key in ("right", "wrong", "ungraded")),
-                number_cell(kappa["share"], 1),
-                number_cell(kappa["kappa"], 2),
-                number_cell(entry["usd"], text=money(entry["usd"])),
+                *(number_cell(n) for n in (score.n_right, score.n_wrong, score.n_ungraded)),
+                number_cell(against_own.share if against_own else None, 1),
+                number_cell(against_own.kappa if against_own else None, 2),
+                number_cell(entry.usd, text=money(entry.usd)),
             ]
         )
     numbers = ("right", "wrong", "ungraded", "agreement %", "kappa", "cost")
@@ -45,22 +47,24 @@ def judges(stats: Mapping[str, Any]) -> Table:
     return Table("judges", "Judges", columns, rows, "Agreement and kappa are with the run's own judge.")
 
 
-def by_question(stats: Mapping[str, Any]) -> list[Table]:
+def by_question(stats: Stats) -> list[Table]:
     """Accuracy by category, and folded by what else is known of the questions."""
-    groups: Mapping[str, Any] | None = stats["scores"]["groups"] if stats["scores"] else None
+    groups = stats.scores.groups if stats.scores else None
     if not groups:
         return []
     words = {True: "with an image", False: "text alone"}
     tables: list[Table] = []
     for trait, title in TRAITS.items():
+        if trait == "verified_class" and all(group.value is None for group in groups.verified_class):
+            continue
         rows: list[list[Cell]] = []
-        for group in groups[trait]:
-            value, (low, high) = group["value"], group["wilson"]
+        for group in getattr(groups, trait):
+            value, (low, high) = group.value, group.wilson
             rows.append(
                 [
                     text_cell("not given" if value is None else words.get(value, value)),
-                    *(number_cell(group[name]) for name in ("n", "n_right", "n_unanswered", "n_ungraded")),
-                    number_cell(group["accuracy"], 1),
+                    *(number_cell(n) for n in (group.n, group.n_right, group.n_unanswered, group.n_ungraded)),
+                    number_cell(group.accuracy, 1),
                     text_cell(f"{low:.1f} to {high:.1f}"),
                 ]
             )
@@ -73,14 +77,15 @@ def by_question(stats: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
-def errors(stats: Mapping[str, Any]) -> Table:
+def errors(stats: Stats) -> Table:
     """A row an error type, where it struck; by model and tool it is among the statistics."""
-    groups = ("tasks", "calls", "tools", "judgements")
+    failed = stats.errors
+    groups = {"tasks": failed.tasks, "calls": failed.calls, "tools": failed.tools, "judgements": failed.judgements}
     counts: dict[str, dict[str, int]] = {}
-    for group in groups:
-        for row in stats["errors"][group]:
-            by_group = counts.setdefault(str(row["error_type"]), dict.fromkeys(groups, 0))
-            by_group[group] += row["n"]
+    for group, rows_of in groups.items():
+        for row in rows_of:
+            by_group = counts.setdefault(str(row.error_type), dict.fromkeys(groups, 0))
+            by_group[group] += row.n
     rows = [
         [text_cell(name), *(number_cell(by_group[group]) for group in groups)]
         for name, by_group in sorted(counts.items(), key=lambda item: [-n for n in item[1].values()])
@@ -89,15 +94,15 @@ def errors(stats: Mapping[str, Any]) -> Table:
     return Table("errors", "Errors by type", columns, rows)
 
 
-def slowest(stats: Mapping[str, Any], hrefs: Mapping[tuple[str, int], str]) -> Table:
+def slowest(stats: Stats, hrefs: Mapping[tuple[str, int], str]) -> Table:
     rows = [
         [
-            text_cell(task["task_id"], hrefs.get((task["task_id"], task["epoch"]), "")),
-            number_cell(task["duration_ms"], text=duration(task["duration_ms"])),
-            number_cell(task["rounds"]),
-            text_cell(task["why"]),
+            text_cell(task.task_id, hrefs.get((task.task_id, task.epoch), "")),
+            number_cell(task.duration_ms, text=duration(task.duration_ms)),
+            number_cell(task.rounds),
+            text_cell(task.why),
         ]
-        for task in stats["slowest_tasks"]
+        for task in stats.slowest_tasks
     ]
     columns = [Column("task"), Column("time", True), Column("turns", True), Column("where the time went", wide=True)]
     return Table("slowest", "The slowest tasks", columns, rows)

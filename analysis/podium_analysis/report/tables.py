@@ -1,41 +1,42 @@
 """Every statistic of stats.json as sortable tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from podium_analysis.quantities import percent
 from podium_analysis.report.cost_tables import answer_models, costs, tokens
 from podium_analysis.report.metric_tables import group_tables, metrics_table, time_by_step_table, time_table
 from podium_analysis.report.page import MODEL, Cell, Column, Table, heading, number_cell, text_cell
+from podium_analysis.section import Section
+from podium_analysis.stats.choices import Opening
+from podium_analysis.stats.compute import Stats
 
 
-def statistics_tables(stats: Mapping[str, Any]) -> list[Table]:
+def statistics_tables(stats: Stats) -> list[Table]:
     """The tables that have at least one row; all but the metrics are folded on the page."""
-    choices: Mapping[str, Any] = stats["choices"]
-    errors: Mapping[str, Any] = stats["errors"]
-    check: Mapping[str, Any] | None = stats["server_check"]
+    choices, errors, check = stats.choices, stats.errors, stats.server_check
     tables = [
-        metrics_table(stats["metrics"]),
-        *group_tables(stats["metrics"]),
-        time_table(stats["time"]),
-        time_by_step_table(stats["time"]),
+        metrics_table(stats.metrics),
+        *group_tables(stats.metrics),
+        time_table(stats.time),
+        time_by_step_table(stats.time),
         _simple(
-            "tools", "Tools chosen", choices["tools"], ("tool",), ("n", "share"), ("by_status", "by status")
+            "tools", "Tools chosen", choices.tools, ("tool",), ("n", "share"), ("by_status", "by status")
         ),
         _simple(
-            "models", "Models chosen", choices["models"], ("tool", "alias", "provider", "model"),
+            "models", "Models chosen", choices.models, ("tool", "alias", "provider", "model"),
             ("n", "n_ok", "share_of_tool"),
         ),
-        _simple("transitions", "Tool transitions", choices["transitions"], ("from", "to"), ("n", "share_of_from")),
-        _openings(choices["openings"]),
-        answer_models(stats["answer_models"]),
-        tokens(stats["tokens"]["by_model"]),
-        *costs(stats["costs"]),
-        _simple("failed-calls", "Failed model calls", errors["calls"], (*MODEL, "error_type"), ("n",)),
-        _simple("failed-tools", "Failed tools", errors["tools"], ("tool", "error_type"), ("n",)),
-        _simple("programs", "Programs by how they ended", errors["programs"], ("exec_status",), ("n",)),
+        _simple("transitions", "Tool transitions", choices.transitions, ("before", "after"), ("n", "share_of_from")),
+        _openings(choices.openings),
+        answer_models(stats.answer_models),
+        tokens(stats.tokens.by_model),
+        *costs(stats.costs),
+        _simple("failed-calls", "Failed model calls", errors.calls, (*MODEL, "error_type"), ("n",)),
+        _simple("failed-tools", "Failed tools", errors.tools, ("tool", "error_type"), ("n",)),
+        _simple("programs", "Programs by how they ended", errors.programs, ("exec_status",), ("n",)),
         _simple(
-            "server-check", "Log vs. vLLM counters", check["sums"] if check else [],
+            "server-check", "Log vs. vLLM counters", check.sums if check else [],
             ("name",), ("log", "server", "ratio"),
         ),
     ]  # fmt: skip
@@ -45,7 +46,7 @@ def statistics_tables(stats: Mapping[str, Any]) -> list[Table]:
 def _simple(
     id: str,
     title: str,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Sequence[Section],
     texts: Sequence[str],
     numbers: Sequence[str],
     extra: tuple[str, str] | None = None,
@@ -55,9 +56,9 @@ def _simple(
 
     rows = [
         [
-            *(text_cell(entry[name]) for name in texts),
-            *(cell(name, entry[name]) for name in numbers),
-            *([text_cell(", ".join(f"{k} {v:,}" for k, v in entry[extra[0]].items()))] if extra else []),
+            *(text_cell(getattr(entry, name)) for name in texts),
+            *(cell(name, getattr(entry, name)) for name in numbers),
+            *([text_cell(", ".join(f"{k} {v:,}" for k, v in getattr(entry, extra[0]).items()))] if extra else []),
         ]
         for entry in entries
     ]
@@ -65,8 +66,8 @@ def _simple(
     return Table(id, title, columns + ([Column(extra[1])] if extra else []), rows, folded=True)
 
 
-def _openings(entries: Sequence[Mapping[str, Any]]) -> Table:
-    rows = [[text_cell(" → ".join(entry["tools"])), number_cell(entry["n"])] for entry in entries]
+def _openings(entries: Sequence[Opening]) -> Table:
+    rows = [[text_cell(" → ".join(entry.tools)), number_cell(entry.n)] for entry in entries]
     return Table(
         "openings", "How tasks opened", [Column("first tools", wide=True), Column("tasks", True)], rows, folded=True
     )

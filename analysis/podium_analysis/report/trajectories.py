@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import orjson
 from podium_contracts.records import RECORD_VERSION, Judgement, TaskRecord, Turn, record_from_json, task_key
 
+from podium_analysis.load.records import BadRecord, parsed, record_files
 from podium_analysis.load.run_data import RunData, TaskRow
-from podium_analysis.report.records import BadRecord, parsed, record_files
 from podium_analysis.scoring.scores import outcome_of
 
 CHUNK_BYTES: Final = 512_000
@@ -88,8 +88,8 @@ def write_trajectories(
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{number:04d}.js"
             # A string for JSON.parse and not an object literal: `__proto__` stays a plain key, and parsing is faster.
-            text = orjson.dumps(body.decode())
-            path.write_bytes(b"podiumChunk(%d,%s);\n" % (number, script_safe(text)))
+            # In a file of its own, JSON is a script's string as it is: there is no markup around it to end.
+            path.write_bytes(b"podiumChunk(%d,%s);\n" % (number, orjson.dumps(body.decode())))
             result.files.append(path)
         pending.clear()
         size = 0
@@ -166,7 +166,7 @@ def _trajectory(raw: bytes) -> tuple[dict[str, Any], bytes]:
     page drops them from the one record that it shows.
 
     Raises:
-        ValueError: it is no record, a newer one, or lacks a field; as record_from_json says it.
+        ValueError: it is no record, a newer one, or lacks a field, with record_from_json's message.
     """
     record: Any = parsed(raw)
     version = record.get("record_version")

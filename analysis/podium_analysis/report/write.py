@@ -4,10 +4,10 @@ Reads what the analysis has already written (analysis/stats.json and its figures
 nothing that stats.json has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import orjson
@@ -22,6 +22,7 @@ from podium_analysis.report.page import Table
 from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.tables import statistics_tables
 from podium_analysis.report.trajectories import COLUMNS, Trajectories, script_safe, write_trajectories
+from podium_analysis.stats.compute import Stats
 
 INLINE_BYTES: Final = 8_000_000
 """Trajectories up to this many bytes are inside report.html; the rest are files beside it."""
@@ -53,7 +54,7 @@ class Report:
 
 def write_report(
     run: RunData,
-    stats: Mapping[str, Any],
+    stats: Stats,
     *,
     out_dir: Path | None = None,
     inline_bytes: int = INLINE_BYTES,
@@ -64,19 +65,21 @@ def write_report(
     """Write `out_dir`/report.html and, past `inline_bytes` of trajectories, trajectories/ beside it.
 
     stats: what stats.json holds. out_dir: the run's analysis/ by default; every figure in it is put into the page.
-    figures_ready: returns when they are all drawn; asked after the trajectories, which need none. trace: the name of a
+    figures_ready: returns when they are all drawn; asked after all else, which needs none. trace: the name of a
     trace beside the page, to link to. copies: that of the folder of its tables' copies.
     """
     out_dir = out_dir or run.folder / "analysis"
     out_dir.mkdir(parents=True, exist_ok=True)
     trajectories = write_trajectories(run, out_dir / FOLDER, inline_bytes=inline_bytes)
-    if figures_ready is not None:
-        figures_ready()
     at = {name: COLUMNS.index(name) for name in ("task_id", "epoch", "key")}
     hrefs = {(row[at["task_id"]], row[at["epoch"]]): f"#task-{quote(row[at['key']])}" for row in trajectories.rows}
     summary = report_summary.summarise(run.manifest, stats, trajectories.bad, hrefs)
-    figures = figure_groups(out_dir)
     statistics = statistics_tables(stats)
+    index = Markup(_index(trajectories).decode())
+    chunks = [(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()]
+    if figures_ready is not None:
+        figures_ready()
+    figures = figure_groups(out_dir)
     sections = [("summary", "Summary"), ("statistics", "Statistics"), ("tasks-section", "Tasks"), ("run", "Run")]
     if figures:
         sections.insert(1, ("figures", "Figures"))
@@ -100,13 +103,13 @@ def write_report(
         task_columns=TASK_COLUMNS,
         run=run_facts(run.manifest),
         trace=trace,
-        index=Markup(_index(trajectories).decode()),
-        chunks=[(n, Markup(script_safe(body).decode())) for n, body in trajectories.inline.items()],
-        footer=f"Made by podium-analysis {stats['podium_version']} from {number(stats['log']['n_events'])} events, "
-        f"{moment(stats['generated_ts'])}.",
+        index=index,
+        chunks=chunks,
+        footer=f"Made by podium-analysis {stats.podium_version} from {number(stats.log.n_events)} events, "
+        f"{moment(stats.generated_ts)}.",
     )
     path = out_dir / "report.html"
-    page.write_atomically(path, html)
+    page.write_text(path, html)
     return Report(
         path, path.stat().st_size, tuple(trajectories.files), len(trajectories.rows), [*summary.tables, *statistics]
     )

@@ -4,13 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-import orjson
-
+from podium_analysis.load.records import parsed, record_files
 from podium_analysis.load.run_data import RunData
 from podium_analysis.scoring.scores import Sample, wilson
 from podium_analysis.section import Count, Interval, Section
 
-TRAITS: Final = ("category", "subject", "answer_type", "has_image")
+TRAITS: Final = ("category", "subject", "answer_type", "verified_class", "has_image")
 
 Traits = tuple[Any, ...]
 """Values of TRAITS."""
@@ -39,11 +38,12 @@ class Groups(Section, frozen=True):
     category: list[GroupScore]
     subject: list[GroupScore]
     answer_type: list[GroupScore]
+    verified_class: list[GroupScore]
     has_image: list[GroupScore]
 
 
 def group_scores(run: RunData, samples: Iterable[Sample]) -> Groups | None:
-    """Accuracy by trait; None where neither the log nor the task records tell any."""
+    """Accuracy by trait; None where neither the log nor the task records have any."""
     traits = _traits(run)
     if not traits:
         return None
@@ -74,11 +74,11 @@ def _traits(run: RunData) -> dict[tuple[str, int], Traits]:
 
 
 def _from_records(run: RunData) -> Iterable[tuple[tuple[str, int], Traits]]:
-    """Of logs from before task_complete told; what cannot be read is reported by those who need the whole record."""
-    for path in sorted((run.folder / "tasks").glob("*.json")):
+    """Traits from the task records, for logs whose task_complete lacks them; unreadable records are skipped here."""
+    for path in record_files(run.folder):
         try:
-            record: Any = orjson.loads(path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
+            record: Any = parsed(path.read_bytes())
+        except (OSError, ValueError):
             continue
         if isinstance(record, dict):
             found = cast("dict[str, Any]", record)

@@ -7,6 +7,7 @@ from podium_contracts.records import Judgement, TaskRecord
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement, agreement
+from podium_analysis.scoring.panel import PanelAgreement, panel_agreement
 from podium_analysis.scoring.repeats import Repeats, repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
 from podium_analysis.section import Count, Section
@@ -46,7 +47,12 @@ def run_samples(run: RunData) -> list[Sample]:
 
 
 def n_tasks(run: RunData) -> int | None:
-    """Tasks of the whole run, by its newest run_start; None in a log without one."""
+    """Tasks of the whole run, by its newest run_start; None in a log without one.
+
+    None too where the run stopped at its half width: what it did not ask is not missing.
+    """
+    if run.segments and run.segments[-1].reason == "half_width":
+        return None
     rows = run.rows(
         f"SELECT n_tasks FROM events WHERE type = 'run_start' AND n_tasks IS NOT NULL ORDER BY ({IN_TIME}) DESC LIMIT 1"
     )
@@ -81,6 +87,7 @@ class Judges:
         self._rest: list[Sample] = []
         """Tasks without an answer: the same for every judge."""
         self._grades: dict[JudgeName, dict[tuple[str, int], Judgement]] = {}
+        self._majorities: set[JudgeName] = set()
         self._place: dict[JudgeName, int] = {}
         """The earliest place a judge has in any task's list: 0 is the run's own."""
 
@@ -92,13 +99,30 @@ class Judges:
             self._rest.append(Sample(record.task_id, record.epoch, outcome))
             return
         self._answered.append(task)
-        for place, judgement in enumerate(record.judgements):
+        given = (one for first in record.judgements for one in ([first, *first.votes]))
+        for place, judgement in enumerate(given):
             name = JudgeName(judgement.protocol, _judge(judgement), judgement.prompt_hash)
             self._place[name] = min(place, self._place.get(name, place))
             grades = self._grades.setdefault(name, {})
+            if judgement.method == "majority":
+                self._majorities.add(name)
             before = grades.get(task)
             if before is None or before.correct is None or judgement.correct is not None:
                 grades[task] = judgement
+
+    def panel(self) -> PanelAgreement | None:
+        """Agreement of all judges by the run's own protocol, rejudges included; None for fewer than two."""
+        order = sorted(self._grades, key=self._place.__getitem__)
+        models = [
+            name
+            for name in order
+            if name.judge is not None and name.protocol == order[0].protocol and name not in self._majorities
+        ]
+        if len(models) < 2:
+            return None
+        tasks = [task for task in self._answered if any(task in self._grades[name] for name in models)]
+        votes = [[_grade(self._grades[name].get(task)) for name in models] for task in tasks]
+        return panel_agreement([str(name) for name in models], votes)
 
     def scores(self, n_total: int | None = None) -> list[JudgeScore]:
         """One entry a judge and protocol, the run's own first."""
@@ -128,14 +152,14 @@ def judge_scores(records: Iterable[TaskRecord], n_total: int | None = None) -> l
 
 
 def _judge(judgement: Judgement) -> str | None:
-    """The configured judge; for records that do not say, the model that answered."""
+    """The configured judge; for records without it, the model that answered."""
     if judgement.judge is not None or judgement.model is None:
         return judgement.judge
     return f"{judgement.provider}/{judgement.model}" if judgement.provider else judgement.model
 
 
 def _cost(judgements: Iterable[Judgement]) -> tuple[float | None, int]:
-    asked = [judgement.cost_usd for judgement in judgements if judgement.method == "model"]
+    asked = [judgement.cost_usd for judgement in judgements if judgement.method in ("model", "majority")]
     known = [usd for usd in asked if usd is not None]
     return (sum(known) if known else None), len(asked) - len(known)
 

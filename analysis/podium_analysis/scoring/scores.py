@@ -1,6 +1,7 @@
 """The score of a run: what became of its tasks, accuracy with its intervals.
 
-All shares are percent, 0 to 100. A figure that cannot be had is None and says why. docs/scoring.md defines each one.
+All shares are percent, 0 to 100. A figure that cannot be computed is None, with its reason.
+docs/scoring.md defines each one.
 """
 
 import math

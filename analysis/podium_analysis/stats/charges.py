@@ -34,7 +34,7 @@ class CostLine(Section, frozen=True):
     """Calls of one kind. usd: of the priced ones, None when there is none; a lower bound while n_unpriced > 0.
 
     n_unpriced: answered calls without a price. n_failed: failed ones, which most providers do not charge.
-    Token sums are of the calls that told them.
+    Token sums are of the calls whose server reported them.
     """
 
     name: str

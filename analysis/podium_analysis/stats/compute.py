@@ -1,6 +1,6 @@
-"""stats.json: everything that the figures, the report, compare and gate say about a run, computed once."""
+"""Computes stats.json, the statistics that figures, report and gate read."""
 
-import os
+import inspect
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +9,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
+from podium_contracts.files import write_atomically
 
+from podium_analysis.load.dataset import DatasetFacts, dataset_facts
 from podium_analysis.load.run_data import RunData
 from podium_analysis.metrics import intervals as bootstrap
 from podium_analysis.metrics.added_tools import added_metrics
@@ -40,7 +42,7 @@ STATS_VERSION: Final = 1
 
 
 class Method(Section, frozen=True):
-    """How the numbers were had."""
+    """Methods of estimation."""
 
     percentiles: str = "linear interpolation between order statistics"
     intervals: str = bootstrap.METHOD
@@ -55,6 +57,7 @@ class Stats(Section, frozen=True, kw_only=True):
     run_id: str
     generated_ts: str
     podium_version: str
+    dataset: DatasetFacts
     log: Log
     run: Throughput
     tasks: TaskCounts
@@ -75,7 +78,7 @@ class Stats(Section, frozen=True, kw_only=True):
 
 
 def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -> Stats:
-    """What stats.json holds. In words docs/analysis.md says what each section is.
+    """All sections of stats.json; docs/analysis.md describes each.
 
     bins: of each histogram. in_memory: sources with more rows are sorted by DuckDB instead of in arrays; the results
     are the same.
@@ -97,6 +100,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
         run_id=run.run_id,
         generated_ts=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         podium_version=_version(),
+        dataset=dataset_facts(run.manifest),
         **msgspec.structs.asdict(at_large.result()),
         **counted.result(),
         costs=cost.result(),
@@ -111,7 +115,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
 
 
 def _counted(run: RunData) -> dict[str, Any]:
-    """What stands on the events that count."""
+    """The sections computed from the counted events alone."""
     counted = counted_events(run)
     sums = part_sums(run, counted)
     found = accounts(run, sums)
@@ -126,15 +130,15 @@ def _counted(run: RunData) -> dict[str, Any]:
 def write_stats(stats: Stats, path: Path) -> None:
     """Write stats.json; readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(stats), indent=2))
-    temporary.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(stats), indent=2))
 
 
 def stats_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of stats.json, made from Stats; stats_schema.json in this package holds it."""
     (_, parts) = msgspec.json.schema_components([Stats], ref_template="#/$defs/{name}")
     for part in parts.values():
+        if "description" in part:  # Python 3.13 takes a docstring's indentation away, those before it keep it
+            part["description"] = inspect.cleandoc(part["description"])
         if "properties" in part:  # msgspec writes every field, also one that has a default
             part["required"] = sorted(part["properties"])
             for field in part["properties"].values():

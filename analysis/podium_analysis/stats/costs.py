@@ -17,7 +17,7 @@ from podium_analysis.stats.charges import Charges, CostLine, no_charges, rejudge
 class UnitCost(Section, frozen=True):
     """Paid by the piece: web searches, extracted pages, seconds of code, hours of GPU. usd None: no price is known.
 
-    quantity: of what tools told; uses that did not tell are unpriced calls of the CostLines.
+    quantity: as the tools reported it; uses without a report are unpriced calls of the CostLines.
     """
 
     unit: str

@@ -12,7 +12,8 @@ _TIMED = "queue_ms IS NOT NULL AND prefill_ms IS NOT NULL AND decode_ms IS NOT N
 _WEB = "least(coalesce(web_ms, 0), coalesce(retrieval_ms, 0))"
 
 TURN_PARTS: Final[dict[str, tuple[str, str]]] = {
-    "client_wait_ms": ("client wait", "wait_ms"),
+    "admission_ms": ("admission", "admission_ms"),
+    "client_wait_ms": ("client wait", "wait_ms - coalesce(admission_ms, 0)"),
     "queue_ms": ("queue", f"CASE WHEN {_TIMED} THEN queue_ms END"),
     "prefill_ms": ("prefill", f"CASE WHEN {_TIMED} THEN prefill_ms END"),
     "decode_ms": ("decode", f"CASE WHEN {_TIMED} THEN decode_ms END"),

@@ -13,9 +13,11 @@ from podium_analysis.load.run_data import RunData, Segment, TaskRow
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement
 from podium_analysis.scoring.groups import Groups, group_scores
-from podium_analysis.scoring.judges import JudgeScore, judge_scores, n_tasks, run_repeats, run_samples
+from podium_analysis.scoring.judges import Judges, JudgeScore, n_tasks, run_repeats, run_samples
+from podium_analysis.scoring.panel import PanelAgreement
 from podium_analysis.scoring.repeats import Repeats
 from podium_analysis.scoring.scores import Sample, Score, outcome_of, score
+from podium_analysis.scoring.screened import ScreenedScore, screened_score
 from podium_analysis.section import Count, Section
 
 
@@ -68,8 +70,12 @@ class Scores(Score, frozen=True, kw_only=True):
     agreement: Agreement | None
     """Of the newest judge with the run's own."""
     judges: list[JudgeScore]
+    panel: PanelAgreement | None
+    """Agreement of all judges of the run's protocol; None for one judge."""
     groups: Groups | None
-    """By category, subject, answer type and image."""
+    """By category, subject, answer type, verification class and image."""
+    screened: ScreenedScore | None
+    """None where no search of the web was screened."""
 
 
 class Overview(Section, frozen=True):
@@ -156,9 +162,13 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
     n_total = None if total is None else max(total, len(samples))
     rejudged = (run.folder / REJUDGE_LOG).exists()
     judges: list[JudgeScore] = []
-    if rejudged:
+    panel: PanelAgreement | None = None
+    if rejudged or len(run.manifest.get("judges") or ()) > 1:
         records = list(run.records())
-        judges = judge_scores(records, n_total)
+        collected = Judges()
+        for record in records:
+            collected.add(record)
+        judges, panel = collected.scores(n_total), collected.panel()
         now = {
             (record.task_id, record.epoch): Sample(
                 record.task_id,
@@ -176,5 +186,7 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
         repeats=run_repeats(run, own),
         agreement=judges[-1].against_own if judges else None,
         judges=judges,
+        panel=panel,
         groups=group_scores(run, samples),
+        screened=screened_score(run, samples, n_total),
     )

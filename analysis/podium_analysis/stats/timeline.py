@@ -32,7 +32,7 @@ class Timeline(Section, frozen=True):
     t_ms: the end of each stretch. in_flight: mean number of tasks under way in it, by task_start and task_complete; at
     a segment's end whatever is under way stops. ttft_ms: mean of queue and prefill of the orchestrator's calls that
     ended in it without an error; output_tokens_per_s: their completion tokens over its length, 0 where no call ended;
-    both None where the server told nothing. Gauges: mean of the stretch's samples, None where there is none.
+    both None where the server reported none. Gauges: mean of the stretch's samples, None where there is none.
     """
 
     t_ms: Column
@@ -71,7 +71,10 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
 
 
 def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean over each stretch of the number of tasks under way: the growth of the integral of starts less ends."""
+    """Mean over each stretch of the number of tasks under way: the growth of the integral of starts less ends.
+
+    A task that a person put back ends there, and starts again.
+    """
     starts: list[npt.NDArray[np.float64]] = []
     ends: list[npt.NDArray[np.float64]] = []
     for segment in run.segments:
@@ -83,7 +86,12 @@ def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.f
         }
         starts.append(at["task_start"] + segment.offset_ms)
         ends.append(at["task_complete"] + segment.offset_ms)
-        left = at["task_start"].size - at["task_complete"].size
+        put_back = run.arrays(
+            "SELECT mono_ms AS t FROM events WHERE type = 'control' AND act = 'requeue' AND step IS NOT NULL "
+            f"AND coalesce(segment, 1) = {segment.n}"
+        )["t"]
+        ends.append(put_back + segment.offset_ms)
+        left = at["task_start"].size - at["task_complete"].size - put_back.size
         if left > 0:
             ends.append(np.full(left, segment.offset_ms + segment.length_ms))
     return (_integral(np.concatenate(starts), edges) - _integral(np.concatenate(ends), edges)) / np.diff(edges)
@@ -106,12 +114,13 @@ def _calls(run: RunData, edges: npt.NDArray[np.float64]) -> dict[str, list[float
     ):
         first[int(place)] = ttft
         calls[int(place)], known[int(place)], tokens[int(place)] = n_calls, n_known, total or 0
-    told = known.any()
+    any_reported = known.any()
     rates = tokens / (width / 1000.0)
     return {
         "ttft_ms": first,
         "output_tokens_per_s": [
-            float(rate) if told and (k or not c) else None for rate, k, c in zip(rates, known, calls, strict=True)
+            float(rate) if any_reported and (k or not c) else None
+            for rate, k, c in zip(rates, known, calls, strict=True)
         ],
     }
 

@@ -213,7 +213,7 @@ def test_each_category_is_compared_over_its_own_pairs(make_run: MakeRun, capsys:
     a, b = make_run("a", n=50), make_run("b", n=50, seed=3, accuracy=0.8)
     pair = pair_of(a, b)
     assert pair.score is not None
-    assert list(pair.cuts) == ["category", "subject", "answer type", "image"]
+    assert list(pair.cuts) == ["category", "subject", "answer type", "class", "image"]
     for values in pair.cuts.values():
         assert sum(score.n for _, score in values) == pair.score.n
         assert sum(score.only_b for _, score in values) == pair.score.only_b

@@ -2,7 +2,7 @@
 
 inspect_ai pins libraries that Podium does not, so it lives in an environment of its own:
 
-    python3.11 -m venv .venv-inspect && .venv-inspect/bin/pip install -r analysis/tests/inspect.lock
+    python3 -m venv .venv-inspect && .venv-inspect/bin/pip install -r analysis/tests/inspect.lock
 
 or wherever INSPECT_PYTHON says. PODIUM_REQUIRE=inspect turns the skip without it into a failure.
 """

@@ -79,7 +79,7 @@ def test_counters_come_from_the_samples_and_none_is_left_out(make_run: MakeRun) 
     assert set(counters["vllm KV use %"]) == {25.0}
 
 
-def test_segments_follow_each_other_and_a_cut_off_task_ends_with_its_segment(make_run: MakeRun) -> None:
+def test_a_task_cut_off_ends_with_its_segment(make_run: MakeRun) -> None:
     run = make_run(n=4, concurrency=4)
     log = run / "events.jsonl"
     lines = log.read_text().splitlines()

@@ -12,17 +12,23 @@ import msgspec
 import numpy as np
 import orjson
 import pytest
+from msgspec.structs import replace
+from PIL import Image
 from podium_analysis.figures import distributions
 from podium_analysis.figures.colours import PART_COLOURS
 from podium_analysis.figures.draw import DISTRIBUTIONS, INDEX, OVERVIEWS, draw_figures
 from podium_analysis.figures.histograms import histogram_figure
+from podium_analysis.figures.png import write_png
 from podium_analysis.figures.style import amount, percent, round_ticks, save, ticks
 from podium_analysis.figures.values import RANKS, Spread, Values, drawn_values
 from podium_analysis.load.run_data import load_run
 from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.histograms import linear_histogram, log_histogram
+from podium_analysis.metrics.metric import Unit
 from podium_analysis.metrics.ranked import RankedArray
+from podium_analysis.metrics.sections import Histograms, MetricStatistics
 from podium_analysis.metrics.summaries import summarise
+from podium_analysis.stats.choices import Choices
 from podium_analysis.stats.compute import compute_stats
 from podium_contracts.events import Event, RunStart
 
@@ -44,17 +50,14 @@ def texts(svg: Path) -> list[str]:
     return ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def metric(values: list[float], unit: str = "ms", n_other: int = 0) -> dict[str, Any]:
+def metric(values: list[float], unit: Unit = "ms", n_other: int = 0) -> MetricStatistics:
     ranked = RankedArray(np.array(values, dtype=float))
     linear, log = linear_histogram(ranked, 10), log_histogram(ranked, 10)
-    return {
-        "title": "Something", "unit": unit, "of": "calls with status ok", "n_other": n_other,
+    return MetricStatistics(
         **msgspec.structs.asdict(summarise(ranked)),
-        "histograms": {
-            name: {"edges": h.edges, "counts": h.counts, "n_zero": h.n_zero, "n_negative": h.n_negative}
-            for name, h in (("linear", linear), ("log", log))
-        },
-    }  # fmt: skip
+        title="Something", what="", unit=unit, of="calls with status ok", n_other=n_other,
+        histograms=Histograms(linear, log), by_status=[], by_tool_model=[], by_step=[],
+    )  # fmt: skip
 
 
 def drawn(values: list[float], scale: str, tmp_path: Path, **options: Any) -> list[str]:
@@ -147,12 +150,12 @@ def test_every_figure_of_a_run_is_listed_and_on_disk(generated_run: Path, tmp_pa
     for figure in made:
         assert any(text.startswith(figure.title) for text in texts(tmp_path / figure.files["svg"]))
     time = texts(tmp_path / "time.svg")
-    for name, label in stats["time"]["labels"].items():
-        assert (label in time) == bool(stats["time"]["overall_ms"][name])
+    for name, label in stats.time.labels.items():
+        assert (label in time) == bool(stats.time.overall_ms[name])
     # drawn again with fewer metrics as PNG: what is no longer made is gone, what is not ours stays
     (tmp_path / "mine.svg").write_text("<svg/>")
-    few = {name: stats["metrics"][name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
-    again = draw_figures({**stats, "metrics": few}, values, tmp_path, formats=("png",), workers=1)
+    few = {name: stats.metrics[name] for name in ("search_ms", "enhance_reasoning_ms", "answer_ms")}
+    again = draw_figures(replace(stats, metrics=few), values, tmp_path, formats=("png",), workers=1)
     assert sorted(path.name for path in tmp_path.glob("*.svg")) == ["mine.svg"]
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(figure.name for figure in again)
 
@@ -164,7 +167,9 @@ def test_figures_of_an_empty_run_say_that_there_is_nothing(
     with load_run(make_log(events)) as run:
         stats, values = compute_stats(run), drawn_values(run)
     figures = {name: draw(stats) for name, (_, _, draw) in OVERVIEWS.items()}
-    figures |= {name: getattr(distributions, draw)(stats, values) for name, (_, _, draw) in DISTRIBUTIONS.items()}
+    figures |= {
+        name: getattr(distributions, draw)(stats.choices, values) for name, (_, _, draw) in DISTRIBUTIONS.items()
+    }
     for name, figure in figures.items():
         save(figure, tmp_path, name, ("svg",))
         assert any(re.search(r"\bno\b", text) for text in texts(tmp_path / f"{name}.svg"))
@@ -172,7 +177,7 @@ def test_figures_of_an_empty_run_say_that_there_is_nothing(
 
 def test_every_part_of_a_task_has_a_colour(generated_run: Path) -> None:
     with load_run(generated_run) as run:
-        assert set(compute_stats(run)["time"]["labels"]) == set(PART_COLOURS)
+        assert set(compute_stats(run).time.labels) == set(PART_COLOURS)
 
 
 def test_amounts_read_well() -> None:
@@ -195,26 +200,42 @@ def test_amounts_read_well() -> None:
 def test_values_are_of_successful_calls_at_even_ranks(generated_run: Path) -> None:
     with load_run(generated_run) as run:
         values, stats = drawn_values(run), compute_stats(run)
-    calls = stats["metrics"]["orchestrator_call_ms"]
+    calls = stats.metrics["orchestrator_call_ms"]
     (orchestrator,) = [spread for (tool, _), spread in values.call_ms.items() if tool == "orchestrator"]
-    assert orchestrator.n == calls["n"]
+    assert orchestrator.n == calls.n
     assert len(orchestrator.values) == RANKS
     assert list(orchestrator.values) == sorted(orchestrator.values)
-    assert orchestrator.values[RANKS // 2] == pytest.approx(calls["p50"], rel=0.02)
+    assert orchestrator.values[RANKS // 2] == pytest.approx(calls.p50, rel=0.02)
     by_tool = sum(spread.n for (tool, _), spread in values.call_ms.items() if tool == "search")
-    assert by_tool == stats["metrics"]["search_ms"]["n"]
-    assert (
-        sum(spread.n for spread in values.prompt_tokens.values()) == stats["metrics"]["orchestrator_prompt_tokens"]["n"]
-    )
+    assert by_tool == stats.metrics["search_ms"].n
+    assert sum(spread.n for spread in values.prompt_tokens.values()) == stats.metrics["orchestrator_prompt_tokens"].n
 
 
 @pytest.mark.parametrize("ms", [[0.0, 0.0], [5.0], [0.0, 1e9], [1e-9, 1e-9]])
 def test_extreme_values_draw(ms: list[float], tmp_path: Path) -> None:
     values = Values({("search", "m"): Spread(len(ms), tuple(ms))}, {1: Spread(1, (0.0,))})
     for name, (_, _, draw) in DISTRIBUTIONS.items():
-        save(getattr(distributions, draw)({"choices": {"transitions": []}}, values), tmp_path, name, ("svg",))
+        save(getattr(distributions, draw)(Choices(0, [], [], [], [], []), values), tmp_path, name, ("svg",))
 
 
 def test_only_the_drawing_processes_load_seaborn() -> None:
     program = "import sys, podium_analysis.figures.draw, podium_analysis.pipeline; sys.exit('seaborn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_seaborn_loads_without_scipy_stats_which_stays_importable() -> None:
+    program = (
+        "import sys, podium_analysis.figures.style as style; style.use_theme(); "
+        "assert 'seaborn' in sys.modules and 'scipy.stats' not in sys.modules; import scipy.stats, scipy.cluster"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_a_written_png_holds_the_pixels_and_the_resolution(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 4), dtype=np.uint8)
+    write_png(tmp_path / "a.png", pixels, 160)
+    with Image.open(tmp_path / "a.png") as image:
+        image.verify()
+    with Image.open(tmp_path / "a.png") as image:
+        assert (image.mode, [round(value) for value in image.info["dpi"]]) == ("RGB", [160, 160])
+        assert np.array_equal(np.asarray(image), pixels[:, :, :3])

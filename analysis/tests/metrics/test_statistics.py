@@ -35,14 +35,14 @@ def test_a_summary_is_numpys_and_the_standard_librarys(values: np.ndarray[Any, n
     found = summarise(RankedArray(values.copy()))
     assert (found.n, found.n_missing) == (known.size, values.size - known.size)
     if not known.size:
-        assert all(found[name] is None for name in ("mean", "sd", "min", "max", *PERCENTILES))
+        assert all(getattr(found, name) is None for name in ("mean", "sd", "min", "max", *PERCENTILES))
         return
     assert found.min == known.min()
     assert found.max == known.max()
     assert found.mean == pytest.approx(known.mean(), rel=1e-12, abs=1e-9)
     for name, p in PERCENTILES.items():
-        assert found[name] == pytest.approx(np.quantile(known, p), rel=1e-9, abs=1e-9)
-        assert found.min <= found[name] <= found.max
+        assert getattr(found, name) == pytest.approx(np.quantile(known, p), rel=1e-9, abs=1e-9)
+        assert found.min <= getattr(found, name) <= found.max
     if known.size > 1:
         rounding = 1e-12 * max(1.0, np.abs(known).max())
         assert found.sd == pytest.approx(statistics.stdev(known.tolist()), rel=1e-9, abs=rounding)
@@ -56,7 +56,7 @@ def test_intervals_are_values_of_the_data_around_the_percentile(values: np.ndarr
     known = set(values[~np.isnan(values)].tolist())
     found = summarise(RankedArray(values.copy()))
     for name, (low, high) in found.intervals.items():
-        assert low <= found[name] <= high or name == "mean"
+        assert low <= getattr(found, name) <= high or name == "mean"
         if name != "mean":
             assert {low, high} <= known
 
@@ -64,7 +64,7 @@ def test_intervals_are_values_of_the_data_around_the_percentile(values: np.ndarr
 def test_the_mean_interval_is_scipys_normal_one() -> None:
     values = np.random.default_rng(1).lognormal(2, 1, 500)
     expected = scipy.stats.norm.interval(0.95, values.mean(), scipy.stats.sem(values))
-    assert summarise(RankedArray(values))["intervals"]["mean"] == pytest.approx(expected)
+    assert summarise(RankedArray(values)).intervals["mean"] == pytest.approx(expected)
 
 
 def test_sorting_on_disk_gives_the_same_numbers_as_in_memory(generated_run: Path) -> None:
@@ -109,8 +109,8 @@ def test_metrics_equal_a_plain_computation_from_the_lines(generated_run: Path) -
         "retrieval_encode_ms": [e["retrieval_encode_ms"] for e in ok if e["tool"] == "search"],
     }
     for name, values in expected.items():
-        assert found[name]["n"] == len(values)
-        assert found[name]["p95"] == pytest.approx(np.quantile(values, 0.95))
+        assert found[name].n == len(values)
+        assert found[name].p95 == pytest.approx(np.quantile(values, 0.95))
     assert found["tool_call_ms"].n_other == len(tools) - len(ok)
     assert set(found) == {metric.name for metric in METRICS}
 
@@ -119,17 +119,17 @@ def test_groups_are_of_successful_calls_and_add_up(generated_run: Path) -> None:
     with load_run(generated_run) as run:
         found = metric_statistics(run, METRICS, bins=10)
     for name, entry in found.items():
-        whole = entry["n"] + entry["n_missing"]
+        whole = entry.n + entry.n_missing
         if not name.startswith("task_"):
-            assert sum(g["n"] + g["n_missing"] for g in entry["by_step"]) == whole, name
-            assert sum(g["n"] + g["n_missing"] for g in entry["by_tool_model"]) == whole, name
-            steps = [g["step"] for g in entry["by_step"]]
+            assert sum(g.n + g.n_missing for g in entry.by_step) == whole, name
+            assert sum(g.n + g.n_missing for g in entry.by_tool_model) == whole, name
+            steps = [g.step for g in entry.by_step]
             assert steps == sorted(steps)
-        others = sum(g["n"] + g["n_missing"] for g in entry["by_status"])
-        assert others == whole + entry["n_other"], name
+        others = sum(g.n + g.n_missing for g in entry.by_status)
+        assert others == whole + entry.n_other, name
         for scale in ("linear", "log"):
-            histogram = entry["histograms"][scale]
-            assert sum(histogram["counts"]) + histogram["n_zero"] + histogram["n_negative"] == entry["n"], name
+            histogram = getattr(entry.histograms, scale)
+            assert sum(histogram.counts) + histogram.n_zero + histogram.n_negative == entry.n, name
 
 
 def test_failed_calls_are_summarised_apart(make_log: Callable[[list[Event | bytes]], Path]) -> None:
@@ -159,7 +159,7 @@ def test_failed_calls_are_summarised_apart(make_log: Callable[[list[Event | byte
         found = metric_statistics(run, METRICS, bins=10)
     tool = found["tool_call_ms"]
     assert (tool.n, tool.mean, tool.max, tool.n_other) == (2, 15.0, 20.0, 2)
-    assert [(g["status"], g["n"], g["mean"]) for g in tool.by_status] == [
+    assert [(g.status, g.n, g.mean) for g in tool.by_status] == [
         ("failed", 1, 60_000.0),
         ("invalid", 1, 0.1),
         ("ok", 2, 15.0),
@@ -168,8 +168,8 @@ def test_failed_calls_are_summarised_apart(make_log: Callable[[list[Event | byte
     queue = found["orchestrator_queue_ms"]
     assert (queue.n, queue.n_missing, queue.n_other, queue.mean) == (1, 1, 1, 1.0)
     call = found["orchestrator_call_ms"]
-    assert [(g["status"], g["n"]) for g in call.by_status] == [("ok", 2), ("timeout", 1)]
-    assert [(g["tool"], g["provider"], g["model"], g["n"]) for g in call.by_tool_model] == [(None, "vllm", "o", 2)]
+    assert [(g.status, g.n) for g in call.by_status] == [("ok", 2), ("timeout", 1)]
+    assert [(g.tool, g.provider, g.model, g.n) for g in call.by_tool_model] == [(None, "vllm", "o", 2)]
     empty = found["answer_ms"]
     assert (empty.n, empty.n_missing, empty.mean, empty.by_status) == (0, 0, None, [])
 

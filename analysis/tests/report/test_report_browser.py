@@ -30,9 +30,7 @@ def ids(page: Any) -> list[str]:
     return page.locator("#rows .toggle bdi").all_text_contents()
 
 
-def test_it_opens_from_disk_asks_for_nothing_and_says_the_main_things(
-    make_run: MakeRun, open_page: OpenPage, report: Report
-) -> None:
+def test_it_opens_from_disk_without_any_request(make_run: MakeRun, open_page: OpenPage, report: Report) -> None:
     opened = open_page(report(make_run(n=30)))
     summary = opened.page.inner_text("#summary")
     for words in (

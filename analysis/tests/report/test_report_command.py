@@ -87,7 +87,7 @@ def test_all_runs_go_each_into_their_own_folder(runs: Path) -> None:
         assert json.loads((runs / name / "analysis" / "stats.json").read_text())["run_id"] == name
 
 
-def test_bad_lines_are_printed_by_number_and_do_not_fail_the_command(
+def test_bad_lines_are_printed_without_failing_the_command(
     make_log: MakeLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_log([START, b"not json\n", b'{"type": "llm_ca'])
@@ -116,7 +116,7 @@ def test_mistakes_are_named_and_exit_with_2(
     assert said in capsys.readouterr().err
 
 
-def test_as_a_process_it_says_all_and_its_status_is_mains(runs: Path, tmp_path: Path) -> None:
+def test_the_process_prints_all_and_exits_as_main(runs: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "podium_analysis", "report", str(runs / "first"), "-o", str(tmp_path / "out")]
     ended = subprocess.run([*command, "--stats-only"], capture_output=True, text=True, timeout=120, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -150,3 +150,17 @@ def test_every_command_registers(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(name in said for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("volume", "last"),
+    [("runs", "`make analyze` copies the volume runs to ./runs"), ("./mine", "to see it, open ./mine/")],
+)
+def test_in_a_container_the_last_line_shows_where(
+    volume: str, last: str, generated_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RUNS_VOLUME", volume)
+    assert main(["report", str(generated_run), "--no-trace"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert last in line
+    assert line.endswith(f"{generated_run.name}/analysis/report.html")

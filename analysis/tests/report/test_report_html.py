@@ -33,18 +33,18 @@ def visible(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<(script|style)\b.*?</\1>", "", html)))
 
 
-def test_the_score_stands_with_its_interval_protocol_and_all_that_counts_as_wrong(make_run: MakeRun) -> None:
+def test_the_score_has_interval_and_protocol(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=60))
-    scores = stats["scores"]
+    scores = stats.scores
     text = visible(html)
-    assert f"{scores['accuracy']:.1f} %" in text
-    low, high = scores["wilson"]
-    half = f"±{scores['half_width']:.1f} points"
-    assert f"{scores['n_right']} of 60, {half}; 95 % interval {low:.1f} to {high:.1f} (Wilson)" in text
+    assert f"{scores.accuracy:.1f} %" in text
+    low, high = scores.wilson
+    half = f"±{scores.half_width:.1f} points"
+    assert f"{scores.n_right} of 60, {half}; 95 % interval {low:.1f} to {high:.1f} (Wilson)" in text
     assert "Protocol hle; counted as wrong:" in text
     counts = {"unanswered": "unanswered", "ungraded": "ungraded", "error": "errors", "skipped": "skipped"}
     for name, word in counts.items():
-        assert (f"{scores[f'n_{name}']} {word}" in text) == bool(scores[f"n_{name}"])
+        assert (f"{getattr(scores, f'n_{name}')} {word}" in text) == bool(getattr(scores, f"n_{name}"))
 
 
 def test_the_official_calibration_says_what_it_needs(make_run: MakeRun) -> None:
@@ -55,18 +55,18 @@ def test_the_official_calibration_says_what_it_needs(make_run: MakeRun) -> None:
 
 def test_the_official_calibration_says_what_it_leaves_undefined(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=400))
-    official = stats["scores"]["calibration_official"]["value"]
+    official = stats.scores.calibration_official.value
     assert official is not None
     assert f"official {official:.1f} points; corrected" in visible(html)
     assert "order of equal confidences undefined" in visible(html)
 
 
-def test_every_metric_is_in_a_table_with_its_numbers_unrounded_beneath(make_run: MakeRun) -> None:
+def test_every_metric_has_unrounded_numbers_in_a_table(make_run: MakeRun) -> None:
     _, html, stats = make_report(make_run(n=20))
-    for name, metric in stats["metrics"].items():
+    for name, metric in stats.metrics.items():
         assert f">{name}<" in html
-        if metric["mean"] is not None:
-            assert f'data-sort="{metric["mean"]!r}"' in html
+        if metric.mean is not None:
+            assert f'data-sort="{metric.mean!r}"' in html
 
 
 def test_rows_are_as_long_as_their_headings(make_run: MakeRun) -> None:
@@ -88,7 +88,7 @@ def test_a_cost_that_is_not_known_is_not_zero(make_run: MakeRun) -> None:
     assert "$0.00" not in visible(html)
 
 
-def test_a_run_that_is_still_going_or_has_bad_lines_says_so(make_run: MakeRun) -> None:
+def test_a_running_or_damaged_run_is_marked(make_run: MakeRun) -> None:
     run = make_run(n=10)
     lines = (run / "events.jsonl").read_text().splitlines()
     (run / "events.jsonl").write_text("\n".join([*lines[: len(lines) // 2], "{torn"]))
@@ -119,10 +119,10 @@ def test_accuracy_stands_by_what_is_known_of_the_questions(make_run: MakeRun) ->
     _, html, stats = make_report(make_run(n=40))
     for name in ("category", "subject", "answer_type", "has_image"):
         assert f'id="accuracy-{name}"' in html
-    first = stats["scores"]["groups"]["category"][0]
-    low, high = first["wilson"]
-    cells = f"{first['value']} {first['n']} {first['n_right']} {first['n_unanswered']} {first['n_ungraded']}"
-    assert f"{cells} {first['accuracy']:.1f} {low:.1f} to {high:.1f}" in visible(html).replace("&#34;", '"')
+    first = stats.scores.groups.category[0]
+    low, high = first.wilson
+    cells = f"{first.value} {first.n} {first.n_right} {first.n_unanswered} {first.n_ungraded}"
+    assert f"{cells} {first.accuracy:.1f} {low:.1f} to {high:.1f}" in visible(html).replace("&#34;", '"')
 
 
 def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
@@ -134,11 +134,11 @@ def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
         path.write_text(json.dumps(record))
     (run / REJUDGE_LOG).write_text("")
     _, html, stats = make_report(run)
-    assert len(stats["scores"]["judges"]) == 2
+    assert len(stats.scores.judges) == 2
     text = visible(html)
     assert "The score uses the run&#39;s own judge; other judges below." in text
     assert "vllm/second-judge" in text
-    assert f"{stats['scores']['judges'][1]['score']['accuracy']:.1f}" in text
+    assert f"{stats.scores.judges[1].score.accuracy:.1f}" in text
     assert 'id="judges"' not in make_report(make_run("once", n=3))[1]
 
 
@@ -176,7 +176,7 @@ def test_a_large_svg_is_shown_as_its_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["{", '[{"name": "a"}]', '[{"title": "A", "group": "g", "scale": null, "files": {"png": "gone.png"}}]']
 )
-def test_a_figure_list_that_cannot_be_used_says_what_to_do(tmp_path: Path, content: str) -> None:
+def test_an_unusable_figure_list_names_the_remedy(tmp_path: Path, content: str) -> None:
     (tmp_path / "figures.json").write_text(content)
     with pytest.raises(ValueError, match="run `podium-analysis report` again"):
         figure_groups(tmp_path)

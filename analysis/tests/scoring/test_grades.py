@@ -62,7 +62,7 @@ def test_two_judges_over_the_same_answers():
     assert (second.against_own.n, second.against_own.n_missing, second.against_own.only_second) == (3, 1, 1)
 
 
-def test_the_same_judge_asked_again_fills_its_own_gap_and_forgets_nothing():
+def test_the_same_judge_again_fills_its_gap():
     (only,) = judge_scores(
         [
             record("a", judgement(None, error_type="judge_error"), judgement(True)),

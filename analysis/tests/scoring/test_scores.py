@@ -106,7 +106,7 @@ def test_calibration_at_and_around_the_trap_sizes(n: int):
         assert official.reason is None
 
 
-def test_the_official_sum_leaves_out_the_last_bin_and_keeps_its_weight():
+def test_the_official_sum_leaves_out_the_last_bin():
     confidence = np.array([10.0] * 100 + [90.0] * 100)
     correct = np.array([False] * 200)
     assert official_calibration(confidence, correct).value == pytest.approx(math.sqrt(0.5 * 10**2))
@@ -257,3 +257,16 @@ def test_the_paired_interval_covers():
         got = paired([bool(c in (0, 1)) for c in cells], [bool(c in (0, 2)) for c in cells])
         inside += got.low <= 6.0 <= got.high
     assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_the_interval_of_epochs_is_the_clustered_one_of_statsmodels() -> None:
+    # OLS of right (0, 1) on a constant, cov_type "cluster" by question with the small-sample correction: 10 questions.
+    rights = (3, 0, 2, 1, 3, 0, 0, 2, 3, 1)
+    samples = [
+        Sample(f"q{question}", epoch + 1, "right" if epoch < right else "wrong")
+        for question, right in enumerate(rights)
+        for epoch in range(3)
+    ]
+    found = repeats(samples, 3, 10)
+    assert found.low is not None
+    assert (found.mean - found.low) / 1.96 == pytest.approx(100 * 0.13379549531991436, abs=1e-9)

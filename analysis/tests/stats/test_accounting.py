@@ -55,7 +55,20 @@ def parts_of(folder: Path) -> tuple[dict[str, float], float]:
     return dict(zip(PARTS, found.parts[0].tolist(), strict=True)), float(found.unexplained_ms[0])
 
 
-def test_each_part_is_where_it_belongs_and_the_rest_is_unexplained(make_log: MakeLog) -> None:
+def test_admission_is_a_part_apart_from_the_other_waits(make_log: MakeLog) -> None:
+    events: list[Event | bytes] = [
+        START, begin(),
+        turn(1, wait_ms=50.0, admission_ms=30.0), tool(1, "search", 40, retrieval_ms=40.0),
+        turn(2, wait_ms=7.0), tool(2, "answer", 100, expert_ms=100.0),
+        end(397.0, rounds=2),
+    ]  # fmt: skip
+    parts, unexplained = parts_of(make_log(events))
+    assert (parts["admission_ms"], parts["client_wait_ms"]) == (30, 27)
+    assert sum(parts.values()) + unexplained == pytest.approx(397)
+    assert unexplained == pytest.approx(0)
+
+
+def test_what_no_part_explains_is_unexplained(make_log: MakeLog) -> None:
     folder = make_log(
         [
             START, begin(),
@@ -75,7 +88,8 @@ def test_each_part_is_where_it_belongs_and_the_rest_is_unexplained(make_log: Mak
     parts, unexplained = parts_of(folder)
     assert parts == pytest.approx(
         {
-            "client_wait_ms": 5, "queue_ms": 40, "prefill_ms": 80, "decode_ms": 240, "overhead_ms": 40,
+            "admission_ms": 0, "client_wait_ms": 5,
+            "queue_ms": 40, "prefill_ms": 80, "decode_ms": 240, "overhead_ms": 40,
             "untimed_ms": 100, "search_query_ms": 215, "search_retrieval_ms": 45, "search_web_ms": 70,
             "reasoning_expert_ms": 400,
             "reasoning_execution_ms": 95, "answer_expert_ms": 600, "answer_judge_ms": 199,

@@ -48,7 +48,7 @@ def test_equal_sums_have_the_ratio_one(generated_run: Path) -> None:
     assert all(ratio == pytest.approx(1.0, abs=1e-4) for ratio in ratios(check).values())
 
 
-def test_calls_before_the_first_and_after_the_last_sample_are_left_out(make_log: MakeLog) -> None:
+def test_calls_outside_the_samples_are_left_out(make_log: MakeLog) -> None:
     folder = make_log([call() for _ in range(10)])  # written at 0 s, 1 s, … 9 s
     with load_run(folder) as run:
         check = server_check(run, [sample(1.5, 2), sample(4.5, 5), sample(7.5, 8)])

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from podium_analysis.load.run_data import load_run
+from podium_analysis.section import Section
 from podium_analysis.stats.compute import STATS_VERSION, compute_stats, stats_schema, write_stats
 from podium_contracts.events import Event, Judge, RunStart, TaskComplete, TaskStart, event_to_json
 from podium_contracts.records import REJUDGE_LOG, Judgement, TaskRecord
@@ -52,6 +53,10 @@ SKIPPED = done("a", status="skipped", ending="skipped", correct=None, duration_m
 def test_the_stored_schema_is_the_generated_one() -> None:
     stored = json.loads((files("podium_analysis") / "stats_schema.json").read_text(encoding="utf-8"))
     assert stored == stats_schema(), "run `make schemas`"
+
+
+def test_sections_are_read_by_attribute_alone() -> None:
+    assert not any(hasattr(Section, name) for name in ("__getitem__", "__iter__", "get", "keys", "items"))
 
 
 def test_a_generated_run_fits_the_schema(generated_run: Path, tmp_path: Path, validator: Any) -> None:
@@ -117,7 +122,7 @@ def test_tasks_that_have_not_ended_are_counted_and_named_so(make_log: MakeLog, t
     ]
 
 
-def test_a_rejudged_run_is_scored_by_its_records_with_both_judges_beside(make_log: MakeLog, tmp_path: Path) -> None:
+def test_a_rejudged_run_is_scored_with_both_judges(make_log: MakeLog, tmp_path: Path) -> None:
     folder = make_log([START, done("a", correct=False), done("b")])
     judged = Judge(run_id="r", task_id="a", protocol="hle", duration_ms=5.0, correct=True, rejudge=True)
     (folder / REJUDGE_LOG).write_text(json.dumps(event_to_json(judged)) + "\n")

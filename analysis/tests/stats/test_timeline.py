@@ -36,7 +36,7 @@ def test_in_flight_is_the_mean_number_of_tasks_under_way(make_log: MakeLog) -> N
         found = timeline(run, [])
     assert found.t_ms == [1000, 2000, 3000, 4000]
     assert found.in_flight == pytest.approx([1, 2, 1, 0])
-    assert all(found[name] == [None] * 4 for name in GAUGES)
+    assert all(getattr(found, name) == [None] * 4 for name in GAUGES)
 
 
 def call(step: int, **fields: Any) -> LlmCall:
@@ -56,16 +56,16 @@ def test_calls_count_in_the_stretch_in_which_they_ended(make_log: MakeLog) -> No
     ]
     with load_run(make_log(events)) as run:
         found = timeline(run, [])
-    assert found["ttft_ms"][:4] == [40.0, None, None, None]
-    assert found["output_tokens_per_s"][:4] == [50.0, None, 0.0, 0.0]
-    assert found["ttft_ms"][-1] == 2.0
-    assert found["output_tokens_per_s"][-1] == 7.0
+    assert found.ttft_ms[:4] == [40.0, None, None, None]
+    assert found.output_tokens_per_s[:4] == [50.0, None, 0.0, 0.0]
+    assert found.ttft_ms[-1] == 2.0
+    assert found.output_tokens_per_s[-1] == 7.0
 
 
 def test_a_log_without_calls_has_neither(make_log: MakeLog) -> None:
     with load_run(make_log([TaskStart(run_id="r", task_id="a"), done("a")])) as run:
         found = timeline(run, [])
-    assert [found[name] for name in CALLS] == [[None], [None]]
+    assert [getattr(found, name) for name in CALLS] == [[None], [None]]
 
 
 def test_what_a_crash_cut_off_stops_at_its_segments_end(make_log: MakeLog) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import resource
 import shutil
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.check_items import (
     Finding,
     OpenGate,
@@ -28,9 +28,9 @@ from podium_eval.commands.check_items import (
 )
 from podium_eval.commands.check_tools import tool_items
 from podium_eval.errors import Failure
+from podium_eval.models.models import judge_names
 from podium_eval.models.providers import ProviderTable
-from podium_eval.run.build import Prepared, prepare
-from podium_eval.run.plan import plan_tools
+from podium_eval.run.plan import Prepared, plan_tools, prepare
 from podium_eval.settings.read import Settings
 from podium_eval.tools.added.build import AddedTools
 from podium_eval.tools.retrieval_client import RetrievalClient
@@ -65,7 +65,9 @@ async def check(subject: Subject, added: AddedTools) -> list[Finding]:
         own = row is not None and row.local
         items.append((names, lambda chat=chat, own=own: answers(chat, settings.expert_temperature, own=own)))
     items += tool_items(added)
-    items.append(("judge", lambda: judges(subject)))
+    items += [
+        (name, lambda name=name, chat=chat: judges(name, chat, settings)) for name, chat in subject.judges.items()
+    ]
     found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]
 
@@ -124,9 +126,9 @@ def _plain(text: str) -> str:
 
 
 async def _tried(item: str, work: Callable[[], Awaitable[str | Finding]], limit_s: float) -> Finding:
-    began = time.monotonic()
+    began = SYSTEM_CLOCK.mono()
     try:
-        async with asyncio.timeout(limit_s):
+        async with SYSTEM_CLOCK.timeout(limit_s):
             found = await work()
     except TimeoutError:
         return Finding(item, "failed", f"no answer within {limit_s:g} s (CHECK_TIMEOUT_S)")
@@ -136,7 +138,7 @@ async def _tried(item: str, work: Callable[[], Awaitable[str | Finding]], limit_
         return Finding(item, "failed", f"cannot be reached: {error}")
     if isinstance(found, Finding):
         return found
-    return Finding(item, "ok", f"{found} ({time.monotonic() - began:.1f} s)")
+    return Finding(item, "ok", f"{found} ({SYSTEM_CLOCK.mono() - began:.1f} s)")
 
 
 async def checked(settings: Settings, console: Console) -> bool:
@@ -165,7 +167,7 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         tool_choice=settings.orchestrator_tool_choice,
         orchestrator=models.orchestrator,
         experts=models.experts,
-        judge=models.judge,
+        judges=judge_names(models.judges),
         specs=tools.everyone,
         session=models.pool.session,
     )

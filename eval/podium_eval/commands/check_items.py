@@ -1,6 +1,5 @@
 """What a check tries: each item returns its detail, or a Finding of its own, or raises what kept it from that."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -9,7 +8,7 @@ from typing import Any, Final, Literal, cast
 import aiohttp
 from podium_contracts.search import SearchRequest
 
-from podium_eval.clock import SystemClock
+from podium_eval.clock import SYSTEM_CLOCK, iso
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
 from podium_eval.grading.grader import build_grader
@@ -45,7 +44,7 @@ class Finding:
 
 
 class OpenGate:
-    """A Gate that never closes: a check asks once and says what it got."""
+    """A Gate that never closes: a check asks once and reports the result."""
 
     async def wait(self) -> float:
         """At once."""
@@ -63,7 +62,7 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is checked. experts: by alias."""
+    """What is checked. experts: by alias. judges: by name."""
 
     settings: Settings
     orchestrator_url: str
@@ -71,7 +70,7 @@ class Subject:
     tool_choice: str
     orchestrator: Chat
     experts: Mapping[str, Chat]
-    judge: Chat
+    judges: Mapping[str, Chat]
     specs: ToolSpecs
     session: aiohttp.ClientSession
 
@@ -158,15 +157,15 @@ async def runs_programs(client: SandboxClient) -> str | Finding:
     return "print(1) runs"
 
 
-async def judges(subject: Subject) -> str | Finding:
+async def judges(name: str, judge: Chat, settings: Settings) -> str | Finding:
     """That the judge takes what a run will send it: its prompt, form, size and temperature; and that it is readable."""
-    chat = _Impatient(subject.judge)
-    grader = build_grader(subject.settings, chat, Discard(), SystemClock())
+    chat = _Impatient(judge)
+    grader = build_grader(settings, [chat], Discard(), SYSTEM_CLOCK)
     judgement = await grader.grade(_GRADED, _TO_GRADE, {"run_id": "check"})
     if chat.failure is not None:
         raise chat.failure
     if judgement.correct is None:
-        return Finding("judge", "warning", f"{chat.provider}/{chat.model}: {judgement.error_message}")
+        return Finding(name, "warning", f"{chat.provider}/{chat.model}: {judgement.error_message}")
     return f"{judgement.provider}/{judgement.model}, its verdict can be read"
 
 
@@ -221,12 +220,12 @@ async def clocks_agree(subject: Subject) -> str | Finding:
     address = f"{subject.settings.retrieval_url.rstrip('/')}/health"
     async with subject.session.get(address) as answer:
         date = answer.headers.get("Date")
-    if time.time() < 1_700_000_000:
-        return Finding("clock", "failed", f"the machine's clock says {time.strftime('%F', time.gmtime())}")
+    if SYSTEM_CLOCK.wall() < 1_700_000_000:
+        return Finding("clock", "failed", f"the machine's clock says {iso(SYSTEM_CLOCK.wall())[:10]}")
     if date is None:
         return "plausible"
     try:
-        skew = abs(time.time() - parsedate_to_datetime(date).timestamp())
+        skew = abs(SYSTEM_CLOCK.wall() - parsedate_to_datetime(date).timestamp())
     except ValueError:
         return "plausible"
     if skew > _CLOCK_SKEW_S:

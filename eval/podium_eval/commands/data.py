@@ -12,12 +12,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from podium_contracts.text.surrogates import written_out
+from rich.console import Console
+from rich.markup import escape
+
 from podium_eval.dataset.hub import scan_dataset
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import DatasetError, Selection, read_ids, select
 from podium_eval.dataset.subset import refuse_output, write_subset
-from podium_eval.files import encodable
+from podium_eval.dataset.verification import classified
 from podium_eval.settings.run import HubSettings
 
 
@@ -28,7 +32,9 @@ def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
         print("podium-eval data: name a dataset, or set DATASET", file=sys.stderr)
         return 2
     try:
-        scanned, files = scan_dataset(args.dataset, hub)
+        # Silent where standard error is no terminal.
+        with Console(stderr=True).status(f"reading {escape(args.dataset)}"):
+            scanned, files = scan_dataset(args.dataset, hub)
         match args.command:
             case "check":
                 return _check(scanned)
@@ -37,7 +43,7 @@ def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
             case _:
                 return _subset(scanned, files, _selection(args), Path(args.output), force=args.force)
     except (DatasetError, OSError) as error:
-        print(encodable(f"podium-eval data: {error}"), file=sys.stderr)
+        print(written_out(f"podium-eval data: {error}"), file=sys.stderr)
         return 2
 
 
@@ -49,6 +55,7 @@ def summary(questions: Sequence[Question]) -> dict[str, Any]:
         "n_with_image": sum(q.image is not None for q in questions),
         "answer_type": _counts(q.answer_type for q in questions),
         "category": _counts(q.category for q in questions),
+        "verified_class": _counts(q.verified_class for q in questions),
         "question_chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
     }
 
@@ -72,6 +79,9 @@ def _parser(dataset: str | None) -> argparse.ArgumentParser:
         command.add_argument("--ids", type=Path, metavar="FILE", help="only the ids of this file, one a line")
         command.add_argument("--category", action="append", default=[], help="only this category; repeatable")
         command.add_argument("--answer-type", action="append", default=[], help="only this answer type; repeatable")
+        command.add_argument("--class", dest="classes", action="append", default=[], help="only this class; repeatable")
+        command.add_argument("--class-field", help="field with the verification class (CLASS_FIELD)")
+        command.add_argument("--class-file", type=Path, metavar="FILE", help="jsonl of id and class (CLASS_FILE)")
         command.add_argument("--text-only", action="store_true", help="leave out questions with an image")
     describe.add_argument("--json", action="store_true", help="one JSON object")
     subset.add_argument("-o", "--output", required=True, metavar="FILE", help=".jsonl or .parquet")
@@ -84,6 +94,9 @@ def _selection(args: argparse.Namespace) -> Selection:
         text_only=args.text_only,
         categories=tuple(args.category),
         answer_types=tuple(args.answer_type),
+        verified_classes=tuple(args.classes),
+        class_field=args.class_field,
+        class_file=args.class_file,
         ids=None if args.ids is None else read_ids(args.ids),
         shuffle_seed=args.shuffle,
         limit=args.limit,
@@ -109,7 +122,7 @@ def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
         "sha256": scanned.sha256,
         "n_in_file": len(scanned.questions),
         "n_canary": scanned.n_canary,
-        **summary(select(scanned.questions, selection, source=scanned.path)),
+        **summary(_selected(scanned, selection)),
     }
     if as_json:
         _say(json.dumps(about, indent=2, ensure_ascii=False))
@@ -127,7 +140,7 @@ def _describe(scanned: Scan, selection: Selection, *, as_json: bool) -> int:
 def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: Path, *, force: bool) -> int:
     _refuse_problems(scanned)
     refuse_output(scanned, files, output, force=force)
-    chosen = select(scanned.questions, selection, source=scanned.path)
+    chosen = _selected(scanned, selection)
     notes = write_subset(scanned, files, [q.eid for q in chosen], output)
     _say(f"{output}: {len(chosen)} of {len(scanned.questions)} questions, rows as they stand")
     for note in notes:
@@ -136,9 +149,13 @@ def _subset(scanned: Scan, files: Sequence[Path], selection: Selection, output: 
     return 0
 
 
+def _selected(scanned: Scan, selection: Selection) -> tuple[Question, ...]:
+    questions = classified(scanned.questions, selection.class_field, selection.class_file)
+    return select(questions, selection, source=scanned.path)
+
+
 def _say(text: object) -> None:
-    # A dataset's text may hold half a surrogate pair (\\ud800 in JSON), which no terminal's encoding can print.
-    print(encodable(str(text)))
+    print(written_out(str(text)))
 
 
 def _refuse_problems(scanned: Scan) -> None:

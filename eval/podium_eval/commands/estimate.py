@@ -16,11 +16,11 @@ from podium_eval.settings.read import Settings
 _TURNS: Final = (4, 3500, 300)
 _EXPERT: Final = (4, 3500, 1500)
 _JUDGE: Final = (1, 1500, 500)
-"""Calls a task, tokens in and out of each: what the order of magnitude assumes where no run tells."""
+"""Calls a task, tokens in and out of each: what the order of magnitude assumes without a past run."""
 
 
 def print_estimate(settings: Settings, dataset: Dataset, console: Console) -> int:
-    """Exit status 0; 1 when no past run tells what a task uses, and only a floor can be printed.
+    """Exit status 0; 1 when no past run gives a task's usage, and only a floor can be printed.
 
     Raises:
         ConfigError: a model or the price file is wrong.

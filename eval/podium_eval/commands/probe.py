@@ -18,6 +18,7 @@ from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import Discard
 from podium_eval.models.build import build_models
 from podium_eval.models.chat import Chat, ChatRequest, ChatResult
+from podium_eval.models.models import judge_names
 from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.settings.read import Settings, read_settings
 from podium_eval.tools.extraction import program_of, query_of
@@ -61,7 +62,7 @@ async def probe(args: Sequence[str], settings: Settings, console: Console) -> in
     if given.env_file is not None:
         settings = read_settings({}, given.env_file)
     models = build_models(settings, Discard(), ids={"run_id": "probe"}, concurrency=len(ALIASES) + 1)
-    chats: dict[str, Chat] = {**models.experts, "judge": models.judge}
+    chats: dict[str, Chat] = {**models.experts, **judge_names(models.judges)}
     try:
         chosen = list(chats) if "all" in names else list(dict.fromkeys(names))
         missing = [name for name in chosen if name not in chats]
@@ -83,7 +84,7 @@ async def _one(name: str, chat: Chat, prompts: Prompts, settings: Settings) -> P
     heard = _Heard(chat)
     configured = f"{chat.provider}/{chat.model}"
     try:
-        if name == "judge":
+        if name.startswith("judge"):
             extracted = await _judged(heard, settings)
         else:
             extracted = await _asked(name, heard, prompts, settings)
@@ -109,7 +110,7 @@ async def _asked(name: str, chat: "_Heard", prompts: Prompts, settings: Settings
 
 
 async def _judged(chat: "_Heard", settings: Settings) -> str | None:
-    grader = build_grader(settings, chat, Discard(), SystemClock())
+    grader = build_grader(settings, [chat], Discard(), SystemClock())
     judgement = await grader.grade(_QUESTION, _JUDGED, {"run_id": "probe"})
     if judgement.correct is None:
         kind = judgement.error_type or "judge_error"
@@ -122,7 +123,7 @@ def _request(prompt: str, settings: Settings) -> ChatRequest:
 
 
 def table(probed: Sequence[Probed]) -> Table:
-    """One row a model; what a server did not tell is shown as '?'."""
+    """One row a model; what a server does not report is shown as '?'."""
     shown = Table(box=None, pad_edge=False)
     for heading in ("alias", "configured", "answered by", "seconds", "tokens in", "out", "USD", "extracted"):
         shown.add_column(heading, overflow="fold")

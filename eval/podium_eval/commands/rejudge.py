@@ -1,8 +1,8 @@
-"""`podium-eval rejudge`: puts a rejudge together from the settings, and says how it ended."""
+"""`podium-eval rejudge`: builds a rejudge from the settings and reports its result."""
 
-import asyncio
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,18 +11,20 @@ from podium_contracts.events import RunEnd, RunStart
 from podium_contracts.names import ALIASES
 from podium_contracts.records import REJUDGE_LOG
 
-from podium_eval.clock import SystemClock
+from podium_eval.clock import SYSTEM_CLOCK
+from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
-from podium_eval.grading.grader import BadPrompt, build_grader
+from podium_eval.grading.grader import build_judges
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
-from podium_eval.log.set_up import logging_to
-from podium_eval.log.writer import LogBroken, LogWriter
+from podium_eval.log.set_up import open_log
+from podium_eval.log.writer import LogWriter
 from podium_eval.models.build import build_models
-from podium_eval.run.folder import RunFolder, RunLocked
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.run.folder import RunFolder
 from podium_eval.run.rejudge import Rejudge, Tally
 from podium_eval.run.runner import WorkerPool
-from podium_eval.run.stop import Stop, unwatch_signals, watch_signals
+from podium_eval.run.stop import Stop, stopped_by_signals
 from podium_eval.settings.models import expert_variable
 from podium_eval.settings.read import Settings
 
@@ -40,39 +42,23 @@ async def rejudge(settings: Settings) -> int:
     path = settings.runs_dir / settings.run_id
     manifest = _manifest(path)
     redactor = Redactor(secrets_of(settings))
-    folder = RunFolder(path, redactor)
-    try:
-        folder.acquire()
-    except RunLocked as error:
-        raise ConfigError([str(error)]) from error
-    try:
-        return await _logged(settings, folder, manifest, redactor)
-    finally:
-        folder.release()
+    return await in_folder(path, redactor, lambda folder: _logged(settings, folder, manifest, redactor))
 
 
 async def _logged(settings: Settings, folder: RunFolder, manifest: dict[str, Any], redactor: Redactor) -> int:
-    loop = asyncio.get_running_loop()
     stop = Stop()
     log = folder.path / REJUDGE_LOG
-
-    def broken(error: OSError) -> None:
-        loop.call_soon_threadsafe(stop.cannot_write, log, error)
-
     segment = _segments(log) + 1
-    writer = LogWriter(log, folder.log, redactor=redactor, on_failure=broken)
-    async with logging_to(writer, redactor):
-        watch_signals(loop, stop, settings.grace_s)
-        try:
+    broken = partial(stop.cannot_write, log)
+    async with open_log(log, folder.log, redactor=redactor, terminal=terminal(), broken=broken) as writer:
+        with stopped_by_signals(stop, settings.grace_s):
             return await _judged(settings, folder, manifest, writer, segment, stop)
-        finally:
-            unwatch_signals(loop)
 
 
 async def _judged(
     settings: Settings, folder: RunFolder, manifest: dict[str, Any], writer: LogWriter, segment: int, stop: Stop
 ) -> int:
-    clock = SystemClock()
+    clock = SYSTEM_CLOCK
     sink = EventLog(writer, level=settings.log_level, clock=clock)
     ids: dict[str, Any] = {"run_id": folder.path.name, "segment": segment}
     models = build_models(
@@ -82,9 +68,10 @@ async def _judged(
         concurrency=settings.concurrency,
         auth_failures=settings.auth_failures,
         on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+        clock=clock,
     )
     try:
-        grader = build_grader(settings, models.judge, sink, clock)
+        graders = build_judges(settings, models.judges, sink, clock)
         n = sum(1 for _ in folder.tasks.glob("*.json"))
         sink.emit(
             RunStart(
@@ -99,13 +86,14 @@ async def _judged(
             )
         )
         _log.info(
-            "[REJUDGE] run %s: %d tasks, judge %s, protocol %s", folder.path.name, n, grader.judge, settings.protocol
+            "[REJUDGE] run %s: %d tasks, judge %s, protocol %s",
+            *(folder.path.name, n, ", ".join(grader.judge for grader in graders), settings.protocol),
         )
         began = clock.mono()
         work = Rejudge(
             folder,
-            grader,
-            WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s),
+            graders,
+            WorkerPool(stop, folder.path, concurrency=settings.concurrency, grace_s=settings.grace_s, clock=clock),
             segment=segment,
             max_words=settings.answer_max_words,
         )
@@ -121,12 +109,10 @@ async def _judged(
                 n_left=tally.left + tally.resume,
             )
         )
-        await sink.flush()
-    except BadPrompt as error:
+        if not await sink.end():
+            return 1
+    except PromptError as error:
         raise ConfigError([str(error)]) from error
-    except LogBroken as error:
-        _log.error("the log ends here: %s", error.strerror)
-        return 1
     finally:
         await models.aclose()
     return _said(tally, stop)
@@ -155,10 +141,10 @@ def _said(tally: Tally, stop: Stop) -> int:
 
 def _judge_alone(settings: Settings) -> Settings:
     """The same settings without experts, which need neither keys nor addresses to be right for a rejudge."""
-    if settings.judge is None:
+    if not settings.judges:
         raise ConfigError(["JUDGE is not set: the model that grades, such as openai/o3-mini-2025-01-31"])
     experts = {expert_variable(alias).lower(): None for alias in ALIASES}
-    return settings.model_copy(update={**experts, "expert_default": settings.judge, "orchestrator_tokenizer": None})
+    return settings.model_copy(update={**experts, "expert_default": settings.judges[0], "orchestrator_tokenizer": None})
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PiecePart:
-    """What is paid by the piece in the run to come. n None: past runs did not tell. usd None: that, or no price."""
+    """What is paid by the piece in the run to come. n None: not known from past runs. usd None: that, or no price."""
 
     unit: Unit
     n: float | None
@@ -116,7 +116,7 @@ def _scaled(use: Use, scale: float) -> Use:
 
 
 def _usd(use: Use, price: TokenPrice | None, scale: float) -> float | None:
-    """None as well when some call did not tell its tokens: they would be missing in the sum."""
+    """None as well when some call has no token counts: they would be missing in the sum."""
     if price is None or use.n_unknown:
         return None
     cost = price.cost(use.prompt_tokens, use.cached_tokens, use.completion_tokens)

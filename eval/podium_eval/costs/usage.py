@@ -19,7 +19,7 @@ _COMPLETE: Final = b'{"type":"task_complete"'
 
 @dataclass(slots=True)
 class Use:
-    """Calls of one role or alias and their tokens. n_unknown: calls that did not tell their tokens."""
+    """Calls of one role or alias and their tokens. n_unknown: calls without token counts."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -38,13 +38,13 @@ class Use:
 
 @dataclass(slots=True)
 class Pieces:
-    """Pieces of one kind: searches, pages, seconds. n_unknown: tool calls that used some and did not tell how many."""
+    """Pieces of one kind: searches, pages, seconds. n_unknown: tool calls that used some, of unknown number."""
 
     n: float = 0.0
     n_unknown: int = 0
 
     def add(self, n: float | None) -> None:
-        """Of one tool call; None: not told."""
+        """Of one tool call; None: not known."""
         if n is None:
             self.n_unknown += 1
         else:

@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from podium_contracts.text.surrogates import lossless_bytes, lossless_text
+
 from podium_eval.dataset.selection import DatasetError, reason
 
 LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
@@ -144,7 +146,7 @@ def _refuse(path: Path, head: bytes) -> None:
 
 def _text(path: Path, raw: bytes) -> str:
     try:
-        return raw.decode("utf-8", "surrogatepass")
+        return lossless_text(raw)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: begins as JSON over several lines, but is not UTF-8: {error}") from error
 
@@ -215,7 +217,7 @@ def _next(text: str, at: int) -> int:
 
 def _one_line(text: str) -> bytes:
     # Inside a JSON text a line break is written as \n, so each that stands there bare is a blank between tokens.
-    return text.replace("\r", " ").replace("\n", " ").encode("utf-8", "surrogatepass")
+    return lossless_bytes(text.replace("\r", " ").replace("\n", " "))
 
 
 def decode(line: bytes) -> Any:
@@ -225,7 +227,7 @@ def decode(line: bytes) -> Any:
         ValueError: it is no JSON in UTF-8, with the place.
     """
     try:
-        return DECODER.decode(line.decode("utf-8", "surrogatepass"))
+        return DECODER.decode(lossless_text(line))
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:

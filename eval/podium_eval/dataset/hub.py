@@ -26,7 +26,7 @@ def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Da
     if not is_on_hub(source):
         return load_questions(Path(source), selection)
     files, path = hub_files(source, settings)
-    return replace(load_questions(files, selection), path=path)
+    return replace(load_questions(files, selection), path=path, version=path.rpartition("@")[2])
 
 
 def scan_dataset(source: str, settings: HubSettings) -> tuple[Scan, tuple[Path, ...]]:

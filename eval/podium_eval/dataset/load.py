@@ -14,6 +14,7 @@ from podium_eval.dataset.file import decode, is_parquet, raw_rows
 from podium_eval.dataset.image import fault_of, image_of_row, type_name
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, select
+from podium_eval.dataset.verification import classified, version_of
 
 REQUIRED: Final = ("id", "question", "answer")
 OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")
@@ -44,6 +45,8 @@ class Dataset:
     n: int
     path: str
     canary: str | None = None
+    version: str | None = None
+    """Of a hub dataset the commit, of a file what its rows say; None: not told."""
     warnings: tuple[Problem, ...] = ()
     """Of the file: questions whose image a model is likely to refuse."""
 
@@ -86,12 +89,15 @@ def load_questions(path: Path | Sequence[Path], selection: Selection | None = No
             f"{scanned.path}: {len(scanned.problems)} problem(s) in the dataset:\n  {shown}{rest}",
             scanned.problems,
         )
+    selection = selection or Selection()
+    questions = classified(scanned.questions, selection.class_field, selection.class_file)
     return Dataset(
-        questions=select(scanned.questions, selection or Selection(), source=scanned.path),
+        questions=select(questions, selection, source=scanned.path),
         sha256=scanned.sha256,
         n=len(scanned.questions),
         path=scanned.path,
         canary=scanned.canary,
+        version=version_of(questions),
         warnings=tuple(scanned.warnings),
     )
 

@@ -17,4 +17,5 @@ class Question:
     category: str | None = None
     subject: str | None = None
     image: str | None = None
+    verified_class: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from podium_contracts.text.surrogates import lossless_bytes
+
 from podium_eval.dataset.question import Question
 
 MAX_SHOWN: Final = 20
@@ -39,6 +41,10 @@ class Selection:
     text_only: bool = False
     categories: tuple[str, ...] = ()
     answer_types: tuple[str, ...] = ()
+    verified_classes: tuple[str, ...] = ()
+    class_field: str | None = None
+    class_file: Path | None = None
+    """Where a question's verification class stands; see verification.classified."""
     ids: tuple[str, ...] | None = None
     shuffle_seed: int | None = None
     limit: int | None = None
@@ -61,6 +67,9 @@ def select(questions: Sequence[Question], selection: Selection, *, source: str =
     if selection.answer_types:
         wanted = _known(selection.answer_types, [q.answer_type for q in questions], "--answer-type", source)
         chosen = [q for q in chosen if (q.answer_type or "").casefold() in wanted]
+    if selection.verified_classes:
+        wanted = _known(selection.verified_classes, [q.verified_class for q in questions], "--class", source)
+        chosen = [q for q in chosen if (q.verified_class or "").casefold() in wanted]
     if selection.ids is not None:
         ids = frozenset(selection.ids)
         missing = sorted(ids - {q.id for q in questions})
@@ -83,7 +92,7 @@ def shuffle_key(seed: int, question_id: str) -> bytes:
     Questions are sorted by it, so an order depends on seed and ids alone: not on Python's version, nor on the order
     of the file, and a question added later moves no other.
     """
-    return hashlib.sha256(f"{seed}\0{question_id}".encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(lossless_bytes(f"{seed}\0{question_id}")).digest()
 
 
 def read_ids(path: Path) -> tuple[str, ...]:

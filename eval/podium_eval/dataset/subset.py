@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from podium_contracts.files import replacing, write_atomically
+
 from podium_eval.dataset.file import raw_rows
 from podium_eval.dataset.image import image_of
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.selection import DatasetError
-from podium_eval.files import write_atomically
 
 
 def refuse_output(scanned: Scan, files: Sequence[Path], output: Path, *, force: bool) -> None:
@@ -48,12 +49,8 @@ def write_subset(scanned: Scan, files: Sequence[Path], indexes: Sequence[int], o
     try:
         if output.suffix == ".jsonl":
             return _parquet_to_jsonl(files, indexes, output)
-        temporary = output.with_name(f".{output.name}.tmp")
-        try:
+        with replacing(output) as temporary:
             parquet.write_rows(files, indexes, temporary)
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
     except parquet.Unreadable as error:
         names = ", ".join(str(path) for path in files)
         raise DatasetError(f"--output {output}: cannot be written from {names}: {error}") from error

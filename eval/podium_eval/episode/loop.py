@@ -69,7 +69,7 @@ class EpisodeLoop:
         stopping: Callable[[], bool],
         finished: Callable[[Turn], None],
     ) -> Outcome:
-        """Take turns until one answers or a limit is met. `finished` is told each turn when it is whole.
+        """Take turns until one answers or a limit is met. `finished` is called with each complete turn.
 
         Raises:
             Stopped: `stopping` said so between two turns.

@@ -144,7 +144,7 @@ def event_ids(run_id: str, segment: int, state: TaskState) -> dict[str, Any]:
 
 
 def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete:
-    """What the log says of a finished task. segment: the one that says it."""
+    """The task_complete event of a finished task. segment: the one that logs it."""
     return TaskComplete(
         run_id=run_id,
         task_id=record.task_id,
@@ -162,6 +162,7 @@ def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete
         n_unpriced=record.n_unpriced,
         category=record.category,
         subject=record.subject,
+        verified_class=record.verified_class,
         answer_type=record.answer_type,
         has_image=record.has_image,
         error_type=record.error_type,

@@ -88,7 +88,7 @@ class ToolTurns:
         return result.service_down
 
     def refuse(self, invalid: Invalid, turn: Turn, ledger: Ledger) -> None:
-        """A turn that named no tool or no model: counted, told to the orchestrator, and no ending."""
+        """A turn that named no tool or no model: counted, shown to the orchestrator, and no ending."""
         turn.tool, turn.arguments, turn.status = invalid.named[:200], invalid.arguments, "invalid"
         turn.error_message = invalid.reason
         turn.tool_ms = 0.0
@@ -150,5 +150,6 @@ def _write(result: ToolResult, turn: Turn, total_ms: float) -> None:
 
 def _graded(judgement: Judgement, state: TaskState) -> None:
     state.judgements.append(judgement)
-    if judgement.method == "model" and (judgement.error_type is None or judgement.cost_usd is not None):
-        state.spend(judgement.cost_usd)
+    for one in judgement.by_judge:
+        if one.method == "model" and (one.error_type is None or one.cost_usd is not None):
+            state.spend(one.cost_usd)

@@ -1,6 +1,6 @@
 """Grading as the rest of the eval sees it: a Grader, what experts are asked for, and their answers extracted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -10,11 +10,11 @@ from podium_contracts.records import Judgement
 from podium_eval.clock import Clock
 from podium_eval.dataset.question import Question
 from podium_eval.grading.judge import JudgeGrader
+from podium_eval.grading.panel import Panel
 from podium_eval.grading.protocol import GRADING
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import Chat
-from podium_eval.prompts.judge_prompt import BadPrompt as BadPrompt
 from podium_eval.prompts.judge_prompt import Template, instructions, read_template
 from podium_eval.settings.judge import JudgeSettings
 
@@ -51,27 +51,37 @@ class GradingSettings(Protocol):
     def judging(self) -> JudgeSettings: ...
 
 
-def build_grader(settings: GradingSettings, judge: Chat, sink: EventSink, clock: Clock) -> JudgeGrader:
-    """The run's Grader.
+def build_grader(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> Grader:
+    """The run's Grader: its judge, or a panel of several.
 
     Raises:
         BadPrompt: the judge's prompt cannot be used.
     """
+    graders = build_judges(settings, judges, sink, clock)
+    return graders[0] if len(graders) == 1 else Panel(graders, clock)
+
+
+def build_judges(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> list[JudgeGrader]:
+    """A grader for each judge.
+
+    Raises:
+        PromptError: the judge's prompt cannot be used.
+    """
     template = judge_template(settings.protocol, settings.prompts_dir)
-    return JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock)
+    return [JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock) for judge in judges]
 
 
 def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:
     """The protocol's judge prompt.
 
     Raises:
-        BadPrompt: it cannot be read, or lacks a slot.
+        PromptError: it cannot be read, or lacks a slot.
     """
     return read_template(GRADING[protocol].judge_prompt, prompts_dir)
 
 
 def check_prompts(protocol: names.Protocol, prompts_dir: Path | None = None) -> None:
-    """Raise BadPrompt where a prompt of grading cannot be read or lacks a slot."""
+    """Raise PromptError where a prompt of grading cannot be read or lacks a slot."""
     read_template(GRADING[protocol].judge_prompt, prompts_dir)
     instructions(GRADING[protocol].answer_prompt, prompts_dir)
 
@@ -80,7 +90,7 @@ def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = Non
     """What the answering expert is asked so that the protocol can read its answer.
 
     Raises:
-        BadPrompt: the file of prompts_dir cannot be read.
+        PromptError: the file of prompts_dir cannot be read.
     """
     return instructions(GRADING[protocol].answer_prompt, prompts_dir)
 

@@ -1,4 +1,4 @@
-"""The one Grader: settles what needs no model, asks the judge for the rest, and says so in the log."""
+"""The one Grader: decides what needs no model, asks the judge for the rest, and logs each judgement."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +51,10 @@ class JudgeGrader:
     def judge(self) -> str:
         """provider/model as configured."""
         return f"{self._chat.provider}/{self._chat.model}"
+
+    def asks(self, question: Question, answer: Answer | None) -> bool:
+        """Whether a verdict on this answer needs the model."""
+        return answer is not None and self._grading.answered(answer) and self._grading.settled(question, answer) is None
 
     async def grade(
         self, question: Question, answer: Answer | None, ids: Mapping[str, Any], *, rejudge: bool = False

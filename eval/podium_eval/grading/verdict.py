@@ -31,7 +31,7 @@ _FIRST_WORD: Final = re.compile(r"[\s\"'*_`]*+(\w++)[\"'*_`]*+[.,:;!]")
 
 
 class UnreadableVerdict(ValueError):
-    """The reply says neither right nor wrong, or both; the message shows its beginning."""
+    """The reply holds no decision, or both; the message shows its beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
+from podium_contracts.text.surrogates import written_out
 from rich.console import Console
 
 from podium_eval.log.progress import ETA_MARK
@@ -13,17 +15,25 @@ _RED = "\033[31m"
 _PLAIN = "\033[0m"
 
 
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """colour: whether lines may be coloured. live: the console of a live bar, None for plain lines."""
+
+    colour: bool
+    live: Console | None = None
+
+
 class ConsoleHandler(logging.Handler):
-    """Lines of a run to stdout, the ETA line in red (NO_COLOR turns it off), warnings and worse to stderr.
+    """Lines of a run to stdout, the ETA line in red, warnings and worse to stderr.
 
     With a live bar, what the bar shows already is left out and the rest is printed above it.
     """
 
-    def __init__(self, redactor: Redactor, *, colour: bool, live: Console | None = None) -> None:
+    def __init__(self, redactor: Redactor, terminal: Terminal) -> None:
         super().__init__(logging.INFO)
         self._redactor = redactor
-        self._colour = colour
-        self._live = live
+        self._colour = terminal.colour
+        self._live = terminal.live
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; a closed pipe is not worth a run."""
@@ -41,9 +51,7 @@ class ConsoleHandler(logging.Handler):
                 text = f"{record.levelname}: {text}"
             elif self._colour and text.startswith(ETA_MARK):
                 text = f"{_RED}{text}{_PLAIN}"
-            stream.write(
-                f"{text.encode(stream.encoding or 'utf-8', 'backslashreplace').decode(stream.encoding or 'utf-8')}\n"
-            )
+            stream.write(f"{written_out(text, stream.encoding or 'utf-8')}\n")
             stream.flush()
         except (OSError, ValueError):
             return

@@ -1,16 +1,19 @@
 """The events of a run on their way to the log: level, time stamps, observers."""
 
+import logging
 from collections.abc import Callable
 
 from podium_contracts.events import Event
 from podium_contracts.levels import level_number
 
 from podium_eval.clock import Clock, SystemClock
-from podium_eval.log.writer import EventRecord, LogWriter
+from podium_eval.log.writer import EventRecord, LogBroken, LogWriter
+
+_log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """The EventSink of a run: filters by level, stamps both clocks, tells observers, queues for the writer."""
+    """The EventSink of a run: filters by level, stamps both clocks, calls observers, queues for the writer."""
 
     def __init__(
         self,
@@ -46,3 +49,12 @@ class EventLog:
     async def flush(self) -> None:
         """See LogWriter.flush_to_disk."""
         await self._writer.flush_to_disk()
+
+    async def end(self) -> bool:
+        """Flush for the last time; False, with a line on the terminal, when the log broke."""
+        try:
+            await self.flush()
+        except LogBroken as error:
+            _log.error("the log ends here: %s", error.strerror)
+            return False
+        return True

@@ -35,9 +35,7 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """GIT_REVISION where the image was built with it, else the checkout's own; None without either."""
-    if built := os.environ.get("GIT_REVISION"):
-        return built
+    """The checkout's commit; None outside one."""
     return _output("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
 
 

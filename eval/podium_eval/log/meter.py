@@ -46,7 +46,6 @@ class Meter:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
-    finished_cost: float = 0.0
     began: float = 0.0
     last_finish: float = 0.0
     _recent: deque[tuple[int, int, int]] = field(default_factory=deque[tuple[int, int, int]])
@@ -75,6 +74,12 @@ class Meter:
             else:
                 self.breakers[event.service] = event.state
 
+    def again(self, error_type: str) -> None:
+        """A task that had ended in this error runs again."""
+        self.errors[error_type] -= 1
+        if not self.errors[error_type]:
+            del self.errors[error_type]
+
     @property
     def locked_out(self) -> list[str]:
         """The providers that take no calls now."""
@@ -98,12 +103,6 @@ class Meter:
     def eta_s(self) -> float | None:
         """Seconds left at the pace so far; None before the first end."""
         return self.elapsed_s / self.finished * self.left if self.finished else None
-
-    @property
-    def mean_cost_usd(self) -> float | None:
-        """Of a finished task, where any price is known."""
-        ended = self.done + sum(self.errors.values())
-        return self.finished_cost / ended if ended and self.finished_cost > 0 else None
 
     def tokens_per_s(self, window_s: float = _WINDOW_S) -> tuple[float, float]:
         """(prompt, completion) tokens a second over the last window."""
@@ -140,7 +139,6 @@ class Meter:
 
     def _task(self, event: TaskComplete) -> None:
         self.last_finish = self.clock.mono()
-        self.finished_cost += event.cost_usd or 0.0
         if event.status == "done":
             self.done += 1
             self.correct += event.correct is True

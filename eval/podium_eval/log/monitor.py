@@ -1,7 +1,8 @@
 """monitor.out: a line a minute for a run that nobody watches."""
 
-import asyncio
 from pathlib import Path
+
+from podium_contracts.text.surrogates import written_out
 
 from podium_eval.clock import Clock, iso
 from podium_eval.files import append_line
@@ -32,7 +33,7 @@ def monitor_line(meter: Meter, wall: float) -> str:
 
 
 class Monitor:
-    """Appends monitor_line every interval, and once more when told to end."""
+    """Appends monitor_line every interval, and once more when cancelled."""
 
     def __init__(self, path: Path, meter: Meter, writer: LogWriter, clock: Clock, interval_s: float) -> None:
         self._path = path
@@ -46,11 +47,11 @@ class Monitor:
         try:
             while True:
                 self.write()
-                await asyncio.sleep(self._interval_s)
+                await self._clock.sleep(self._interval_s)
         finally:
             self.write()
 
     def write(self) -> None:
         """Queue one line."""
-        data = monitor_line(self._meter, self._clock.wall()).encode("utf-8", "backslashreplace") + b"\n"
+        data = written_out(monitor_line(self._meter, self._clock.wall())).encode() + b"\n"
         self._writer.put_job(lambda: append_line(self._path, data))

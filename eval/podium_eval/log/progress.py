@@ -1,6 +1,5 @@
 """What a person sees of a run: a pair of lines for each finished task, a heartbeat, or a live bar on a terminal."""
 
-import asyncio
 import logging
 from typing import Final
 
@@ -24,7 +23,7 @@ ETA_MARK: Final = "[OVERALL_ETA]"
 _SHOWN: Final = 5
 _TAIL_SHOWN: Final = 10
 _ROW: Final = 100
-"""Columns of a line that is read in passing: what else a provider said is in the log."""
+"""Columns of a status line; the log has the provider's whole message."""
 
 _WIDE: Final = 120
 """Columns of a terminal that has room for the oldest task beside the bar."""
@@ -151,7 +150,7 @@ class Reporter:
         while True:
             meter = self._meter
             due = max(last, meter.last_finish) + self._heartbeat_s - meter.clock.mono()
-            await asyncio.sleep(min(max(due, 0.05), 1.0))
+            await meter.clock.sleep(min(max(due, 0.05), 1.0))
             self._refresh()
             if meter.clock.mono() >= max(last, meter.last_finish) + self._heartbeat_s and meter.in_flight:
                 _log.info("%s", heartbeat_line(meter, self._concurrency))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlsplit
 
+from podium_contracts.text.surrogates import lossless_bytes
 from pydantic import BaseModel, SecretStr
 
 MASK: Final = "[redacted]"
@@ -24,7 +25,7 @@ class Redactor:
                     json.dumps(secret)[1:-1],
                     json.dumps(secret, ensure_ascii=False)[1:-1],
                     repr(secret)[1:-1],
-                    repr(secret.encode("utf-8", "surrogatepass"))[2:-1],
+                    repr(lossless_bytes(secret))[2:-1],
                     quote(secret, safe="", errors="surrogateescape"),
                     quote(secret, errors="surrogateescape"),
                     quote_plus(secret, errors="surrogateescape"),

@@ -143,7 +143,7 @@ class Sampler:
             await self._sample(None)
             while True:
                 due = self._clock.mono() + self._interval_s
-                await asyncio.sleep(self._interval_s)
+                await self._clock.sleep(self._interval_s)
                 # How late the loop woke this up is how late it wakes anyone up.
                 await self._sample(max(0.0, (self._clock.mono() - due) * 1000))
         finally:

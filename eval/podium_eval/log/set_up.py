@@ -1,28 +1,40 @@
-"""Sends the package's log to a run's files and the terminal for as long as the run lasts."""
+"""The log of a run or a rejudge, open for as long as it lasts."""
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from rich.console import Console
-
-from podium_eval.log.console import ConsoleHandler
+from podium_eval.log.console import ConsoleHandler, Terminal
 from podium_eval.log.redact import Redactor
 from podium_eval.log.writer import LogWriter
 
 
 @asynccontextmanager
-async def logging_to(writer: LogWriter, redactor: Redactor, live: Console | None = None) -> AsyncGenerator[None]:
-    """Start the writer; at the end everything is on the disk and the writer is closed. live: see ConsoleHandler."""
+async def open_log(
+    events: Path, log: Path, *, redactor: Redactor, terminal: Terminal, broken: Callable[[OSError], None]
+) -> AsyncGenerator[LogWriter]:
+    """Send events to `events`, the package's log to `log` and the terminal; at the end all of it is on the disk.
+
+    broken: called once, in the event loop's thread, when a write fails.
+
+    Raises:
+        OSError: a file cannot be opened.
+    """
+    loop = asyncio.get_running_loop()
+
+    def failed(error: OSError) -> None:
+        loop.call_soon_threadsafe(broken, error)
+
+    writer = LogWriter(events, log, redactor=redactor, on_failure=failed)
     logger = logging.getLogger("podium_eval")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logger.handlers[:] = [writer, ConsoleHandler(redactor, colour="NO_COLOR" not in os.environ, live=live)]
+    logger.handlers[:] = [writer, ConsoleHandler(redactor, terminal)]
     writer.start()
     try:
-        yield
+        yield writer
     finally:
         logger.handlers.clear()
         await asyncio.to_thread(writer.close)

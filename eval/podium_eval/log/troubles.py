@@ -26,7 +26,7 @@ class _Count:
 
 
 class Troubles:
-    """An EventLog observer. in_row: how many of a kind in a row are warned of; on_row is told each time, too."""
+    """An EventLog observer. in_row: how many of a kind in a row give a warning; on_row is called with each."""
 
     def __init__(self, in_row: int, on_row: Callable[[str], None]) -> None:
         self._in_row = in_row

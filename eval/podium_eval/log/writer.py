@@ -16,11 +16,12 @@ from typing import Any, Final
 import orjson
 from podium_contracts.events import Event, event_to_json
 from podium_contracts.levels import LEVELS, register_levels
+from podium_contracts.text.surrogates import encodable, written_out
 from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from podium_eval.clock import iso
-from podium_eval.files import LineFile, encodable, repair_tail
+from podium_eval.files import LineFile, repair_tail
 from podium_eval.log.redact import Redactor
 
 _LEVEL_NAMES: Final = {number: name for name, number in LEVELS.items()}
@@ -75,7 +76,6 @@ class EventFormatter(OrjsonFormatter):
         try:
             return super().jsonify_log_record(log_data)
         except orjson.JSONEncodeError:
-            # A lone surrogate from a model's answer is valid in Python and in JSON's escapes, but not in UTF-8.
             return super().jsonify_log_record(encodable(log_data))
 
 
@@ -166,11 +166,11 @@ class LogWriter(logging.Handler):
             if events:
                 text = "\n".join(events) + "\n"
                 events.clear()
-                self._guard(lambda: self._events.write(self._redactor.data(text.encode("utf-8", "replace"))))
+                self._guard(lambda: self._events.write(self._redactor.data(text.encode())))
             if lines:
                 text = "\n".join(lines) + "\n"
                 lines.clear()
-                self._guard(lambda: self._log.write(self._redactor.data(text.encode("utf-8", "backslashreplace"))))
+                self._guard(lambda: self._log.write(self._redactor.data(written_out(text).encode())))
 
         for item in batch:
             if isinstance(item, EventRecord):

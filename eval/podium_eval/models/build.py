@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from podium_contracts.names import ALIASES
+from podium_contracts.names import ALIASES, EXPERTS
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.costs.prices import Prices
 from podium_eval.errors import ConfigError
 from podium_eval.log.sink import EventSink
@@ -37,6 +38,7 @@ def build_models(
     concurrency: int,
     auth_failures: int = 5,
     on_auth_failures: Callable[[str], None] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Models:
     """Wire every model that the settings name. Opens nothing: connections begin with the first call.
 
@@ -49,20 +51,23 @@ def build_models(
     Raises:
         ConfigError: everything that is wrong or missing, all at once, each line naming its variable.
     """
-    return _Builder(settings, sink, ids, concurrency).build(auth_failures, on_auth_failures)
+    return _Builder(settings, sink, ids, concurrency, clock).build(auth_failures, on_auth_failures)
 
 
 class _Builder:
     """Gathers problems instead of stopping at the first, so that one start shows all of them."""
 
-    def __init__(self, settings: ModelSettings, sink: EventSink, ids: Mapping[str, Any], concurrency: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, sink: EventSink, ids: Mapping[str, Any], concurrency: int, clock: Clock
+    ) -> None:
         self._settings = settings
         self._sink = sink
         self._ids = ids
         self._concurrency = concurrency
+        self._clock = clock
         self._pool = HttpPool(concurrency + _SPARE_CONNECTIONS)
         self._limits: dict[str, AdaptiveLimit] = {}
-        self._endpoints = EndpointMaker(self._pool, settings, sink, ids)
+        self._endpoints = EndpointMaker(self._pool, settings, sink, ids, clock)
         self._tokenizers: dict[Path, TokenizerCounter] = {}
         self._problems: list[str] = []
         self._keyless: dict[str, list[str]] = {}
@@ -88,25 +93,27 @@ class _Builder:
             )
             if chat is not None:
                 experts[alias] = chat
-        if not any(settings.expert(alias) for alias in ALIASES if alias.startswith("answer-")):
+        if not any(settings.expert(alias) for alias in EXPERTS["answer"]):
             self._problems.append(
                 "no expert can answer: set EXPERT_DEFAULT or one of EXPERT_ANSWER_1 … EXPERT_ANSWER_MATH_2, "
                 "such as together/openai/gpt-oss-120b"
             )
-        judge = None
-        if settings.judge is None:
+        judges = [
+            self._tried(lambda text=text: self._configured(text, "JUDGE", settings.judge_timeout_s, None))
+            for text in settings.judges
+        ]
+        if not judges:
             self._problems.append("JUDGE is not set: the model that grades, such as openai/gpt-5.4-mini")
-        else:
-            text = settings.judge
-            judge = self._tried(lambda: self._configured(text, "JUDGE", settings.judge_timeout_s, None))
+        if twice := sorted({text for text in settings.judges if settings.judges.count(text) > 1}):
+            self._problems.append(f"JUDGE names {', '.join(twice)} twice: one judge has one vote")
         for variable, users in self._keyless.items():
             self._problems.append(f"{variable} is not set; it is needed by {', '.join(dict.fromkeys(users))}")
-        if self._problems or orchestrator is None or judge is None:
+        if self._problems or orchestrator is None:
             raise ConfigError(dict.fromkeys(self._problems))
         return Models(
             orchestrator=orchestrator,
             experts=experts,
-            judge=judge,
+            judges=[judge for judge in judges if judge is not None],
             orchestrator_tokens=self._own_tokenizer or EstimateCounter(),
             pool=self._pool,
             limits=self._limits,
@@ -157,7 +164,7 @@ class _Builder:
         )
 
     def _configured(self, text: str, variable: str, timeout_s: float, max_tokens: int | None) -> OpenAIChat | None:
-        """An expert or the judge; None when its key is missing, which is told once for all that need it."""
+        """An expert or the judge; None when its key is missing, which is one problem for all that need it."""
         settings = self._settings
         spec = ModelSpec.parse(text, variable)
         provider = self._provider(spec.provider, variable)
@@ -197,7 +204,9 @@ class _Builder:
         server = None
         if quirks.tokenize:
             first, headers = access.addresses[0], headers_of(access.addresses[0], access.key)
-            server = ServerTokenizer(self._pool, without_password(first), target.model, headers, _TOKENIZE_S)
+            server = ServerTokenizer(
+                self._pool, without_password(first), target.model, headers, _TOKENIZE_S, self._clock
+            )
         fitting = Fitting(
             context_tokens=quirks.context_tokens,
             max_output_tokens=quirks.max_output_tokens,
@@ -212,6 +221,7 @@ class _Builder:
             retry_after_longest_s=settings.retry_after_longest_s,
             lockout_longest_s=settings.lockout_longest_s,
             breaker_wait_s=settings.breaker_wait_s,
+            clock=self._clock,
         )
         return OpenAIChat(target, endpoints, role, limit=limit, fitting=fitting, auth=self._auth, retry=limits)
 
@@ -226,7 +236,7 @@ class _Builder:
 
     def _limit(self, name: str, maximum: int) -> AdaptiveLimit:
         if name not in self._limits:
-            self._limits[name] = AdaptiveLimit(name, maximum, self._sink, self._ids)
+            self._limits[name] = AdaptiveLimit(name, maximum, self._sink, self._ids, clock=self._clock)
         return self._limits[name]
 
     def _ceiling(self, provider: str) -> int:

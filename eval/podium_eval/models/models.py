@@ -1,8 +1,8 @@
 """All models of one run: those that the settings name, and what build_models makes of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from podium_contracts.names import ALIASES
 
@@ -16,6 +16,8 @@ from podium_eval.transport.circuit_breaker import Breaker
 from podium_eval.transport.concurrency_limit import AdaptiveLimit
 from podium_eval.transport.pool import HttpPool
 
+T = TypeVar("T")
+
 
 def configured_models(settings: ModelSettings) -> Iterator[tuple[str, tuple[str, str]]]:
     """(orchestrator, judge or alias) -> (provider, model), for those that are set.
@@ -24,11 +26,16 @@ def configured_models(settings: ModelSettings) -> Iterator[tuple[str, tuple[str,
         ConfigError: one is not of the form provider/model.
     """
     yield "orchestrator", (settings.orchestrator_provider, settings.orchestrator_model)
-    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, "judge": settings.judge}
+    specs = {**{alias: settings.expert(alias) for alias in ALIASES}, **judge_names(settings.judges)}
     for name, text in specs.items():
         if text is not None:
             spec = ModelSpec.parse(text, name)
             yield name, (spec.provider, spec.model)
+
+
+def judge_names(judges: Sequence[T]) -> dict[str, T]:
+    """Judges by the name that tables give each: judge, judge-2, judge-3."""
+    return {"judge" if number == 1 else f"judge-{number}": judge for number, judge in enumerate(judges, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,8 @@ class Models:
 
     orchestrator: OpenAIChat
     experts: Mapping[str, OpenAIChat]
-    judge: OpenAIChat
+    judges: Sequence[OpenAIChat]
+    """At least one; of several the majority counts."""
     orchestrator_tokens: TokenCounter
     pool: HttpPool
     limits: Mapping[str, AdaptiveLimit]
@@ -50,14 +58,19 @@ class Models:
     auth: AuthStreak
     prices: Prices
 
+    @property
+    def judge(self) -> OpenAIChat:
+        """The first."""
+        return self.judges[0]
+
     async def learn(self) -> None:
         """Ask servers of one's own for their context lengths. Without it each is asked at its first call."""
-        for chat in {id(chat): chat for chat in (self.orchestrator, *self.experts.values(), self.judge)}.values():
+        for chat in {id(chat): chat for chat in (self.orchestrator, *self.experts.values(), *self.judges)}.values():
             await chat.learn()
 
     def describe(self) -> dict[str, Any]:
         """For run.json: experts, judge and orchestrator with what each resolved to, and every price in use."""
-        chats = {"orchestrator": self.orchestrator, "judge": self.judge, **self.experts}
+        chats = {"orchestrator": self.orchestrator, **judge_names(self.judges), **self.experts}
         return {
             "orchestrator": {
                 **_described(self.orchestrator),
@@ -65,6 +78,7 @@ class Models:
             },
             "experts": {alias: _described(chat) for alias, chat in self.experts.items()},
             "judge": _described(self.judge),
+            "judges": [_described(judge) for judge in self.judges],
             "prices": {
                 "tokens_per_million": {
                     f"{chat.provider}/{chat.model}": describe_price(chat.price) for chat in chats.values()

@@ -41,7 +41,7 @@ class Quirks:
     priority: bool = False
     """vLLM's `priority` is taken: refused unless it serves with --scheduling-policy priority."""
     tokenize: bool = False
-    """The server has vLLM's /tokenize and tells max_model_len in /v1/models."""
+    """The server has vLLM's /tokenize and gives max_model_len in /v1/models."""
     reasoning_effort: str | None = None
     """Sent as it is; None: the field is left out."""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -65,7 +65,7 @@ class Provider:
     """A server of one's own: no proxy, a limit for each server rather than one for all."""
     quirks: Quirks
     hints: Mapping[str, str]
-    """What to tell a user whose model name begins so and was refused."""
+    """Hints by the beginning of a model's name, shown when the provider refuses it."""
     source: str
 
 

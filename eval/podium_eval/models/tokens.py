@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Final
 
+from podium_contracts.text.surrogates import lossless_bytes, same_length
 from tokenizers import Tokenizer
 
 _LOWER: Final = bytes(range(ord("a"), ord("z") + 1))
@@ -31,7 +32,7 @@ class EstimateCounter:
 
     def count(self, text: str) -> int:
         """Tokens, rounded up. About 4 ns a character."""
-        data = text.encode("utf-8", "surrogatepass")
+        data = lossless_bytes(text)
         sizes: list[int] = []
         for kind in (_LOWER, _UPPER, _DIGITS, b" ", _TWO, _THREE, _FOUR, _FOLLOWING):
             rest = data.translate(None, kind) if data else data
@@ -119,8 +120,7 @@ class TokenizerCounter:
         return (text[: encoding.offsets[limit - 1][1]] if limit > 0 else ""), cut
 
     def _encode(self, text: str):
-        clean = text if text.isascii() else text.encode("utf-8", "replace").decode()
-        return self._tokenizer.encode(clean, add_special_tokens=False)
+        return self._tokenizer.encode(same_length(text), add_special_tokens=False)
 
 
 Counter = EstimateCounter | TokenizerCounter

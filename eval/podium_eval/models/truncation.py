@@ -1,13 +1,13 @@
 """A prompt cut to its model's context, by the model's own tokenizer where there is one, else by an estimate."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 import aiohttp
 import orjson
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.models.chat import ChatRequest
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
 from podium_eval.transport.pool import HttpPool
@@ -15,7 +15,7 @@ from podium_eval.transport.pool import HttpPool
 _TEMPLATE: Final = 128
 """Tokens of a chat template's own words, rounded up."""
 _TOOL_TEMPLATE: Final = 256
-"""Tokens of what a template says about calling tools, beside the tools themselves."""
+"""Tokens that a chat template adds about calling tools, beside the tools themselves."""
 _IMAGE: Final = 2048
 """Tokens set aside for an image; what it really takes depends on its size and the model."""
 _OUTPUT: Final = 4096
@@ -41,19 +41,28 @@ class Fitted:
 class ServerTokenizer:
     """vLLM's /tokenize, /detokenize and max_model_len of one served model."""
 
-    def __init__(self, pool: HttpPool, address: str, model: str, headers: dict[str, str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        pool: HttpPool,
+        address: str,
+        model: str,
+        headers: dict[str, str],
+        timeout_s: float,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._pool = pool
         self._address = address
         self._root = address.removesuffix("/v1")
         self._model = model
         self._headers = headers
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._silent_until = 0.0
+        self._clock = clock
+        self._silent_until = float("-inf")
         self._length_asked = float("-inf")
 
     async def keep(self, text: str, limit: int, *, end: bool) -> tuple[str, int] | None:
         """`text` within `limit` tokens and how many were cut; None when the server has no tokenizer to ask."""
-        if time.monotonic() < self._silent_until:
+        if self._clock.mono() < self._silent_until:
             return None
         ask = {"model": self._model, "prompt": text, "add_special_tokens": False}
         answer = await self._post("/tokenize", ask)
@@ -70,10 +79,10 @@ class ServerTokenizer:
         return (prompt, cut) if isinstance(prompt, str) else None
 
     async def max_model_len(self) -> int | None:
-        """The context that /v1/models tells for the model; None: not told. Asked at most once a minute."""
-        if time.monotonic() - self._length_asked < _ASK_AGAIN_S:
+        """The model's context length by /v1/models; None: not given. Asked at most once a minute."""
+        if self._clock.mono() - self._length_asked < _ASK_AGAIN_S:
             return None
-        self._length_asked = time.monotonic()
+        self._length_asked = self._clock.mono()
         try:
             async with self._pool.session.get(
                 f"{self._address}/models", headers=self._headers, timeout=self._timeout, allow_redirects=False
@@ -102,7 +111,7 @@ class ServerTokenizer:
                     return cast("dict[str, Any]", answer) if isinstance(answer, dict) else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError):
             pass
-        self._silent_until = time.monotonic() + _ASK_AGAIN_S
+        self._silent_until = self._clock.mono() + _ASK_AGAIN_S
         return None
 
 

@@ -1,14 +1,12 @@
 """Prompts and tool descriptions as data files: built in, or replaced one by one from PROMPTS_DIR and TOOLS_FILE."""
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-BUILT_IN: Final = Path(__file__).parent
+from podium_eval.prompts.prompt_file import BUILT_IN, PromptError, fill, read_file, read_prompt, slots
 
 PLACEHOLDERS: Final[dict[str, frozenset[str]]] = {
     "orchestrator_system.md": frozenset(),
@@ -24,10 +22,6 @@ _CLOSE: Final = 0.75
 """Likeness from which a name counts as misspelt."""
 
 
-class PromptError(ValueError):
-    """A prompt or tools file cannot be used; the message names it and says what to do."""
-
-
 @dataclass(frozen=True, slots=True)
 class Prompts:
     """texts: template by file name. hashes: sha256 of every prompt file used, tools.json included."""
@@ -39,7 +33,7 @@ class Prompts:
 
     def fill(self, name: str, **values: str) -> str:
         """The template of that name, or that text, with its placeholders filled; values are not looked at again."""
-        return _fill(self.texts.get(name, name), values)
+        return fill(self.texts.get(name, name), values)
 
 
 def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None) -> Prompts:
@@ -55,28 +49,23 @@ def load_prompts(prompts_dir: Path | None = None, tools_file: Path | None = None
     texts: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for name, allowed in PLACEHOLDERS.items():
-        path = _chosen(prompts_dir, name)
-        raw = _read(path)
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise PromptError(f"{path}: is not UTF-8 at byte {error.start}") from error
-        missing = sorted((_NEEDED & allowed) - set(_names(text)))
+        file = read_prompt(name, prompts_dir)
+        text = file.text()
+        missing = sorted((_NEEDED & allowed) - set(slots(text)))
         if missing:
-            raise PromptError(f"{path}: lacks {{{missing[0]}}}, where the question goes")
-        for slot in sorted(set(_names(text)) - allowed):
+            raise PromptError(f"{file.path}: lacks {{{missing[0]}}}, where the question goes")
+        for slot in sorted(set(slots(text)) - allowed):
             if meant := get_close_matches(slot, allowed, 1, _CLOSE):
-                raise PromptError(f"{path}: {{{slot}}} is no slot; did you mean {{{meant[0]}}}?")
+                raise PromptError(f"{file.path}: {{{slot}}} is no slot; did you mean {{{meant[0]}}}?")
         texts[name] = text.strip()
-        hashes[name] = hashlib.sha256(raw).hexdigest()
+        hashes[name] = file.sha256
     if tools_file is not None and not tools_file.is_file():
         raise PromptError(f"TOOLS_FILE={tools_file}: no such file")
-    tools_path = tools_file or _chosen(prompts_dir, "tools.json")
-    tools = _read(tools_path)
-    hashes["tools.json"] = hashlib.sha256(tools).hexdigest()
+    tools = read_prompt("tools.json", prompts_dir) if tools_file is None else read_file(tools_file)
+    hashes["tools.json"] = tools.sha256
     for path in sorted(BUILT_IN.glob("judge_*.md")):
-        hashes[path.name] = hashlib.sha256(_read(_chosen(prompts_dir, path.name))).hexdigest()
-    return Prompts(texts=texts, tools=tools, tools_path=tools_path, hashes=hashes)
+        hashes[path.name] = read_prompt(path.name, prompts_dir).sha256
+    return Prompts(texts=texts, tools=tools.data, tools_path=tools.path, hashes=hashes)
 
 
 def _refuse_misspelt(folder: Path) -> None:
@@ -89,27 +78,3 @@ def _refuse_misspelt(folder: Path) -> None:
     for name in names:
         if name not in known and (meant := get_close_matches(name, known, 1, _CLOSE)):
             raise PromptError(f"{folder / name}: is no prompt of Podium; did you mean {meant[0]}?")
-
-
-def _chosen(prompts_dir: Path | None, name: str) -> Path:
-    if prompts_dir is not None and (prompts_dir / name).exists():
-        return prompts_dir / name
-    return BUILT_IN / name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PromptError(f"{path}: {error.strerror}") from error
-
-
-_PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)\}")
-
-
-def _names(text: str) -> list[str]:
-    return _PLACEHOLDER.findall(text)
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)

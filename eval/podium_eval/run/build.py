@@ -1,19 +1,13 @@
-"""Builds the parts of a run from its settings, each once."""
+"""Builds the parts of a segment from the settings, each once."""
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from podium_contracts.events import Event
 
-from podium_eval.clock import SystemClock
-from podium_eval.costs.estimate import estimate
-from podium_eval.costs.prices import Prices
-from podium_eval.costs.usage import finished_tasks, past_runs
 from podium_eval.episode.context import Knowledge
 from podium_eval.episode.loop import EpisodeLoop
 from podium_eval.episode.task import Task
@@ -24,46 +18,26 @@ from podium_eval.log.meter import Meter
 from podium_eval.log.monitor import Monitor
 from podium_eval.log.progress import Reporter
 from podium_eval.log.sampler import Sampler, Sources
-from podium_eval.log.sink import LateSink
 from podium_eval.log.troubles import Troubles
 from podium_eval.log.writer import LogWriter
-from podium_eval.models.build import build_models
-from podium_eval.models.models import Models, configured_models
+from podium_eval.models.models import Models
 from podium_eval.models.openai.endpoints import breaker_limits
-from podium_eval.models.providers import ProviderTable
-from podium_eval.prompts.judge_prompt import BadPrompt
-from podium_eval.run.budget import Budget, unpriced_problem
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.run.budget import Budget
 from podium_eval.run.folder import Endings
-from podium_eval.run.plan import Plan, Tools, plan
+from podium_eval.run.plan import Prepared, Tools
 from podium_eval.run.recorder import Output, Recorder
 from podium_eval.run.runner import Runner, WorkerPool
-from podium_eval.run.stop import Stop
+from podium_eval.run.stop import EarlyStop
 from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
-from podium_eval.tools.added.build import AddedTools, added_tools
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.toolbox import make_toolbox
 from podium_eval.transport.circuit_breaker import Breaker
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is made once, before a run's folder is touched, and used by the check and by the run.
-
-    sink: of the models; keeps nothing until the run's log is attached. ids: run_id and segment of their events; the
-    segment is known when the folder is.
-    """
-
-    plan: Plan
-    models: Models
-    sink: LateSink
-    ids: dict[str, Any]
-    stop: Stop
-    added: AddedTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,84 +49,14 @@ class Account:
     reporter: Reporter
     budget: Budget | None
     troubles: Troubles
+    early_stop: EarlyStop | None = None
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
-        return observers if self.budget is None else (*observers, self.budget.observe)
-
-
-@asynccontextmanager
-async def prepare(settings: Settings, run_id: str, *, offline: bool = False) -> AsyncGenerator[Prepared]:
-    """Read the plan, build the models and start the added tools, which are closed at the end.
-
-    offline: nothing is started and nobody asked; the added tools are none.
-
-    Raises:
-        ConfigError: all that is wrong with the settings, the dataset and the prompts, at once.
-    """
-    problems: list[str] = []
-    planned: Plan | None = None
-    models: Models | None = None
-    stop, sink, ids = Stop(), LateSink(), {"run_id": run_id, "segment": 0}
-    try:
-        planned = plan(settings)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        models = build_models(
-            settings,
-            sink,
-            ids=ids,
-            concurrency=settings.concurrency,
-            auth_failures=settings.auth_failures,
-            on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
-        )
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        if planned is None or models is None:
-            raise ConfigError(problems)
-        async with nullcontext(AddedTools()) if offline else added_tools(settings, SystemClock()) as added:
-            yield Prepared(planned, models, sink, ids, stop, added)
-    finally:
-        if models is not None:
-            await models.aclose()
-
-
-async def problems_of(settings: Settings) -> list[str]:
-    """What keeps a run from starting, as far as can be told without asking anybody."""
-    try:
-        async with prepare(settings, "check", offline=True):
-            return []
-    except ConfigError as error:
-        return list(error.problems)
-
-
-def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
-
-    Raises:
-        ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.
-    """
-    if settings.budget is None:
-        return None
-    models = dict(configured_models(settings))
-    prices = Prices.load(settings.prices_file)
-    providers = ProviderTable.load(settings.models_file)
-    table = {name: prices.tokens(provider, model) for name, (provider, model) in models.items()}
-    names = {name: f"{provider}/{model}" for name, (provider, model) in models.items()}
-    paid = [
-        names[name]
-        for name, (provider, _) in models.items()
-        if table[name] is None and (row := providers.provider(provider)) is not None and not row.local
-    ]
-    if (problem := unpriced_problem(settings.budget, paid)) is not None:
-        raise ConfigError([problem])
-    past = finished_tasks(past_runs(settings.runs_dir))
-    expected = estimate(past, len(past), 1, names, table, prices.units()).usd_per_task if past else None
-    return Budget(settings.budget, meter, expected_usd=expected)
+        others = (part.observe for part in (self.budget, self.early_stop) if part is not None)
+        return (*observers, *others)
 
 
 async def build_runner(
@@ -172,11 +76,11 @@ async def build_runner(
     models, stop = prepared.models, prepared.stop
     counter = models.orchestrator_tokens
     try:
-        grader = build_grader(settings, models.judge, output.sink, output.clock)
-    except BadPrompt as error:
+        grader = build_grader(settings, models.judges, output.sink, output.clock)
+    except PromptError as error:
         raise ConfigError([str(error)]) from error
     limits = replace(breaker_limits(settings), threshold=2)
-    breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits)
+    breaker = partial(Breaker, sink=output.sink, ids=prepared.ids, limits=limits, clock=output.clock)
     session = models.pool.session
     episodes = EpisodeLoop(
         orchestrator=await build_replicas(
@@ -190,8 +94,8 @@ async def build_runner(
         tools=ToolTurns(
             make_toolbox(
                 models.experts,
-                RetrievalClient(session, settings, breaker("retrieval")),
-                SandboxClient(session, settings, breaker("sandbox")),
+                RetrievalClient(session, settings, breaker("retrieval"), output.clock),
+                SandboxClient(session, settings, breaker("sandbox"), output.clock),
                 grader,
                 settings,
                 output.clock,
@@ -230,6 +134,7 @@ async def build_runner(
         concurrency=settings.concurrency,
         grace_s=settings.grace_s,
         ramp_ms=settings.ramp_ms,
+        clock=output.clock,
     )
     return Runner(tasks, task_runner, tools.of, begun=begun, pool=pool, stop=stop, budget=account.budget)
 

@@ -14,11 +14,12 @@ from typing import Final
 import msgspec
 import orjson
 from podium_contracts.events import TaskComplete
+from podium_contracts.files import write_atomically
 from podium_contracts.names import ErrorType, TaskStatus
 from podium_contracts.records import RECORD_VERSION, TaskRecord
 
 from podium_eval.episode.task import task_complete
-from podium_eval.files import decoded, json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes
 from podium_eval.log.redact import Redactor
 
 _log = logging.getLogger(__name__)
@@ -42,11 +43,6 @@ class Saved:
     cost_usd: float | None
     has_answer: bool
 
-    @property
-    def ungraded_answer(self) -> bool:
-        """Answered, but the judge failed: only the judge runs again."""
-        return self.status == "error" and self.error_type == "judge_error" and self.has_answer
-
 
 @dataclass(slots=True)
 class Endings:
@@ -58,18 +54,26 @@ class Endings:
     correct: int = 0
     answered: int = 0
     failed: dict[str, str] = field(default_factory=dict[str, str])
+    error_types: dict[str, str] = field(default_factory=dict[str, str])
+    """Of the same tasks."""
 
     def add(self, end: Saved) -> None:
         """A task's end; one that had ended in an error before may end again."""
-        self.failed.pop(end.key, None)
+        self.take_back(end.key)
         if end.status == "error":
             self.failed[end.key] = f"{end.task_id} ({end.error_type})"
+            self.error_types[end.key] = end.error_type or "internal"
         elif end.status == "skipped":
             self.skipped += 1
         else:
             self.done += 1
             self.correct += end.correct is True
             self.answered += end.has_answer
+
+    def take_back(self, key: str) -> str | None:
+        """A task that had ended in an error runs again: the type of that error; None when it had not."""
+        self.failed.pop(key, None)
+        return self.error_types.pop(key, None)
 
     @property
     def left(self) -> int:

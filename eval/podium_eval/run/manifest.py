@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import msgspec
 from podium_contracts.events import SCHEMA_VERSION, NewerSchema, RunStart, check_schema
+from podium_contracts.files import write_atomically
 
 from podium_eval.clock import Clock, iso
 from podium_eval.errors import ConfigError
-from podium_eval.files import decoded, json_bytes, write_atomically
+from podium_eval.files import decoded, json_bytes
 from podium_eval.log.machine import git_revision, gpus, host, versions
 from podium_eval.log.redact import Redactor
 from podium_eval.models.models import Models
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class OtherRun(ValueError):
-    """The folder holds a run of other questions or another protocol; the message says what differs."""
+    """The folder holds a run of other questions or another protocol; the message names what differs."""
 
 
 @dataclass(slots=True)
@@ -110,6 +111,7 @@ def begin_manifest(
         "secrets": secret_marks(settings),
         "dataset": {
             "path": dataset.path,
+            "version": dataset.version,
             "sha256": dataset.sha256,
             "n": dataset.n,
             "n_selected": dataset.n_selected,

@@ -1,9 +1,12 @@
-"""What a run asks: questions, prompts, tools and tasks, read and checked before anything is written."""
+"""What a run asks and whom: questions, prompts, tools, tasks and models, checked before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.load import Dataset
 from podium_eval.dataset.question import Question
@@ -11,11 +14,14 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
+from podium_eval.log.sink import LateSink
+from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
-from podium_eval.prompts.judge_prompt import BadPrompt
-from podium_eval.prompts.templates import PromptError, Prompts, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import Prompts, load_prompts
+from podium_eval.run.stop import Stop, early_stop_problem
 from podium_eval.settings.read import Settings
-from podium_eval.tools.added.build import AddedTools
+from podium_eval.tools.added.build import AddedTools, added_tools
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
 
@@ -61,6 +67,9 @@ def selection_of(settings: Settings) -> Selection:
         text_only=settings.text_only,
         categories=_listed(settings.category),
         answer_types=_listed(settings.answer_type),
+        verified_classes=tuple(one.casefold() for one in _listed(settings.verified_class)),
+        class_field=settings.class_field,
+        class_file=settings.class_file,
         ids=ids,
         shuffle_seed=settings.shuffle,
         limit=settings.limit,
@@ -89,11 +98,79 @@ def plan(settings: Settings) -> Plan:
         problems.append(str(error))
     try:
         check_prompts(settings.protocol, settings.prompts_dir)
-    except BadPrompt as error:
+    except PromptError as error:
         problems.append(str(error))
+    if (problem := early_stop_problem(settings)) is not None:
+        problems.append(problem)
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
     return Plan(dataset, prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made once, before a run's folder is touched, and used by the check and by the run.
+
+    sink: of the models; keeps nothing until the run's log is attached. ids: run_id and segment of their events; the
+    segment is known when the folder is.
+    """
+
+    plan: Plan
+    models: Models
+    sink: LateSink
+    ids: dict[str, Any]
+    stop: Stop
+    added: AddedTools
+
+
+@asynccontextmanager
+async def prepare(
+    settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK, *, offline: bool = False
+) -> AsyncGenerator[Prepared]:
+    """Read the plan, build the models and start the added tools, which are closed at the end.
+
+    offline: nothing is started and nobody asked; the added tools are none.
+
+    Raises:
+        ConfigError: all that is wrong with the settings, the dataset and the prompts, at once.
+    """
+    problems: list[str] = []
+    planned: Plan | None = None
+    models: Models | None = None
+    stop, sink, ids = Stop(), LateSink(), {"run_id": run_id, "segment": 0}
+    try:
+        planned = plan(settings)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        models = build_models(
+            settings,
+            sink,
+            ids=ids,
+            concurrency=settings.concurrency,
+            auth_failures=settings.auth_failures,
+            on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+            clock=clock,
+        )
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if planned is None or models is None:
+            raise ConfigError(problems)
+        async with nullcontext(AddedTools()) if offline else added_tools(settings, clock) as added:
+            yield Prepared(planned, models, sink, ids, stop, added)
+    finally:
+        if models is not None:
+            await models.aclose()
+
+
+async def problems_of(settings: Settings) -> list[str]:
+    """What keeps a run from starting, as far as is known without a request."""
+    try:
+        async with prepare(settings, "check", offline=True):
+            return []
+    except ConfigError as error:
+        return list(error.problems)
 
 
 def plan_tools(prompts: Prompts, models: Models, settings: Settings, added: AddedTools | None = None) -> Tools:

@@ -80,6 +80,7 @@ class Recorder:
             answer_type=question.answer_type,
             category=question.category,
             subject=question.subject,
+            verified_class=question.verified_class,
             has_image=question.image is not None,
             status=status,
             ending=outcome.ending,

@@ -7,7 +7,9 @@ rejudge.jsonl and not in events.jsonl, so that the run's own profile and cost st
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from podium_contracts import names
@@ -55,13 +57,17 @@ def due(record: TaskRecord, protocol: names.Protocol, judge: str, prompt_hash: s
     if record.ending != "answered" or record.answer_text is None:
         return "no_answer"
     mine = (protocol, judge, prompt_hash)
-    for judgement in record.judgements:
+    for judgement in chain.from_iterable(given.by_judge for given in record.judgements):
         same = (judgement.protocol, judgement.judge, judgement.prompt_hash) == mine
         without_model = judgement.protocol == protocol and judgement.method in ("exact_match", "unanswered")
         if (same and judgement.correct is not None) or without_model:
             return "already"
     own = record.judgements[0] if record.judgements else None
-    if own is not None and (own.protocol, own.judge, own.prompt_hash) == mine:
+    if (
+        own is not None
+        and own.correct is None
+        and mine in ((one.protocol, one.judge, one.prompt_hash) for one in own.by_judge)
+    ):
         return "resume"
     return "due"
 
@@ -72,21 +78,21 @@ class Rejudge:
     def __init__(
         self,
         folder: RunFolder,
-        grader: JudgeGrader,
+        graders: Sequence[JudgeGrader],
         pool: WorkerPool,
         *,
         segment: int,
         max_words: int,
     ) -> None:
         self._folder = folder
-        self._grader = grader
+        self._graders = graders
         self._pool = pool
         self._segment = segment
         self._max_words = max_words
         self.tally = Tally()
 
     async def run(self) -> Tally:
-        """Grade every record that is due; returns early, with `left` counted, when the Stop says so."""
+        """Grade every record that is due; returns early, with `left` counted, when the run is stopped."""
         waiting = deque(sorted(path.stem for path in self._folder.tasks.glob("*.json")))
         await self._pool.run(waiting, self._rejudge)
         self.tally.left += len(waiting)
@@ -100,13 +106,14 @@ class Rejudge:
             self.tally.failed.append(key)
             return
         try:
-            await self._grade(record)
+            for grader in self._graders:
+                await self._grade(record, grader)
         except (asyncio.CancelledError, OSError):
             self.tally.left += 1
             raise
 
-    async def _grade(self, record: TaskRecord) -> None:
-        tally, grader = self.tally, self._grader
+    async def _grade(self, record: TaskRecord, grader: JudgeGrader) -> None:
+        tally = self.tally
         state = due(record, grader.protocol, grader.judge, grader.prompt_hash)
         if state != "due":
             setattr(tally, state, getattr(tally, state) + 1)
@@ -158,4 +165,5 @@ def _question(record: TaskRecord) -> Question:
         answer_type=record.answer_type,
         category=record.category,
         subject=record.subject,
+        verified_class=record.verified_class,
     )

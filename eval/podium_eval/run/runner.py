@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.episode.task import Task
 from podium_eval.run.budget import Budget
 from podium_eval.run.stop import Stop
-from podium_eval.run.task_runner import TaskRunner
+from podium_eval.run.task_runner import Interruption, TaskRunner
 from podium_eval.tools.specs import ToolSpecs
 
 _log = logging.getLogger(__name__)
@@ -24,12 +25,49 @@ class WorkerPool:
     folder: what a failed write is reported as. ramp_ms: between the starts of two workers.
     """
 
-    def __init__(self, stop: Stop, folder: Path, *, concurrency: int, grace_s: float, ramp_ms: float = 0.0) -> None:
+    def __init__(
+        self,
+        stop: Stop,
+        folder: Path,
+        *,
+        concurrency: int,
+        grace_s: float,
+        ramp_ms: float = 0.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._stop = stop
         self._folder = folder
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._grace_s = grace_s
         self._ramp_ms = ramp_ms
+        self._clock = clock
+        self._going = asyncio.Event()
+        self._going.set()
+        self._hire: Callable[[], None] = lambda: None
+        self._workers: set[asyncio.Task[None]] = set()
+        self._refused = False
+
+    @property
+    def paused(self) -> bool:
+        """Whether no further item is taken until resume()."""
+        return not self._going.is_set()
+
+    def pause(self) -> None:
+        """Take no further item; those in work go on."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Take items again."""
+        self._going.set()
+
+    def resize(self, concurrency: int) -> None:
+        """So many items at once from now on; with fewer than before, workers leave as they finish an item."""
+        self.concurrency = concurrency
+        self._hire()
+
+    def more(self) -> None:
+        """Items were put into `waiting`: workers that had left for want of work come back."""
+        self._hire()
 
     async def run(
         self,
@@ -44,21 +82,35 @@ class WorkerPool:
         run, and what failed is in the Stop.
         """
         async with asyncio.TaskGroup() as group:
-            workers = [
-                group.create_task(self._work(number, waiting, work, admit), name=f"worker-{number}")
-                for number in range(min(self._concurrency, len(waiting)))
-            ]
-            halt = group.create_task(self._halt(workers), name="halt")
-            if workers:
-                await asyncio.wait(workers)
+            over = asyncio.Event()
+
+            def hire() -> None:
+                free = self.concurrency - len(self._workers)
+                for number in range(min(free, len(waiting)) if self._stop.taking and not self._refused else 0):
+                    worker = group.create_task(self._work(number, waiting, work, admit), name=f"worker-{number}")
+                    self._workers.add(worker)
+                    worker.add_done_callback(left)
+
+            def left(worker: "asyncio.Task[None]") -> None:
+                self._workers.discard(worker)
+                hire()  # for an item that came back while the worker was on its way out
+                if not self._workers:
+                    over.set()
+
+            self._hire = hire
+            hire()
+            halt = group.create_task(self._halt(), name="halt")
+            if self._workers:
+                await over.wait()
+            self._hire = lambda: None
             halt.cancel()
 
-    async def _halt(self, workers: list["asyncio.Task[None]"]) -> None:
+    async def _halt(self) -> None:
         await self._stop.reached("halt")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._grace_s):
+            async with self._clock.timeout(self._grace_s):
                 await self._stop.reached("now")
-        for worker in workers:
+        for worker in list(self._workers):
             worker.cancel()
 
     async def _work(
@@ -70,11 +122,12 @@ class WorkerPool:
     ) -> None:
         # Requests sent together return together, and a loop that reads 512 answers before it sends the first next
         # request keeps them together: each wave would take the whole batch's time longer.
-        await asyncio.sleep(number * self._ramp_ms / 1000)
-        while waiting and self._stop.taking:
+        await self._clock.sleep(number * self._ramp_ms / 1000)
+        while waiting and await self._may_take() and waiting:
             item = waiting.popleft()
             if admit is not None and not await admit(item):
                 waiting.appendleft(item)
+                self._refused = True
                 break
             try:
                 await work(item)
@@ -83,6 +136,24 @@ class WorkerPool:
             except Exception as error:  # noqa: BLE001 (whatever it is, the run must report it and stop)
                 _log.exception("%s could not be finished", item)
                 self._stop.request("internal", f"{item}: {error!r}", "now")
+            if len(self._workers) > self.concurrency:
+                # Out at once: others that finish in the same step must not leave for the same reason.
+                worker = asyncio.current_task()
+                assert worker is not None
+                self._workers.discard(worker)
+                break
+
+    async def _may_take(self) -> bool:
+        """Whether the run takes items, once it is not paused."""
+        if self.paused and self._stop.taking:
+            going = asyncio.ensure_future(self._going.wait())
+            stopped = asyncio.ensure_future(self._stop.reached("drain"))
+            try:
+                await asyncio.wait({going, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                going.cancel()
+                stopped.cancel()
+        return self._stop.taking
 
 
 class Runner:
@@ -109,6 +180,47 @@ class Runner:
         self._pool = pool
         self._stop = stop
         self._budget = budget
+        task_runner.put_back = self.add
+
+    @property
+    def concurrency(self) -> int:
+        """Tasks at once."""
+        return self._pool.concurrency
+
+    @property
+    def paused(self) -> bool:
+        """See WorkerPool."""
+        return self._pool.paused
+
+    def pause(self) -> None:
+        """See WorkerPool."""
+        self._pool.pause()
+
+    def resume(self) -> None:
+        """See WorkerPool."""
+        self._pool.resume()
+
+    def resize(self, concurrency: int) -> None:
+        """See WorkerPool."""
+        self._pool.resize(concurrency)
+
+    def interrupt(self, key: str, what: Interruption) -> bool:
+        """See TaskRunner."""
+        return self._task_runner.interrupt(key, what)
+
+    def again(self, task: Task) -> None:
+        """A task that ended in an error, once more, behind all others."""
+        self._task_runner.again(task)
+        self.add(task)
+
+    def has(self, task: Task) -> bool:
+        """Whether the task waits to be taken."""
+        return any(one.key == task.key for one in self._waiting)
+
+    def add(self, task: Task) -> None:
+        """One more task, behind all others."""
+        self._waiting.append(task)
+        self._pool.more()
 
     async def run(self) -> None:
         """Return when every task has ended or the run has stopped; what stopped it is in the Stop."""

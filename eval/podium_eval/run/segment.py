@@ -3,33 +3,37 @@
 import asyncio
 import gc
 import logging
+from functools import partial
 from itertools import islice
 
 from podium_contracts.events import RunEnd, RunStart
-from rich.console import Console
 
 from podium_eval.clock import Clock, iso, since_ms
+from podium_eval.control.server import serve
+from podium_eval.control.steering import Steering, Wheel, named
+from podium_eval.log.console import Terminal
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.meter import Meter
 from podium_eval.log.progress import Reporter
 from podium_eval.log.redact import Redactor
-from podium_eval.log.set_up import logging_to
+from podium_eval.log.set_up import open_log
 from podium_eval.log.troubles import Troubles
-from podium_eval.log.writer import LogBroken, LogWriter
-from podium_eval.run.build import Account, Prepared, build_budget, build_runner, start_background
+from podium_eval.log.writer import LogWriter
+from podium_eval.run.budget import build_budget
+from podium_eval.run.build import Account, build_runner, start_background
 from podium_eval.run.checkpoint import Checkpoints
 from podium_eval.run.folder import Endings, RunFolder, Saved
 from podium_eval.run.manifest import Manifest, begin_manifest, next_segment
-from podium_eval.run.plan import plan_tools, refuse_images
+from podium_eval.run.plan import Prepared, plan_tools, refuse_images
 from podium_eval.run.recorder import Output, RunIds
-from podium_eval.run.stop import unwatch_signals, watch_signals
+from podium_eval.run.stop import EarlyStop, stopped_by_signals
 from podium_eval.settings.read import Settings
 
 _log = logging.getLogger(__name__)
 
 
 class Segment:
-    """live: the console of a live bar, None for plain lines."""
+    """One start of a run in its folder."""
 
     def __init__(
         self,
@@ -38,14 +42,14 @@ class Segment:
         folder: RunFolder,
         redactor: Redactor,
         clock: Clock,
-        live: Console | None,
+        terminal: Terminal,
     ) -> None:
         self._settings = settings
         self._prepared = prepared
         self._folder = folder
         self._redactor = redactor
         self._clock = clock
-        self._live = live
+        self._terminal = terminal
         self._stop = prepared.stop
 
     async def run(self) -> int:
@@ -55,13 +59,14 @@ class Segment:
             ConfigError: the run in the folder is another one, or the experts cannot do what the tasks need.
             OSError: the folder cannot be written.
         """
-        loop = asyncio.get_running_loop()
-
-        def broken(error: OSError) -> None:
-            loop.call_soon_threadsafe(self._stop.cannot_write, self._folder.path, error)
-
-        writer = LogWriter(self._folder.events, self._folder.log, redactor=self._redactor, on_failure=broken)
-        async with logging_to(writer, self._redactor, self._live):
+        folder = self._folder
+        async with open_log(
+            folder.events,
+            folder.log,
+            redactor=self._redactor,
+            terminal=self._terminal,
+            broken=partial(self._stop.cannot_write, folder.path),
+        ) as writer:
             # What imports made stays for good: full collections need not walk it while hundreds of tasks run.
             gc.collect()
             gc.freeze()
@@ -86,9 +91,15 @@ class Segment:
             spent_usd=sum(one.cost_usd or 0.0 for one in saved.values()),
         )
         budget = await asyncio.to_thread(build_budget, settings, meter)
-        reporter = Reporter(meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self._live)
+        reporter = Reporter(
+            meter, concurrency=settings.concurrency, heartbeat_s=settings.heartbeat_s, live=self._terminal.live
+        )
         troubles = Troubles(settings.trouble_in_row, self._in_trouble)
-        account = Account(endings, meter, reporter, budget, troubles)
+        early_stop = None
+        if (goal := settings.stop_at_half_width) is not None:
+            early_stop = EarlyStop(goal, saved.values(), lambda line: self._stop.request("half_width", line, "drain"))
+            early_stop.look()
+        account = Account(endings, meter, reporter, budget, troubles, early_stop)
         prepared.ids["segment"] = next_segment(folder.manifest)
         sink = EventLog(writer, level=settings.log_level, clock=self._clock, observers=account.observers)
         prepared.sink.attach(sink)
@@ -136,12 +147,19 @@ class Segment:
         runner = await build_runner(settings, prepared, output, account, tools, tasks, output.checkpoints.begun(saved))
         del every, tasks, saved  # the runner lets go of each task that ends
         background = start_background(settings, prepared.models, output, writer, account)
-        watch_signals(asyncio.get_running_loop(), self._stop, settings.grace_s)
         try:
-            with reporter:
-                await runner.run()
+            steering = Steering(
+                Wheel(runner, self._stop, prepared.models.limits, prepared.models.breakers, endings),
+                sink,
+                meter,
+                run_id=ids.run_id,
+                segment=ids.segment,
+                find=lambda name: [task for task in prepared.plan.tasks(settings) if named(task, name)],
+            )
+            async with serve(folder.path, steering.perform, self._clock):
+                with stopped_by_signals(self._stop, settings.grace_s), reporter:
+                    await runner.run()
         finally:
-            unwatch_signals(asyncio.get_running_loop())
             for one in background:
                 one.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -174,10 +192,8 @@ class Segment:
             )
         )
         try:
-            await sink.flush()
-            manifest.end(iso(self._clock.wall()), reason)
-        except LogBroken as error:
-            _log.error("the log ends here: %s", error.strerror)
+            if await sink.end():
+                manifest.end(iso(self._clock.wall()), reason)
         except OSError as error:
             _log.error("run.json could not be brought up to date: %s", error)
         _log.info(
@@ -198,6 +214,6 @@ class Segment:
         if unanswered:
             _log.error("no task was answered: each ended at a limit, so the score tells nothing of the answers")
         if stop.message is not None:
-            _log.error("stopped: %s", stop.message)
-        whole = not failed and not endings.left and reason == "finished"
+            _log.log(logging.INFO if reason == "half_width" else logging.ERROR, "stopped: %s", stop.message)
+        whole = not failed and (reason == "half_width" or (not endings.left and reason == "finished"))
         return 0 if whole and not unanswered else 1

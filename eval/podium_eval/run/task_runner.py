@@ -5,7 +5,7 @@ import logging
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from podium_contracts.events import TaskStart
 from podium_contracts.names import TaskStatus
@@ -37,8 +37,12 @@ class Restorer:
         self._output = output
         self._meter = meter
         self._knowledge = knowledge
-        self._failed = failed
-        self.begun = begun
+        self._failed = set(failed)
+        self.begun = set(begun)
+
+    def again(self, key: str, *, failed: bool) -> None:
+        """The task will be restored a second time in this segment. failed: from its record, not its checkpoint."""
+        (self._failed if failed else self.begun).add(key)
 
     def fresh(self, task: Task) -> TaskState:
         """The task with nothing behind it."""
@@ -51,6 +55,7 @@ class Restorer:
         failed_before = task.key in self._failed
         if failed_before:
             progress = _second_chance(await asyncio.to_thread(self._output.folder.read_record, task.key))
+            self._failed.discard(task.key)
         elif task.key in self.begun:
             progress = await asyncio.to_thread(checkpoints.load, task.key)
             if progress is not None:
@@ -87,6 +92,7 @@ def _second_chance(record: TaskRecord) -> Progress:
 
 
 _log = logging.getLogger(__name__)
+Interruption = Literal["cancel", "requeue"]
 
 
 class TaskRunner:
@@ -111,6 +117,24 @@ class TaskRunner:
         self._meter = meter
         self._stop = stop
         self._timeout_s = timeout_s
+        self._deadlines: dict[str, asyncio.Timeout] = {}
+        self._interrupted: dict[str, Interruption] = {}
+        self.put_back: Callable[[Task], None] = lambda task: None
+        """Told a task that was interrupted to be taken again."""
+
+    def interrupt(self, key: str, what: Interruption) -> bool:
+        """Stop the task in flight; False when it is not, or is being recorded. cancel: it ends, as skipped. requeue: it
+        goes back to those that wait, with its finished turns."""
+        deadline = self._deadlines.get(key)
+        if deadline is None or deadline.expired():
+            return False
+        self._interrupted[key] = what
+        deadline.reschedule(0)
+        return True
+
+    def again(self, task: Task) -> None:
+        """A task that ended in an error will be taken again."""
+        self._restorer.again(task.key, failed=True)
 
     async def run(self, task: Task, specs: ToolSpecs | None) -> None:
         """Return when the task is recorded, or left for a resume because the run stops. specs None: it is skipped.
@@ -152,6 +176,8 @@ class TaskRunner:
             outcome, failure = played
             progress.active_ms = active_ms()
             status: TaskStatus = "done" if outcome.error_type is None else "error"
+            if outcome.ending == "cancelled":
+                status = "skipped"
             # A cancelled worker finishes what it has begun to record: half a record would be a lost task.
             await _whole(self._recorder.finish(state, outcome, status, failure))
         finally:
@@ -161,11 +187,12 @@ class TaskRunner:
         self, state: TaskState, specs: ToolSpecs, turn_finished: Callable[[Turn], None], seconds: float
     ) -> tuple[Outcome, str | None] | None:
         """The outcome, with the traceback of a bug; None when the run stops between two turns."""
-        ids = self._output.ids
+        ids, key = self._output.ids, state.task.key
         ledger = Ledger(self._output.sink, ids.run_id, ids.segment, state)
-        deadline = asyncio.timeout(max(0.0, seconds))
+        deadline = self._output.clock.timeout(max(0.0, seconds))
         try:
             async with deadline:
+                self._deadlines[key] = deadline
                 outcome = await self._episodes.play(
                     state, ledger, specs, stopping=lambda: self._stop.halting, finished=turn_finished
                 )
@@ -173,11 +200,30 @@ class TaskRunner:
             return None
         except Exception as error:  # noqa: BLE001 (a bug in one task is that task's error)
             if isinstance(error, TimeoutError) and deadline.expired():
-                return self._time_is_up(state), None
+                early = self._ended_early(state)
+                if early is not None:
+                    return early, None
+                await self._taken_again(state.task)
+                return None
             failure = traceback.format_exc()
             _log.error("task %s met a bug:\n%s", state.task.question.id, failure)
             return Outcome("error", "internal", f"{type(error).__name__}: {error}"), failure
+        finally:
+            self._deadlines.pop(key, None)
         return outcome, None
+
+    def _ended_early(self, state: TaskState) -> Outcome | None:
+        """None: it goes back to those that wait."""
+        what = self._interrupted.pop(state.task.key, None)
+        if what == "cancel":
+            return Outcome("cancelled", None, "cancelled by podium-eval ctl")
+        return None if what == "requeue" else self._time_is_up(state)
+
+    async def _taken_again(self, task: Task) -> None:
+        # Its finished turns are read from the checkpoint, which the log's writer may not have written yet.
+        await self._output.sink.flush()
+        self._restorer.again(task.key, failed=False)
+        self.put_back(task)
 
     def _time_is_up(self, state: TaskState) -> Outcome:
         """time_limit; an error while a service is down, for then the time went into waiting for it."""

@@ -32,7 +32,7 @@ _LEAST: Final = 4
 
 
 class Adaptive:
-    """kv_tokens: what the server's cache holds. longest_wait_s: then a turn goes whatever the order says."""
+    """kv_tokens: what the server's cache holds. longest_wait_s: after that wait a turn is admitted in any case."""
 
     def __init__(self, kv_tokens: int, *, at_once: int, longest_wait_s: float) -> None:
         self._kv_tokens = kv_tokens

@@ -9,7 +9,7 @@ from podium_eval.scheduling.order import Order, Turn
 
 
 class Seat:
-    """A turn that has begun. waited_ms: for the order. priority: what the server's queue is told."""
+    """A turn that has begun. waited_ms: for the order. priority: for the server's queue."""
 
     def __init__(self, waited_ms: float, priority: int) -> None:
         self.waited_ms = waited_ms
@@ -27,7 +27,7 @@ class Admission:
         self._check_s = check_s
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._tokens: dict[int, int] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timed = False
 
     @property
     def waiting(self) -> int:
@@ -45,7 +45,7 @@ class Admission:
 
     @asynccontextmanager
     async def turn(self, place: int, tokens: int) -> AsyncGenerator[Seat]:
-        """Wait until the order lets the turn go; what the caller sets as the seat's turn is told to the order."""
+        """Wait until the order lets the turn go; what the caller sets as the seat's turn is reported to the order."""
         began = self._clock.mono()
         self._tokens[place] = tokens
         self._order.arrive(place, tokens, began)
@@ -79,9 +79,10 @@ class Admission:
             going = self._waiting.pop(place)
             if not going.done():
                 going.set_result(None)
-        if self._waiting and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._check_s, self._look)
+        if self._waiting and not self._timed:
+            self._timed = True
+            self._clock.call_later(self._check_s, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self._timed = False
         self._admit()

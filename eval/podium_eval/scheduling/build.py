@@ -35,7 +35,9 @@ async def build_replicas(
     sizes: list[int | None] = [None] * len(chat.places)
     if settings.orchestrator_order == "adaptive":
         wait_s = settings.model_connect_timeout_s
-        sizes = await asyncio.gather(*(kv_tokens(session, one.url, timeout_s=wait_s) for one in chat.places))
+        sizes = await asyncio.gather(
+            *(kv_tokens(session, one.url, timeout_s=wait_s, clock=clock) for one in chat.places)
+        )
     share = max(1, at_once // len(chat.places))
     replicas = [
         Replica(place.url, place.breaker, Admission(_order(place.url, size, settings, share), clock))
@@ -43,7 +45,8 @@ async def build_replicas(
     ]
     if settings.orchestrator_order != "program":
         return Replicas(chat, replicas)
-    programs = Programs(session, [one.url for one in chat.places], run_id, timeout_s=settings.model_connect_timeout_s)
+    urls, wait_s = [one.url for one in chat.places], settings.model_connect_timeout_s
+    programs = Programs(session, urls, run_id, timeout_s=wait_s, clock=clock)
     return Replicas(chat, replicas, program=programs.id, left=programs.release)
 
 

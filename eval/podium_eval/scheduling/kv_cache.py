@@ -1,10 +1,11 @@
 """How many tokens a vLLM server's prefix cache holds, by its own word."""
 
-import asyncio
 import re
 from typing import Final
 
 import aiohttp
+
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 
 _INFO: Final = re.compile(r"^vllm:cache_config_info\{([^}\n]{0,20000})\}", re.M)
 _LABEL: Final = re.compile(r'(\w{1,64})="([^"]{0,200})"')
@@ -13,11 +14,13 @@ _ANSWER_LIMIT: Final = 4 << 20
 """Bytes of /metrics that are read: vLLM's own are under 200 kB."""
 
 
-async def kv_tokens(session: aiohttp.ClientSession, address: str, *, timeout_s: float) -> int | None:
+async def kv_tokens(
+    session: aiohttp.ClientSession, address: str, *, timeout_s: float, clock: Clock = SYSTEM_CLOCK
+) -> int | None:
     """Tokens in the cache of the server at a base address (with /v1); None when it does not say, in time or at all."""
     url = f"{address.rstrip('/').removesuffix('/v1')}/metrics"
     try:
-        async with asyncio.timeout(timeout_s), session.get(url) as answer:
+        async with clock.timeout(timeout_s), session.get(url) as answer:
             if answer.status != 200:
                 return None
             text = (await answer.content.read(_ANSWER_LIMIT)).decode(errors="replace")

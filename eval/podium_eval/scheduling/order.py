@@ -1,4 +1,4 @@
-"""Orders of turns: each is told of every turn and says who goes now. No clock, no server: the caller has both."""
+"""Orders of turns: each is given every turn and returns those to send now. No clock, no server: the caller has both."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,7 +39,7 @@ class Order(Protocol):
         ...
 
     def priority(self, place: int) -> int:
-        """What the server's own queue is told: the lowest goes first."""
+        """The priority for the server's own queue: the lowest goes first."""
         ...
 
 

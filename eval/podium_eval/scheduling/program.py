@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from podium_eval.clock import Clock
+
 _log = logging.getLogger(__name__)
 
 
@@ -13,12 +15,13 @@ class Programs:
     """name: the run's, so that two runs at one router differ. timeout_s: of one release."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, addresses: Sequence[str], name: str, *, timeout_s: float
+        self, session: aiohttp.ClientSession, addresses: Sequence[str], name: str, *, timeout_s: float, clock: Clock
     ) -> None:
         self._session = session
         self._urls = [f"{one.rstrip('/').removesuffix('/v1')}/programs/release" for one in addresses]
         self._name = name
         self._timeout_s = timeout_s
+        self._clock = clock
         self._releasing: set[asyncio.Task[None]] = set()
         self._refused = False
 
@@ -36,7 +39,7 @@ class Programs:
         for url in self._urls:
             try:
                 async with (
-                    asyncio.timeout(self._timeout_s),
+                    self._clock.timeout(self._timeout_s),
                     self._session.post(url, json={"program_id": program}) as answer,
                 ):
                     status = answer.status

@@ -66,10 +66,6 @@ class Outcome:
     def turns_per_s(self) -> float:
         return len(self.latencies_s) / self.wall_s
 
-    @property
-    def cached_share(self) -> float:
-        return self.cached_tokens / self.prompt_tokens
-
     def latency_s(self, share: float) -> float:
         """The quantile of a turn's time, its waiting for admission included."""
         ordered = sorted(self.latencies_s)

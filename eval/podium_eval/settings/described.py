@@ -1,4 +1,4 @@
-"""What run.json says of the settings beside their values, so that two runs can be told apart by them."""
+"""What run.json records of the settings beside their values, to tell two runs apart."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """The settings of models: who the experts, the judge and the orchestrator are, how they are reached, how patiently."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from podium_contracts.names import ALIASES
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from podium_eval.settings.secrets import Key
 
+_JUDGES: Final = re.compile(r",(?!\s*https?://)")
 _EXPERT = "as provider/model, or vllm/model@http://host:port/v1[,http://…]. Empty: EXPERT_DEFAULT."
 
 
@@ -63,7 +65,10 @@ class ModelSettings(BaseSettings):
         default=None, description="Most orchestrator turns at once; empty: CONCURRENCY."
     )
 
-    judge: str | None = Field(default=None, description="The model that grades, as provider/model, like an expert.")
+    judge: str | None = Field(
+        default=None,
+        description="The model that grades, as provider/model, like an expert; several by commas: their majority.",
+    )
     judge_timeout_s: PositiveFloat = Field(default=300.0, description="Longest wait for one judgement.")
 
     expert_default: str | None = Field(
@@ -184,6 +189,11 @@ class ModelSettings(BaseSettings):
         """What an alias stands for: its own variable, else EXPERT_DEFAULT; None: it is not offered."""
         own: str | None = getattr(self, expert_variable(alias).lower())
         return own or self.expert_default
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The models of JUDGE; a comma before a further address of one's own server parts no judges."""
+        return tuple(part for one in _JUDGES.split(self.judge or "") if (part := one.strip()))
 
     def provider_value(self, provider: str, suffix: Literal["API_KEY", "BASE_URL", "CONCURRENCY"]) -> str | None:
         """A provider's variable by name, of ours or of an added one; the vllm row's begin with EXPERT."""

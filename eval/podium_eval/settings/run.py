@@ -70,6 +70,15 @@ class RunSettings(ToolSettings):
     text_only: bool = Field(default=False, description="Leave out questions with an image.")
     category: str | None = Field(default=None, description="Only questions of this category.")
     answer_type: str | None = Field(default=None, description="Only questions of this answer_type.")
+    verified_class: str | None = Field(
+        default=None, description="Only questions of this verification class: certified, revised, uncertain (--class)."
+    )
+    class_field: str | None = Field(
+        default=None, description="Field of a row with its verification class; empty: Verified_Classes and its kin."
+    )
+    class_file: Path | None = Field(
+        default=None, description="jsonl of id and class, for a dataset without such a field."
+    )
     image_questions: Literal["skip", "refuse", "text"] = Field(
         default="skip",
         description="Questions with an image when no answer expert sees: skip, refuse the run, or ask their text only.",
@@ -97,6 +106,10 @@ class RunSettings(ToolSettings):
     )
     budget: PositiveFloat | None = Field(
         default=None, description="USD: take no further task once spent plus the estimate in flight reach it."
+    )
+    stop_at_half_width: PositiveFloat | None = Field(
+        default=None,
+        description="Percent points: take no further task once half the 95% interval is so small. Needs SHUFFLE.",
     )
     retry_errors: bool = Field(
         default=False,
@@ -156,6 +169,9 @@ class RunSettings(ToolSettings):
 
     retrieval_url: Address = Field(default="http://127.0.0.1:1401", description="Address of the retrieval service.")
     retrieval_topk: PositiveInt = Field(default=10, description="Documents asked of a search.")
+    screen_search: bool = Field(
+        default=True, description="Send searches a fingerprint of the question, by which leaked pages are left out."
+    )
     retrieval_timeout_s: PositiveFloat = Field(default=120.0, description="Longest wait for one search.")
     retrieval_attempts: PositiveInt = Field(default=3, description="Attempts of one search before it fails.")
     sandbox_url: Address = Field(default="http://127.0.0.1:1402", description="Address of the sandbox.")

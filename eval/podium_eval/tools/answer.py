@@ -29,7 +29,7 @@ class AnswerTool:
     name: str = "answer"
 
     def __init__(self, grader: Grader, settings: RunSettings, clock: Clock) -> None:
-        """Raises BadPrompt when the answer's instructions in PROMPTS_DIR cannot be read."""
+        """Raises PromptError when the answer's instructions in PROMPTS_DIR cannot be read."""
         self._grader = grader
         self._settings = settings
         self._clock = clock

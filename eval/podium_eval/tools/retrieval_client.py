@@ -11,6 +11,7 @@ from podium_contracts.search import (
     parse_response,
 )
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.transport.json_service import Gate, HttpService, Service, ServiceLimits
@@ -25,13 +26,16 @@ class Search(Protocol):
 class RetrievalClient:
     """POST /retrieve. The service's own timings come from its headers where it is Podium's."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._timeout_s = settings.retrieval_timeout_s
         self._service = HttpService(
             session,
             Service("retrieval", f"{settings.retrieval_url.rstrip('/')}/retrieve", "retrieval_error"),
             gate,
             ServiceLimits(settings.retrieval_attempts, settings.connect_timeout_s),
+            clock,
         )
 
     async def search(self, request: SearchRequest) -> SearchResponse:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import aiohttp
+from podium_contracts.text.surrogates import written_out
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Failure
 from podium_eval.settings.run import RunSettings
 from podium_eval.transport.json_service import Gate, HttpService, Service, ServiceLimits
@@ -31,20 +33,24 @@ class Sandbox(Protocol):
 class SandboxClient:
     """POST /run."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: RunSettings, gate: Gate, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._wait_s = settings.sandbox_wait_s
         self._service = HttpService(
             session,
             Service("sandbox", f"{settings.sandbox_url.rstrip('/')}/run", "sandbox_error"),
             gate,
             ServiceLimits(settings.sandbox_attempts, settings.connect_timeout_s),
+            clock,
         )
 
     async def run(self, code: str, timeout_s: float) -> Execution:
         """See Sandbox."""
-        # JSON cannot carry a lone surrogate, and no Python source may hold one.
-        code = code.encode("utf-8", "replace").decode()
-        body, _ = await self._service.post({"code": code, "timeout_s": timeout_s}, timeout_s + self._wait_s)
+        # In a string literal `\\ud800` is the same surrogate.
+        body, _ = await self._service.post(
+            {"code": written_out(code), "timeout_s": timeout_s}, timeout_s + self._wait_s
+        )
         try:
             fields = cast("dict[str, Any]", body)
             return Execution(

@@ -1,11 +1,14 @@
 """search: an expert writes a query, retrieval returns documents."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any, Final
 
 from podium_contracts.search import Hit, SearchRequest
+from podium_contracts.text.fingerprint import Fingerprint, fingerprint
 
 from podium_eval.clock import Clock, since_ms
+from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
 from podium_eval.models.chat import Form
 from podium_eval.settings.run import RunSettings
@@ -26,6 +29,7 @@ class SearchTool:
         self._service = service
         self._settings = settings
         self._clock = clock
+        self._salt = secrets.token_hex(16)
 
     async def use(self, request: ToolRequest) -> ToolResult:
         """See Tool."""
@@ -50,7 +54,12 @@ class SearchTool:
         began = self._clock.mono()
         try:
             response = await self._service.search(
-                SearchRequest((result.query,), settings.retrieval_topk, eid=str(request.question.eid))
+                SearchRequest(
+                    (result.query,),
+                    settings.retrieval_topk,
+                    eid=str(request.question.eid),
+                    screen=self._fingerprint(request.question),
+                )
             )
         finally:
             parts.retrieval_ms = since_ms(self._clock, began)
@@ -58,12 +67,22 @@ class SearchTool:
         parts.web_ms, parts.retrieval_batch_size = timing.web_ms, timing.batch_size
         parts.web_searches, parts.web_pages = timing.web_searches, timing.web_pages
         parts.web_error = timing.web_error
+        if (screened := timing.screened) is not None:
+            parts.screened_mirror, parts.screened_question = screened.mirror, screened.question
+            parts.screened_answer = screened.answer
+            parts.screened_query = "refused" if screened.refused else "shortened" if screened.shortened else None
         parts.retrieval_queue_ms = timing.queue_ms
         parts.retrieval_encode_ms = timing.encode_ms
         parts.retrieval_search_ms = timing.search_ms
         hits = response.results[0]
         result.documents = _new_documents(hits, request)
         parts.n_documents, parts.n_new_documents = len(hits), len(result.documents)
+
+    def _fingerprint(self, question: Question) -> Fingerprint | None:
+        """What retrieval screens the web by: hashes alone, so that the answer stays here."""
+        if not self._settings.screen_search:
+            return None
+        return fingerprint(question.question, question.answer, self._salt)
 
 
 def identity(document_id: str, contents: str) -> str:

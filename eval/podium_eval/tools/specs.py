@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
-from podium_contracts.names import ALIASES, TOOLS
+from podium_contracts.names import ALIASES, EXPERTS, TOOLS
 
 from podium_eval.models.chat import ChatResult, ToolSpec
-from podium_eval.prompts.templates import PromptError, Prompts
-from podium_eval.tools.reading import DEEPEST, first_call, misfit, parsed, shallow, tool_name
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import Prompts
+from podium_eval.tools.added.fitting import misfit
 from podium_eval.tools.tool import AddedTool
+from podium_eval.tools.tool_call import DEEPEST, is_shallow, parse_arguments, tool_name, written_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,17 @@ class ToolSpecs:
 
         A call that the server's parser left in the text or in the thinking as <tool_call>{…}</tool_call> counts too.
         """
-        call = first_call(result)
+        call = result.tool_calls[0] if result.tool_calls else written_call(result)
         if call is None:
             return Invalid("", "the turn called no tool", {})
         name = tool_name(call.name)
         try:
-            given = parsed(call.arguments)
+            given = parse_arguments(call.arguments)
         except (ValueError, RecursionError):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON", {})
         if not isinstance(given, dict):
             return Invalid(name, f"the arguments of {name[:80]!r} are no JSON object", {})
-        if not shallow(given):
+        if not is_shallow(given, DEEPEST):
             return Invalid(name, f"the arguments of {name[:80]!r} are nested deeper than {DEEPEST} levels", {})
         arguments = cast("dict[str, Any]", given)
         if name not in self._aliases:
@@ -183,7 +185,7 @@ def _tool(
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)} and no added tool (TOOLS, MCP_SERVERS)")
     listed: Any = model.get("enum")
     if listed is None:
-        own = [alias for alias in ALIASES if alias in experts and _tool_of(alias) == name]
+        own = [alias for alias in EXPERTS[name] if alias in experts]
         names = {alias: alias for alias in own}
         names |= {other: alias for other, alias in mapped.items() if alias in own}
         wanted = dict(parameters)
@@ -200,12 +202,6 @@ def _tool(
     return ToolSpec(name, str(function.get("description", "")), wanted), names
 
 
-def _tool_of(alias: str) -> str:
-    """reasoner-1 is an expert of enhance_reasoning."""
-    kind = alias.partition("-")[0]
-    return "enhance_reasoning" if kind == "reasoner" else "search" if kind == "search" else "answer"
-
-
 def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
     if not names:
         return spec
@@ -216,13 +212,14 @@ def _narrowed(spec: ToolSpec, names: Mapping[str, str]) -> ToolSpec:
 
 def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping[str, str], where: str) -> str:
     """What a name in a tool's enum means: one name may mean another expert in each tool."""
-    if entry in mapped and _tool_of(mapped[entry]) == tool:
+    if mapped.get(entry) in EXPERTS[tool]:
         return mapped[entry]
     if entry in ALIASES:
-        if _tool_of(entry) != tool:
-            raise PromptError(f"{where}: {entry!r} is an expert of {_tool_of(entry)!r}, not of {tool!r}")
+        if entry not in EXPERTS[tool]:
+            its = next(name for name, aliases in EXPERTS.items() if entry in aliases)
+            raise PromptError(f"{where}: {entry!r} is an expert of {its!r}, not of {tool!r}")
         return entry
-    own = {alias: model for alias, model in experts.items() if _tool_of(alias) == tool}
+    own = {alias: model for alias, model in experts.items() if alias in EXPERTS[tool]}
     serving = [alias for alias, model in own.items() if model == entry or model.rpartition("/")[2] == entry]
     if len(serving) == 1:
         return serving[0]

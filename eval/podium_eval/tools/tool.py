@@ -6,7 +6,7 @@ group `podium.tools`. It writes no turn and no event: the episode does, from the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from podium_contracts.records import Judgement
 
@@ -21,7 +21,7 @@ from podium_eval.tools.sandbox_client import Execution
 
 @dataclass(slots=True)
 class Parts:
-    """The timed and counted parts of one tool call, ms; None: the part was not reached, or nobody said.
+    """The timed and counted parts of one tool call, ms; None: the part was not reached, or its time is not known.
 
     web_error: why the web failed, where it did.
     """
@@ -35,6 +35,10 @@ class Parts:
     web_searches: int | None = None
     web_pages: int | None = None
     web_error: str | None = None
+    screened_mirror: int | None = None
+    screened_question: int | None = None
+    screened_answer: int | None = None
+    screened_query: Literal["shortened", "refused"] | None = None
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None
@@ -46,7 +50,7 @@ class Parts:
     """Of an added tool: its own parts by name, beside those above."""
 
     def pieces(self) -> dict[Unit, float | None]:
-        """What is paid by the piece. A retrieval server that says nothing of the web is taken to have stayed off it."""
+        """What is paid by the piece. A retrieval server that reports no web use had none."""
         used: dict[Unit, float | None] = {}
         if self.web_ms is not None:
             used = {"search": self.web_searches, "extract": self.web_pages}

@@ -44,7 +44,7 @@ def make_toolbox(
     """The run's tools: the built-in ones, and those of entry points and MCP servers.
 
     Raises:
-        BadPrompt: the answer's instructions in PROMPTS_DIR cannot be read.
+        PromptError: the answer's instructions in PROMPTS_DIR cannot be read.
     """
     answer = AnswerTool(grader, settings, clock)
     tools: Sequence[Tool] = (

@@ -1,13 +1,13 @@
-"""A service that is down is left alone: callers wait, one at a time tries, and all go on when it answers."""
+"""Circuit breaker: while a service is down callers wait, one at a time probes it, and all go on when it answers."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from podium_contracts.events import Breaker as BreakerEvent
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Unavailable
 from podium_eval.log.sink import EventSink
 
@@ -36,13 +36,19 @@ class Breaker:
     """
 
     def __init__(
-        self, service: str, sink: EventSink, ids: Mapping[str, Any], limits: BreakerLimits | None = None
+        self,
+        service: str,
+        sink: EventSink,
+        ids: Mapping[str, Any],
+        limits: BreakerLimits,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.service = service
         self.state: State = "closed"
         self.reason = ""
         self.waiting = 0
-        self._limits = limits or BreakerLimits()
+        self._limits = limits
+        self._clock = clock
         self._sink = sink
         self._ids = ids
         self._failures = 0
@@ -54,12 +60,12 @@ class Breaker:
     @property
     def open_s(self) -> float | None:
         """Seconds since it opened; None while the service is up."""
-        return None if self.state == "closed" else time.monotonic() - self._opened_at
+        return None if self.state == "closed" else self._clock.mono() - self._opened_at
 
     @property
     def try_in_s(self) -> float:
         """Seconds until a caller may try; 0 when one may now, or when nothing is wrong."""
-        return 0.0 if self.state == "closed" else max(0.0, self._try_at - time.monotonic())
+        return 0.0 if self.state == "closed" else max(0.0, self._try_at - self._clock.mono())
 
     def enter(self) -> bool:
         """Leave to call now. With the service down, one caller at a time gets it, as the one who tries."""
@@ -67,7 +73,7 @@ class Breaker:
             return True
         if self.try_in_s > 0:
             return False
-        self._try_at = time.monotonic() + self._limits.try_s
+        self._try_at = self._clock.mono() + self._limits.try_s
         if self.state == "open":
             self._move("half_open", self.reason)
         return True
@@ -80,11 +86,11 @@ class Breaker:
         """
         if self.state == "closed":
             return 0.0
-        began = time.monotonic()
+        began = self._clock.mono()
         self.waiting += 1
         try:
             while not self.enter():
-                left = began + self._limits.wait_s - time.monotonic()
+                left = began + self._limits.wait_s - self._clock.mono()
                 if left <= 0:
                     raise Unavailable(
                         "connection",
@@ -94,12 +100,12 @@ class Breaker:
                 await self.changed(min(left, self.try_in_s))
         finally:
             self.waiting -= 1
-        return (time.monotonic() - began) * 1000
+        return (self._clock.mono() - began) * 1000
 
     async def changed(self, at_most_s: float) -> None:
         """Return at the next change of state, or after at_most_s."""
         try:
-            async with asyncio.timeout(max(at_most_s, 0.001)):
+            async with self._clock.timeout(max(at_most_s, 0.001)):
                 await self._changed.wait()
         except TimeoutError:
             pass
@@ -114,7 +120,7 @@ class Breaker:
     def abandoned(self) -> None:
         """The caller that was trying stopped before it knew: the next one may try at once."""
         if self.state == "half_open":
-            self._try_at = time.monotonic()
+            self._try_at = self._clock.mono()
             self._wake()
 
     def failed(self, reason: str) -> None:
@@ -126,12 +132,12 @@ class Breaker:
         elif self.state == "open" or self._failures < self._limits.threshold:
             return
         else:
-            self._opened_at = time.monotonic()
-        self._try_at = time.monotonic() + self._pause_s
+            self._opened_at = self._clock.mono()
+        self._try_at = self._clock.mono() + self._pause_s
         self._move("open", reason)
 
     def _move(self, state: State, reason: str) -> None:
-        open_ms = None if self.state == "closed" else (time.monotonic() - self._opened_at) * 1000
+        open_ms = None if self.state == "closed" else (self._clock.mono() - self._opened_at) * 1000
         self.state = state
         self._sink.emit(
             BreakerEvent(

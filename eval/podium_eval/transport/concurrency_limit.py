@@ -1,7 +1,6 @@
 """A provider's concurrency limit that finds its own height: halves on overload, obeys Retry-After, climbs in steps."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from podium_contracts.events import Limit
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.log.sink import EventSink
 
 _SAME_LOCKOUT_S: Final = 60.0
@@ -31,7 +31,14 @@ class AdaptiveLimit:
     """
 
     def __init__(
-        self, provider: str, maximum: int, sink: EventSink, ids: Mapping[str, Any], *, minimum: int = 1
+        self,
+        provider: str,
+        maximum: int,
+        sink: EventSink,
+        ids: Mapping[str, Any],
+        *,
+        minimum: int = 1,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.provider = provider
         self.maximum = maximum
@@ -41,10 +48,11 @@ class AdaptiveLimit:
         self._step = max(1, maximum // 16)
         self._sink = sink
         self._ids = ids
+        self._clock = clock
         self._epoch = 0
         self._successes = 0
         self._resume_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timed = False
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -55,11 +63,11 @@ class AdaptiveLimit:
     @property
     def paused_s(self) -> float:
         """Seconds until the provider's own Retry-After has passed; 0 when it asked for nothing."""
-        return max(0.0, self._resume_at - time.monotonic())
+        return max(0.0, self._resume_at - self._clock.mono())
 
     async def acquire(self) -> Slot:
         """Wait for a slot; each must be given back by release()."""
-        began = time.monotonic()
+        began = self._clock.mono()
         if not self._waiters and self._free(began):
             self.in_flight += 1
             return Slot(self._epoch, 0.0)
@@ -75,7 +83,15 @@ class AdaptiveLimit:
                 self._waiters.remove(waiter)
             self._wake()
             raise
-        return Slot(self._epoch, (time.monotonic() - began) * 1000)
+        return Slot(self._epoch, (self._clock.mono() - began) * 1000)
+
+    def set_maximum(self, maximum: int, reason: str) -> None:
+        """So many calls at once at most from now on, and at once; fewer than are in flight: none is cut short."""
+        self.maximum = maximum
+        self._minimum = min(self._minimum, maximum)
+        self._step = max(1, maximum // 16)
+        self._move(maximum, reason)
+        self._wake()
 
     def release(self) -> None:
         """Give a slot back."""
@@ -92,9 +108,9 @@ class AdaptiveLimit:
             self._wake()
 
     def overloaded(self, slot: Slot, reason: str, retry_after_s: float | None = None, *, lockout: bool = False) -> None:
-        """A call was refused for load. `slot` tells whether the limit was cut since it began; lockout: say so, once."""
+        """A call was refused for load. `slot` shows whether the limit was cut since it began; lockout: log it once."""
         if retry_after_s is not None:
-            later = time.monotonic() + retry_after_s - self._resume_at
+            later = self._clock.mono() + retry_after_s - self._resume_at
             self._resume_at += max(0.0, later)
             if lockout and later > min(_SAME_LOCKOUT_S, retry_after_s / 2):
                 self._emit(self.limit, reason, locked_out_ms=retry_after_s * 1000)
@@ -127,16 +143,17 @@ class AdaptiveLimit:
     def _wake(self) -> None:
         # The clock is read once: were it to pass _resume_at between two readings, nobody would be woken nor a timer
         # set. uvloop's timers are up to a millisecond early, so that moment is met often.
-        now = time.monotonic()
+        now = self._clock.mono()
         while self._waiters and self._free(now):
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self.in_flight += 1
                 waiter.set_result(None)
         pause = self._resume_at - now
-        if self._waiters and pause > 0 and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(pause, self._resume)
+        if self._waiters and pause > 0 and not self._timed:
+            self._timed = True
+            self._clock.call_later(pause, self._resume)
 
     def _resume(self) -> None:
-        self._timer = None
+        self._timed = False
         self._wake()

@@ -1,4 +1,4 @@
-"""What the body of an error answer says, whoever wrote it: a provider, a proxy, a web server at a wrong address."""
+"""Extracts the message from an error response of a provider, a proxy or a web server at a wrong address."""
 
 import re
 from typing import Any, Final, cast

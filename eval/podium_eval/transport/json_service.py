@@ -1,7 +1,6 @@
 """One JSON service of our own over a shared HTTP session: attempts, time limits, and a gate for when it is down."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from podium_contracts.names import ErrorType
 from podium_contracts.retry_after import retry_after_s
 from tenacity import RetryCallState, stop_after_attempt
 
+from podium_eval.clock import Clock, since_ms
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.transport.error_body import said
 from podium_eval.transport.retry import attempted
@@ -69,13 +69,16 @@ class HttpService:
     it is given.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, service: Service, gate: Gate, limits: ServiceLimits) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, service: Service, gate: Gate, limits: ServiceLimits, clock: Clock
+    ) -> None:
         self._session = session
         self._url = service.url
         self._name = service.name
         self._failure: ErrorType = service.failure
         self._gate = gate
         self._limits = limits
+        self._clock = clock
 
     async def post(self, body: Mapping[str, Any], timeout_s: float) -> tuple[Any, Mapping[str, str]]:
         """The parsed answer and its headers.
@@ -84,7 +87,7 @@ class HttpService:
             Failure: the service's own error type, timeout, connection, rate_limit or bad_response; attempts and
                 duration_ms cover everything that was tried.
         """
-        began = time.monotonic()
+        began = self._clock.mono()
         data = orjson.dumps(body)
         attempts = 0
 
@@ -96,11 +99,15 @@ class HttpService:
 
         try:
             return await attempted(
-                attempt, again=_worth_retrying, stop=stop_after_attempt(self._limits.attempts), pause=self._wait
+                attempt,
+                again=_worth_retrying,
+                stop=stop_after_attempt(self._limits.attempts),
+                pause=self._wait,
+                clock=self._clock,
             )
         except Failure as failure:
             failure.attempts = attempts
-            failure.duration_ms = (time.monotonic() - began) * 1000
+            failure.duration_ms = since_ms(self._clock, began)
             failure.provider = self._name
             raise
 

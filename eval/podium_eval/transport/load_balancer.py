@@ -1,9 +1,9 @@
 """Several addresses of one model: each call goes to the least busy one that is up."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.errors import Unavailable
 from podium_eval.transport.circuit_breaker import Breaker
 
@@ -20,12 +20,13 @@ class Address:
 class Balance:
     """Chooses an address. A dead one is left out until a call that tries it is answered."""
 
-    def __init__(self, name: str, addresses: Sequence[Address], *, wait_s: float) -> None:
+    def __init__(self, name: str, addresses: Sequence[Address], *, wait_s: float, clock: Clock = SYSTEM_CLOCK) -> None:
         if not addresses:
             raise ValueError(f"{name} has no address")
         self._name = name
         self._addresses = tuple(addresses)
         self._wait_s = wait_s
+        self._clock = clock
         self._turn = 0
 
     @property
@@ -43,12 +44,12 @@ class Balance:
         if address is not None:
             address.in_flight += 1
             return address, 0.0
-        began = time.monotonic()
+        began = self._clock.mono()
         for one in choice:
             one.breaker.waiting += 1
         try:
             while (address := self._pick(choice)) is None:
-                left = began + self._wait_s - time.monotonic()
+                left = began + self._wait_s - self._clock.mono()
                 if left <= 0:
                     reasons = "; ".join(f"{one.url}: {one.breaker.reason}" for one in choice)
                     raise Unavailable(
@@ -61,7 +62,7 @@ class Balance:
             for one in choice:
                 one.breaker.waiting -= 1
         address.in_flight += 1
-        return address, (time.monotonic() - began) * 1000
+        return address, (self._clock.mono() - began) * 1000
 
     def release(self, address: Address) -> None:
         """The call to this address has ended."""

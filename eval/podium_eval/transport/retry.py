@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from podium_eval.clock import Clock
+
 Answer = TypeVar("Answer")
 
 
@@ -14,6 +16,7 @@ async def attempted(
     again: Callable[[BaseException], bool],
     stop: Callable[[RetryCallState], bool],
     pause: Callable[[RetryCallState], float],
+    clock: Clock,
 ) -> Answer:
     """What `call` returns, tried again after `pause` seconds for failures that are worth it, until `stop`.
 
@@ -24,7 +27,7 @@ async def attempted(
     async def attempt() -> Answer:  # tenacity awaits what it sees to be a coroutine function, and no lambda
         return await call()
 
-    retrying = AsyncRetrying(retry=retry_if_exception(again), stop=stop, wait=pause, reraise=True)
+    retrying = AsyncRetrying(retry=retry_if_exception(again), stop=stop, wait=pause, sleep=clock.sleep, reraise=True)
     try:
         return await retrying(attempt)
     finally:

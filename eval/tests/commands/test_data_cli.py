@@ -97,9 +97,7 @@ def test_subset_of_parquet_keeps_all_columns(parquet: Path, tmp_path: Path):
     assert not list(tmp_path.glob(".*tmp"))
 
 
-def test_parquet_to_jsonl_keeps_image_and_canary_and_says_what_it_drops(
-    parquet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_parquet_to_jsonl_keeps_image_and_canary(parquet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "part.jsonl"
     assert data("subset", parquet, "-n", 3, "-o", out) == 0
     assert "bytes written as base64: image_preview" in capsys.readouterr().out
@@ -158,7 +156,7 @@ def test_parquet_to_jsonl_loses_no_column(tmp_path: Path, capsys: pytest.Capture
     assert load_questions(out).n == 2
 
 
-def test_images_of_each_form_are_the_same_after_parquet_to_jsonl(tmp_path: Path):
+def test_images_survive_parquet_to_jsonl_in_each_form(tmp_path: Path):
     png = b"\x89PNG\r\n\x1a\nx"
     for number, image in enumerate((png, [png], {"bytes": png, "path": None}, [{"bytes": png, "path": "p"}], "")):
         source, out = tmp_path / f"{number}.parquet", tmp_path / f"{number}.jsonl"
@@ -239,7 +237,7 @@ def test_half_a_character_does_not_break_the_output(tmp_path: Path, capsys: pyte
     assert data("describe", path, "--category", "x") == 2
 
 
-def test_check_names_images_that_models_do_not_take_and_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_check_names_images_that_models_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "d.parquet"
     pq.write_table(pa.Table.from_pylist(questions({"image": b"BM1"}, {"image": b"\x89PNG"}, {"image": None})), path)
     assert data("check", path) == 0

@@ -64,7 +64,7 @@ def test_without_a_price_there_is_no_cost():
     assert [part.model for part in made.parts] == [None] * 3
 
 
-def test_calls_that_did_not_tell_their_tokens_make_a_part_unknown():
+def test_calls_without_token_counts_make_a_part_unknown():
     past = [task("a", judge=Use(2, 200, 0, 50, n_unknown=1))]
     made = estimate(past, 1, 1, {}, {"judge": price(1.0)}, {})
     assert made.usd is None

@@ -142,7 +142,7 @@ def test_open_files_are_raised_where_the_hard_limit_allows() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_folder_that_is_not_there_yet_is_looked_at_through_its_parent(tmp_path: Path) -> None:
+def test_a_missing_folder_is_judged_by_its_parent(tmp_path: Path) -> None:
     assert disk(tmp_path / "a" / "b", 1).status == "ok"
     assert disk(tmp_path, 10**12).status == "failed"
 
@@ -190,7 +190,7 @@ async def test_a_run_warns_of_images_that_models_refuse(tmp_path: Path) -> None:
     assert "image/bmp" in run.said
 
 
-async def test_run_json_and_monitor_out_say_what_a_run_is_and_how_it_goes(tmp_path: Path) -> None:
+async def test_run_json_and_monitor_out_describe_the_run(tmp_path: Path) -> None:
     ids = numbered(1)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), monitor=1, monitor_interval_s=0.1)
@@ -264,7 +264,7 @@ async def test_a_proxy_that_is_gone_is_named(tmp_path: Path) -> None:
     assert "theproxyofMODEL_PROXY" in unfolded(run.said)
 
 
-async def test_a_server_that_is_not_there_is_named_with_its_cause(tmp_path: Path) -> None:
+async def test_an_absent_server_is_named_with_its_cause(tmp_path: Path) -> None:
     async with whole() as stub:
         run = Eval(
             tmp_path,
@@ -301,3 +301,19 @@ def test_what_is_no_address_is_named_by_its_variable(variable: str, address: str
     value = address if variable == "ORCHESTRATOR_URL" else f"vllm/m@{address}"
     with pytest.raises(ConfigError, match=variable):
         models_for("http://h/v1", **{variable.lower(): value})
+
+
+async def test_settings_alone_list_all_that_is_missing(tmp_path: Path) -> None:
+    run = Eval(tmp_path, "http://127.0.0.1:9", tmp_path / "none.jsonl", judge="", index_dir=str(tmp_path / "index"))
+    assert await run.run("--settings-only", command="check") == 2, run.said
+    assert "3 settings are missing or wrong; nothing was started" in run.said
+    for word in ("none.jsonl", "JUDGE is not set", "no eval.index and no eval.jsonl"):
+        assert word in run.said
+
+
+async def test_complete_settings_pass_without_any_service(tmp_path: Path) -> None:
+    for name in ("eval.index", "eval.jsonl"):
+        (tmp_path / name).write_text("")
+    run = Eval(tmp_path, "http://127.0.0.1:9", questions(tmp_path / "q.jsonl", ["a"]), index_dir=str(tmp_path))
+    assert await run.run("--settings-only", command="check") == 0, run.said
+    assert "the settings are complete: 1 of 1 questions" in run.said

@@ -94,7 +94,7 @@ def judged(server: LoopbackServer) -> int:
     return len(server.requests)
 
 
-async def test_another_judge_grades_the_saved_answers_and_the_first_grade_stays(tmp_path: Path):
+async def test_another_judge_grades_and_the_first_grade_stays(tmp_path: Path):
     run = make_run(tmp_path, record("a"), record("b", True), record("c", False, ending="round_limit", answer_text=None))
     untouched = (run / "tasks" / f"{task_key('c')}.json").read_bytes()
     async with LoopbackServer(reply=Reply(text=json.dumps(VERDICT))) as server:
@@ -119,7 +119,7 @@ async def test_another_judge_grades_the_saved_answers_and_the_first_grade_stays(
     assert (end["reason"], end["n_done"], end["n_error"], end["n_skipped"], end["n_left"]) == ("finished", 2, 0, 1, 0)
 
 
-async def test_what_failed_is_asked_again_and_what_is_graded_is_not(tmp_path: Path):
+async def test_only_failed_judgements_are_asked_again(tmp_path: Path):
     names = [f"t{n}" for n in range(6)]
     run = make_run(tmp_path, *(record(name) for name in names))
     async with LoopbackServer(

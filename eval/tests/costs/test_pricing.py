@@ -9,7 +9,7 @@ from podium_eval.models.providers import ProviderTable
 PRICES = Prices.load()
 
 
-def test_a_call_costs_its_input_its_cached_input_and_its_output() -> None:
+def test_a_call_costs_input_cached_input_and_output() -> None:
     price = PRICES.tokens("openai", "gpt-5")
     assert price is not None
     # 600 fresh at 1.25, 400 cached at 0.125, 200 out at 10 USD a million.
@@ -52,7 +52,7 @@ def test_units_that_nobody_told_are_unknown() -> None:
     assert search.usd == 0.008
 
 
-def test_pieces_are_charged_and_what_has_no_price_or_number_is_counted() -> None:
+def test_units_are_charged_and_unpriced_ones_counted() -> None:
     assert PRICES.charge({}) == Charge(None, 0)
     assert PRICES.charge({"search": 0, "extract": 0, "code_second": 0}) == Charge(None, 0), "nothing is not a price"
     assert PRICES.charge({"search": 2, "extract": 5}) == Charge(pytest.approx(0.024), 0)

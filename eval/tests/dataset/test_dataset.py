@@ -93,7 +93,7 @@ def test_bytes_that_are_no_utf8_are_named(tmp_path: Path):
     assert problems(path) == [":1: is not UTF-8 at byte 25"]
 
 
-def test_byte_order_mark_blank_lines_crlf_and_a_missing_last_newline_are_fine(tmp_path: Path):
+def test_odd_line_ends_and_a_byte_order_mark_are_fine(tmp_path: Path):
     path = tmp_path / "d.jsonl"
     lines = [json.dumps(row("a")), "", json.dumps(row("b"))]
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
@@ -126,7 +126,7 @@ def test_parquet_gives_the_same_questions_as_jsonl(tmp_path: Path):
     assert data.canary == load_questions(FIELDS).canary
 
 
-def test_parquet_problems_are_named_by_row_and_shards_go_on_counting(tmp_path: Path):
+def test_parquet_problems_are_named_by_row_across_shards(tmp_path: Path):
     one, two = tmp_path / "test-0.parquet", tmp_path / "test-1.parquet"
     pq.write_table(pa.Table.from_pylist([row("a"), row("b")]), one)
     pq.write_table(pa.Table.from_pylist([row("c"), row("a")]), two)

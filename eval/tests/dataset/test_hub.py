@@ -159,9 +159,7 @@ def test_the_hubs_own_name_needs_no_prefix(
     assert main(["describe"], dataset="cais/hle@main", hub=settings(hub)) == 0
 
 
-def test_a_name_that_is_neither_file_nor_on_the_hub_says_both(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_name_found_nowhere_mentions_file_and_hub(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match=r"no such dataset.*there is no file cais/other either"):
         load_dataset("cais/other", Selection(), settings(hub))

@@ -43,7 +43,7 @@ def failure(step: int, message: str = "no answer") -> Turn:
 ROOMY = Limits(10_000, 10_000, 10_000)
 
 
-def test_knowledge_is_told_in_the_order_it_came_and_only_grows() -> None:
+def test_knowledge_keeps_its_order_and_only_grows() -> None:
     knowledge = Knowledge(Words(), 1.0)
     view = knowledge.view(ROOMY)
     assert view.text() == NOTHING_YET
@@ -80,7 +80,7 @@ def test_documents_are_known_by_id_or_else_by_text() -> None:
     assert not knowledge.knows("b")
 
 
-def test_a_full_view_loses_its_oldest_documents_first_and_then_has_room() -> None:
+def test_a_full_view_loses_its_oldest_documents_first() -> None:
     knowledge = Knowledge(Words(), 0.5)
     view = knowledge.view(Limits(total=100, code=50, attempts=20))
     knowledge.learn(program(1, "kept"))

@@ -19,6 +19,6 @@ def test_the_end_of_a_task_says_what_its_question_is() -> None:
     assert (event.category, event.subject, event.answer_type, event.has_image) == ("Math", "Knots", "exactMatch", True)
 
 
-def test_each_part_of_a_tool_is_a_field_of_its_event() -> None:
+def test_each_tool_part_is_an_event_field() -> None:
     parts, fields = get_type_hints(Parts), get_type_hints(ToolCall)
     assert parts == {name: fields.get(name) for name in parts}

@@ -35,7 +35,7 @@ def test_the_form_is_the_official_one():
         ("NaN", SILENT, 100.0, False),
     ],
 )
-def test_confidence_is_the_judges_else_the_answers_else_100_and_says_which(
+def test_confidence_falls_back_from_judge_to_answer_to_100(
     judged: str, answer: Answer, confidence: float, stated: bool
 ):
     got = HLE.read(REPLY % judged, answer)

@@ -66,7 +66,7 @@ def test_a_stated_confidence_is_read_or_not_stated(line: str, percent: float | N
     assert stated_confidence(line) == percent
 
 
-def test_a_draft_in_thinking_that_was_cut_off_is_no_answer() -> None:
+def test_a_draft_in_truncated_thinking_is_no_answer() -> None:
     cut = "<think>Perhaps <answer>41</answer>? Let me"
     assert TOOLORCHESTRA.extract(cut, 500).extracted is None
     assert TOOLORCHESTRA.extract("<answer>7</answer> <think>or <answer>8</answer>", 500).extracted == "7"
@@ -85,7 +85,7 @@ def test_a_confidence_of_nine_thousand_digits_is_no_verdict_lost() -> None:
     assert (verdict.correct, verdict.confidence) == (True, 90.0)
 
 
-def test_a_bare_fraction_of_the_judge_gives_way_to_the_answers_own_line() -> None:
+def test_a_bare_fraction_gives_way_to_the_answers_line() -> None:
     assert HLE.read(reply(confidence=0.9), ANSWER).confidence == 90.0
 
 

@@ -50,7 +50,7 @@ def test_anything_else_is_refused(reply: str):
         PROTOCOL.read(reply, Answer(text="", extracted="4"))
 
 
-def test_an_answer_asked_for_in_hles_lines_is_read_there_and_tags_win():
+def test_an_answer_in_hles_lines_is_read():
     lines = "Explanation: e\nAnswer: 4\nConfidence: 90%"
     assert PROTOCOL.extract(lines, 500).extracted is None, "a run of this protocol asks for tags"
     assert PROTOCOL.extract(lines, 500, asked="hle").extracted == "4"

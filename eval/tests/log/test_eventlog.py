@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from podium_contracts.events import LlmCall, RunStart, TaskComplete, TaskStart
+from podium_eval.clock import SystemClock
 from podium_eval.files import repair_tail
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor
 from podium_eval.log.writer import LogBroken, LogWriter
 
 
-class SteppingClock:
+class SteppingClock(SystemClock):
     """A wall clock that someone sets back an hour, and a monotonic one that goes on."""
 
     def __init__(self) -> None:
@@ -21,9 +22,6 @@ class SteppingClock:
 
     def wall(self) -> float:
         return 1_800_000_000.25 + time.monotonic() + self.offset
-
-    def mono(self) -> float:
-        return time.monotonic()
 
 
 def writer_in(folder: Path, *secrets: str, failures: list[OSError] | None = None) -> LogWriter:
@@ -46,7 +44,7 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "events.jsonl").read_bytes().splitlines()]
 
 
-async def test_events_are_on_the_disk_after_a_flush_in_the_order_they_came(tmp_path: Path) -> None:
+async def test_a_flush_puts_events_on_disk_in_order(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     log = EventLog(writer)
     for step in range(500):
@@ -72,7 +70,7 @@ async def test_without_a_flush_they_are_there_within_a_second(tmp_path: Path) ->
     writer.close()
 
 
-async def test_the_level_filters_all_but_what_a_log_cannot_do_without(tmp_path: Path) -> None:
+async def test_the_level_never_filters_required_events(tmp_path: Path) -> None:
     writer = writer_in(tmp_path)
     log = EventLog(writer, level="ERROR")
     log.emit(
@@ -135,7 +133,7 @@ async def test_jobs_run_behind_the_events_put_before_them(tmp_path: Path) -> Non
     writer.close()
 
 
-async def test_a_disk_that_is_full_is_told_once_and_leaves_whole_lines(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_once_with_whole_lines(tmp_path: Path) -> None:
     """/dev/full refuses every write as a full disk does."""
     failures: list[OSError] = []
     (tmp_path / "events.jsonl").symlink_to("/dev/full")

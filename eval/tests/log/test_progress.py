@@ -4,27 +4,15 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from harness.clock import HandClock
 from podium_contracts.events import Breaker, Judge, Limit, LlmCall, TaskComplete
 from podium_contracts.records import TaskRecord
-from podium_eval.log.console import ConsoleHandler
+from podium_eval.log.console import ConsoleHandler, Terminal
 from podium_eval.log.meter import InFlight, Meter
 from podium_eval.log.monitor import monitor_line
 from podium_eval.log.progress import Reporter, clock_text, eta_line, heartbeat_line, task_line
 from podium_eval.log.redact import Redactor
 from rich.console import Console
-
-
-class HandClock:
-    """Stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def wall(self) -> float:
-        return 1_800_000_000.0 + self.now
-
-    def mono(self) -> float:
-        return self.now
 
 
 def ended(status: str = "done", correct: bool | None = True, error_type: str | None = None) -> TaskComplete:
@@ -66,7 +54,7 @@ def test_the_line_of_a_task_says_how_it_ended() -> None:
     assert task_line(failed) == r"[HLE_TASK_COMPLETE] id=x\ny\x1b[31m status=error correct=none error_type=timeout"
 
 
-def test_the_eta_counts_what_earlier_segments_finished_but_not_their_time() -> None:
+def test_the_eta_leaves_out_earlier_segments_time() -> None:
     clock = HandClock()
     meter = Meter(clock, total=10, before=5)
     assert eta_line(meter) == "[OVERALL_ETA] done=5/15 elapsed=0:00:00 eta=?"
@@ -77,7 +65,7 @@ def test_the_eta_counts_what_earlier_segments_finished_but_not_their_time() -> N
     assert clock_text(3725.9) == "1:02:05"
 
 
-def test_the_heartbeat_names_the_oldest_and_in_the_tail_the_last_with_what_they_do() -> None:
+def test_the_heartbeat_names_the_oldest_and_the_last() -> None:
     clock = HandClock()
     meter = Meter(clock, total=20)
     for n in range(8):
@@ -100,11 +88,9 @@ async def test_a_heartbeat_comes_when_nothing_finishes_and_not_else(caplog: pyte
     caplog.set_level(logging.INFO)
     beating = asyncio.create_task(reporter.beat())
     meter.in_flight["k"] = InFlight("slow", 1, clock.now, lambda: (3, "judge"))
-    clock.now += 29
-    await asyncio.sleep(1.1)
+    await clock.pass_time(29)
     assert "[HEARTBEAT]" not in caplog.text
-    clock.now += 2
-    await asyncio.sleep(1.1)
+    await clock.pass_time(2)
     assert caplog.text.count("[HEARTBEAT]") == 1
     assert "slow (turn 3, judge" in caplog.text
     beating.cancel()
@@ -168,7 +154,7 @@ def llm(prompt: int | None, cost: float | None) -> LlmCall:
     )
 
 
-def test_the_monitor_line_has_errors_by_type_rate_cost_and_eta() -> None:
+def test_the_monitor_line_has_errors_rate_cost_and_eta() -> None:
     clock = HandClock()
     meter = Meter(clock, total=10, before=2)
     clock.now += 30
@@ -202,7 +188,7 @@ def logger() -> Iterator[logging.Logger]:
 
 
 def test_the_eta_is_red_on_the_console_alone(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
-    logger.addHandler(ConsoleHandler(Redactor(["sk-secret"]), colour=True))
+    logger.addHandler(ConsoleHandler(Redactor(["sk-secret"]), Terminal(colour=True)))
     logger.info("[HLE_TASK_COMPLETE] id=sk-secret status=done correct=true")
     logger.info("[OVERALL_ETA] done=1/2 elapsed=0:00:01 eta=0:00:01")
     logger.warning("careful")
@@ -217,7 +203,7 @@ def test_the_eta_is_red_on_the_console_alone(logger: logging.Logger, capsys: pyt
 def test_a_terminal_sees_a_bar_instead_of_the_lines(logger: logging.Logger) -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     meter = Meter(HandClock(), total=2)
-    logger.addHandler(ConsoleHandler(Redactor(), colour=True, live=terminal))
+    logger.addHandler(ConsoleHandler(Redactor(), Terminal(colour=True, live=terminal)))
     with Reporter(meter, concurrency=1, heartbeat_s=30.0, live=terminal) as reporter:
         meter.observe(ended())
         logger.info("[HLE_TASK_COMPLETE] id=a", extra={"bar": True})

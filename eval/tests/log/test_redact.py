@@ -54,5 +54,5 @@ def test_a_key_that_comes_back_in_another_form_is_redacted() -> None:
         assert "b%2Bc" not in shown
 
 
-def test_a_key_of_bytes_that_are_no_text_does_not_break_the_log() -> None:
+def test_a_key_that_is_no_text_breaks_nothing() -> None:
     assert Redactor(["sk-\udcff-abcdef"]).data(b"x") == b"x"

@@ -21,7 +21,7 @@ def turn(*, valid: bool) -> ToolCall:
     return ToolCall(**IDS, tool="x", duration_ms=0.0, duration_total_ms=0.0, status=status, error_message=reason)
 
 
-def test_the_first_and_many_in_a_row_are_named_and_the_sum_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_trouble_and_long_rows_are_named(caplog: pytest.LogCaptureFixture) -> None:
     rows: list[str] = []
     troubles = Troubles(3, rows.append)
     with caplog.at_level(logging.WARNING):

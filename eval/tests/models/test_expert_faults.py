@@ -56,9 +56,7 @@ async def test_an_expert_that_fails_now_and_then_costs_no_answer(name: str, tmp_
         ("reset connection", "connection"),
     ],
 )
-async def test_an_expert_that_always_fails_ends_tasks_as_errors_which_a_resume_repairs(
-    name: str, error_type: str, tmp_path: Path
-) -> None:
+async def test_a_resume_repairs_tasks_of_a_failing_expert(name: str, error_type: str, tmp_path: Path) -> None:
     ids = numbered(3)
     async with server() as stub, server(fault=FAULTS[name]) as experts:
         run = Eval(
@@ -86,7 +84,7 @@ async def test_an_expert_that_always_fails_ends_tasks_as_errors_which_a_resume_r
         assert stub.stats.chat_requests == asked
 
 
-async def test_the_orchestrator_is_told_of_a_failed_tool_and_may_choose_another(tmp_path: Path) -> None:
+async def test_after_a_failed_tool_the_orchestrator_may_choose_another(tmp_path: Path) -> None:
     script = [
         Rule([call("answer", "answer-2")], contains=("Call one tool now", "answer with answer-1 failed")),
         Rule([call("answer", "answer-1")], contains=("Call one tool now",)),
@@ -155,7 +153,7 @@ async def test_turns_that_call_nothing_valid_are_counted_and_end_nothing(tmp_pat
     )
 
 
-async def test_a_judge_that_fails_leaves_the_task_ungraded_and_a_resume_asks_only_the_judge(tmp_path: Path) -> None:
+async def test_after_a_failed_judge_only_the_judge_is_asked(tmp_path: Path) -> None:
     wordy = Rule([Reply(text="<answer>six times seven, which is forty-two</answer>")], contains=("Answer the problem",))
     verdict = Rule([Reply(text='{"correct": true}')], contains=("Compare an answer",))
     async with server(script=[*TURNS, wordy, *EXPERTS]) as stub, server(script=[verdict]) as judge:
@@ -179,7 +177,7 @@ async def test_a_judge_that_fails_leaves_the_task_ungraded_and_a_resume_asks_onl
     assert (record.status, record.correct, record.rounds, record.attempts) == ("done", True, 3, 2)
 
 
-async def test_a_task_that_failed_late_goes_on_behind_its_last_good_turn(tmp_path: Path) -> None:
+async def test_a_late_failure_resumes_behind_the_last_good_turn(tmp_path: Path) -> None:
     def refuses_the_third_turn(body: dict[str, Any]) -> Fault | None:
         text = json.dumps(body)
         third = "Call one tool now" in text and "## Program" in text
@@ -197,7 +195,7 @@ async def test_a_task_that_failed_late_goes_on_behind_its_last_good_turn(tmp_pat
     assert [event["step"] for event in run.events("tool_call")] == [1, 2, 3], "a good turn was taken again"
 
 
-async def test_five_refused_keys_in_a_row_stop_the_run_and_name_the_variable(tmp_path: Path) -> None:
+async def test_five_refused_keys_stop_the_run(tmp_path: Path) -> None:
     ids = numbered(40)
     async with server() as stub, server(rules=Rules(api_key="right")) as experts:
         run = Eval(
@@ -225,7 +223,7 @@ async def assert_nowhere(run: Eval, secret: str) -> None:
             assert secret.encode() not in path.read_bytes(), path
 
 
-async def test_a_secret_that_comes_back_in_an_answer_is_redacted_everywhere(tmp_path: Path) -> None:
+async def test_a_secret_in_an_answer_is_redacted_everywhere(tmp_path: Path) -> None:
     secret = 'sk-very"secret/key+1'
     echo: list[Any] = [
         *TURNS,

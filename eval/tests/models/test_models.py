@@ -82,7 +82,7 @@ def test_a_wrong_concurrency_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         settings_for("http://h/v1", expert_concurrency="many")
 
 
-def test_aliases_without_a_variable_stand_for_the_default_or_are_not_offered() -> None:
+def test_unset_aliases_take_the_default_or_are_not_offered() -> None:
     models = models_for("http://h/v1", expert_answer_2="vllm/other@http://g/v1")
     assert tuple(models.experts) == ALIASES
     assert models.experts["answer-2"].model == "other"

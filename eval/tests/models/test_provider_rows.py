@@ -137,7 +137,7 @@ async def test_vllm_takes_all_that_it_knows(stream: str, tmp_path: Any) -> None:
         ("stream_usage = false\nstream = 'always'", Rules(stream_options=False, stream="only")),
     ],
 )
-async def test_a_quirk_of_a_users_own_row_is_needed_and_enough(quirk: str, rules: Rules, tmp_path: Any) -> None:
+async def test_a_users_own_quirk_is_needed_and_enough(quirk: str, rules: Rules, tmp_path: Any) -> None:
     override = tmp_path / "models.toml"
     override.write_text(f'[[model]]\nprovider = "vllm"\nmodel = "odd*"\n{quirk}\n')
     async with LoopbackServer(rules=rules) as server:

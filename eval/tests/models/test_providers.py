@@ -87,7 +87,7 @@ def test_a_wrong_row_is_named(text: str, expected: str, tmp_path: Path) -> None:
 
 def test_every_provider_row_says_where_it_is_from() -> None:
     table = ProviderTable.load()
-    assert table.names == ("vllm", "openai", "together", "nebius")
+    assert {"vllm", "openai", "together", "nebius"} <= set(table.names)
     for name in table.names:
         provider = table.provider(name)
         assert provider is not None

@@ -44,7 +44,7 @@ def test_the_served_checkpoint_gives_its_tokenizer_where_it_is_seen(folder: Path
     assert models_for("http://h/v1", serve_model="/elsewhere").describe()["orchestrator"]["token_count"] == "estimate"
 
 
-def test_a_checkpoint_of_the_hub_is_looked_for_in_the_cache_only(
+def test_a_hub_checkpoint_is_looked_for_in_the_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "hub"

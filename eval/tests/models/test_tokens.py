@@ -20,7 +20,7 @@ COUNTERS: list[Counter] = [EstimateCounter(), TokenizerCounter(byte_level_tokeni
 @pytest.mark.parametrize("counter", COUNTERS, ids=["estimate", "tokenizer"])
 @settings(deadline=None)
 @given(text=st.text(max_size=300), limit=st.integers(0, 80))
-def test_what_is_kept_fits_and_is_an_end_or_a_beginning(counter: Counter, text: str, limit: int) -> None:
+def test_kept_text_fits_and_is_end_or_beginning(counter: Counter, text: str, limit: int) -> None:
     end, cut = counter.keep_end(text, limit)
     assert text.endswith(end)
     start, cut_too = counter.keep_start(text, limit)
@@ -67,7 +67,7 @@ def test_the_estimate_is_not_below_what_real_tokenizers_need(kind: str, tokens_p
     assert EstimateCounter().count(text) >= tokens_per_byte * len(text)
 
 
-def test_the_estimate_of_prose_is_long_but_not_by_half_a_context() -> None:
+def test_the_estimate_of_prose_is_slightly_long() -> None:
     prose = Path(__file__).parents[3].joinpath("LICENSE").read_text()
     assert 1.1 < EstimateCounter().count(prose) / (len(prose) / 4.6) < 1.9
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from podium_contracts.names import PROTOCOLS
 from podium_eval.grading.grader import answer_instructions, judge_template
-from podium_eval.prompts.judge_prompt import BadPrompt, Template
+from podium_eval.prompts.judge_prompt import Template
+from podium_eval.prompts.prompt_file import PromptError
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -20,7 +21,7 @@ def test_a_slots_name_inside_a_question_is_left_alone():
     assert template.fill(question="{answer}", response="{question}", answer="secret") == "{answer}|{question}|secret"
 
 
-def test_a_mounted_prompt_replaces_the_built_in_one_and_changes_its_hash(tmp_path: Path):
+def test_a_mounted_prompt_replaces_text_and_hash(tmp_path: Path):
     assert judge_template("hle", tmp_path) == judge_template("hle")
     (tmp_path / "judge_hle.md").write_text("mine {question} {response} {answer}")
     (tmp_path / "judge_hle_answer.md").write_text("mine too\n")
@@ -32,10 +33,10 @@ def test_a_mounted_prompt_replaces_the_built_in_one_and_changes_its_hash(tmp_pat
 
 def test_a_prompt_that_would_grade_blindly_is_refused(tmp_path: Path):
     (tmp_path / "judge_hle.md").write_text("Is {response} right?")
-    with pytest.raises(BadPrompt, match=r"judge_hle.md: lacks the slot\(s\) \{question\}, \{answer\}"):
+    with pytest.raises(PromptError, match=r"judge_hle.md: lacks the slot\(s\) \{question\}, \{answer\}"):
         judge_template("hle", tmp_path)
     (tmp_path / "judge_hle.md").write_bytes(b"\xff")
-    with pytest.raises(BadPrompt, match=r"judge_hle.md"):
+    with pytest.raises(PromptError, match=r"judge_hle.md"):
         judge_template("hle", tmp_path)
 
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from podium_eval.prompts.templates import PromptError, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import load_prompts
 
 
 def test_a_file_of_the_users_wins_and_others_stay(tmp_path: Path) -> None:

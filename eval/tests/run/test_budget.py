@@ -110,7 +110,7 @@ source = "this test"
 """
 
 
-async def test_a_run_stops_within_its_budget_and_goes_on_with_a_larger_one(tmp_path: Path):
+async def test_a_run_stops_within_its_budget_and_resumes(tmp_path: Path):
     ids = numbered(60)
     (tmp_path / "prices.toml").write_text(PRICES)
     async with server(latency_s=0.02) as stub:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from podium_eval.log.redact import Redactor
-from podium_eval.run.manifest import OtherRun, next_segment, open_manifest
+from podium_eval.run.manifest import OtherRun, changed_prompts, next_segment, open_manifest
 
 FIELDS: dict[str, Any] = {
     "run_id": "r",
@@ -51,7 +51,7 @@ def test_a_run_of_something_else_is_refused(change: dict[str, Any], path: Path) 
 
 
 @pytest.mark.parametrize("field", ["dataset", "protocol", "segments", "orchestrator", "schema_version"])
-def test_a_run_json_without_what_it_must_hold_is_refused_by_field(field: str, path: Path) -> None:
+def test_a_run_json_that_lacks_a_field_is_refused(field: str, path: Path) -> None:
     opened(path)
     fields = json.loads(path.read_bytes())
     del fields[field]
@@ -67,7 +67,7 @@ def test_what_is_no_run_json_is_refused(text: str, path: Path) -> None:
         opened(path)
 
 
-def test_a_lost_run_json_is_made_again_from_the_log_beside_it(path: Path) -> None:
+def test_a_lost_run_json_is_remade_from_the_log(path: Path) -> None:
     events = path.parent / "events.jsonl"
     events.write_text("".join(json.dumps(START, separators=(",", ":")) + "\n" for _ in range(2)) + "torn {")
     assert next_segment(path) == 3
@@ -76,3 +76,45 @@ def test_a_lost_run_json_is_made_again_from_the_log_beside_it(path: Path) -> Non
     with pytest.raises(OtherRun, match="PROTOCOL"):
         opened(path, protocol="toolorchestra")
     assert opened(path) == 3
+
+
+def test_an_end_is_noted_in_its_own_segment(path: Path) -> None:
+    opened(path)
+    manifest = open_manifest(path, FIELDS, ts="t2", redactor=Redactor())
+    manifest.end("t3", "budget")
+    first, second = json.loads(path.read_bytes())["segments"]
+    assert (first["ended_ts"], first["reason"]) == (None, None), "a killed segment has no end"
+    assert (second["started_ts"], second["ended_ts"], second["reason"]) == ("t2", "t3", "budget")
+
+
+def test_a_resume_keeps_when_the_run_was_created(path: Path) -> None:
+    opened(path)
+    open_manifest(path, FIELDS, ts="later", redactor=Redactor())
+    assert json.loads(path.read_bytes())["created_ts"] == "t"
+
+
+def test_a_newer_run_json_is_refused(path: Path) -> None:
+    opened(path)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"schema_version": 1_000}))
+    with pytest.raises(OtherRun, match=r"run\.json"):
+        opened(path)
+
+
+def test_secrets_are_not_in_run_json(path: Path) -> None:
+    open_manifest(
+        path, FIELDS | {"settings": {"url": "sk-secret-value"}}, ts="t", redactor=Redactor(["sk-secret-value"])
+    )
+    assert b"sk-secret" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ({"a.md": "1", "b.md": "2"}, {"a.md": "1", "b.md": "3"}, ["b.md"]),
+        ({"a.md": "1"}, {}, ["a.md"]),
+        ({}, {"a.md": "1"}, ["a.md"]),
+        ({"a.md": "1"}, {"a.md": "1"}, []),
+    ],
+)
+def test_changed_prompts_are_named(old: dict[str, str], new: dict[str, str], changed: list[str]) -> None:
+    assert changed_prompts(old, new) == changed

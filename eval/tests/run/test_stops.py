@@ -98,7 +98,7 @@ async def test_the_grace_period_ends(tmp_path: Path) -> None:
     assert_whole(run, ids)
 
 
-async def test_a_file_that_cannot_grow_stops_the_run_with_a_clear_line(tmp_path: Path) -> None:
+async def test_a_file_size_limit_stops_the_run_clearly(tmp_path: Path) -> None:
     ids = numbered(60)
     async with server() as stub:
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), concurrency=4)
@@ -130,7 +130,7 @@ cp -a "$RUNS_DIR/run" "$KEPT"
 """
 
 
-async def test_a_full_disk_stops_the_run_and_a_resume_goes_on(tmp_path: Path) -> None:
+async def test_a_full_disk_stops_the_run_resumably(tmp_path: Path) -> None:
     """A real file system of 700 kB, in a mount namespace of its own."""
     probe = await asyncio.create_subprocess_exec(
         "unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt",
@@ -180,7 +180,7 @@ async def test_the_turn_limit_ends_a_task_by_name(tmp_path: Path) -> None:
     assert (record.status, record.ending, record.correct, record.rounds) == ("done", "round_limit", False, 4)
 
 
-async def test_retrieval_and_sandbox_that_go_away_hold_their_tasks_until_they_are_back(tmp_path: Path) -> None:
+async def test_tasks_wait_for_lost_services_to_return(tmp_path: Path) -> None:
     ids = numbered(12)
     async with server() as stub, server() as services:
         run = Eval(
@@ -206,7 +206,7 @@ async def test_retrieval_and_sandbox_that_go_away_hold_their_tasks_until_they_ar
     assert states[-1][1] == "closed"
 
 
-async def test_an_orchestrator_that_stays_away_ends_tasks_as_errors_that_a_resume_repairs(tmp_path: Path) -> None:
+async def test_a_resume_repairs_tasks_of_a_lost_orchestrator(tmp_path: Path) -> None:
     ids = numbered(3)
     async with server() as stub, server() as orchestrator:
         run = Eval(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from podium_contracts.files import write_atomically
 from podium_contracts.records import TaskRecord, Turn, task_key
 from podium_eval.episode.task import Progress
-from podium_eval.files import write_atomically
 from podium_eval.log.redact import Redactor
 from podium_eval.log.writer import LogWriter
 from podium_eval.run.checkpoint import Checkpoints
@@ -59,7 +59,7 @@ def test_any_id_is_a_plain_file_name(id_: str) -> None:
     assert not key.startswith((".", "-"))
 
 
-async def test_a_second_owner_is_refused_and_the_lock_goes_with_its_process(tmp_path: Path) -> None:
+async def test_a_second_owner_is_refused_while_the_first_lives(tmp_path: Path) -> None:
     folder = opened(tmp_path / "r")
     with pytest.raises(RunLocked, match=rf"pid {os.getpid()} on "):
         opened(tmp_path / "r")
@@ -67,7 +67,7 @@ async def test_a_second_owner_is_refused_and_the_lock_goes_with_its_process(tmp_
     opened(tmp_path / "r").release()
 
 
-async def test_a_file_that_is_no_record_is_set_aside_and_its_task_runs_again(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_record_is_set_aside(tmp_path: Path) -> None:
     folder = opened(tmp_path / "r")
     await folder.save(record("good"))
     (folder.tasks / "bad.json").write_text('{"record_version": 1, "key": ')

@@ -12,7 +12,7 @@ def test_settings_that_differ_from_their_defaults_are_named(monkeypatch: pytest.
     assert not {"max_rounds", "judging", "protocol"} & set(changed_settings(settings))
 
 
-def test_a_secret_leaves_a_mark_that_tells_only_whether_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secrets_mark_shows_only_whether_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     marks = []
     for key in ("sk-abc", "sk-abc", "sk-abd"):
         monkeypatch.setenv("OPENAI_API_KEY", key)

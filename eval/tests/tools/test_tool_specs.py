@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from podium_contracts.names import ALIASES
+from podium_contracts.names import ALIASES, TOOLS
 from podium_eval.files import json_bytes
 from podium_eval.models.chat import ChatResult, ToolInvocation
-from podium_eval.prompts.templates import PromptError, load_prompts
+from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.templates import load_prompts
 from podium_eval.tools.specs import Chosen, Invalid, ToolSpecs, load_tool_specs
 
 ALL = {alias: f"model-of-{alias}" for alias in ALIASES}
@@ -49,9 +50,7 @@ def specs(experts: dict[str, str] | None = None, **options: Any) -> ToolSpecs:
 
 
 def test_the_built_in_tools_offer_every_alias_once() -> None:
-    offered = [
-        alias for tool in ("search", "enhance_reasoning", "answer") for alias in sorted(specs().aliases_of(tool))
-    ]
+    offered = [alias for tool in TOOLS for alias in specs().aliases_of(tool)]
     assert sorted(offered) == sorted(ALIASES)
 
 
@@ -112,9 +111,7 @@ def test_a_mounted_file_without_enums_takes_aliases_and_mapped_names(tmp_path: P
         ({"search": ["answer-1"], "answer": ["answer-1"]}, "'answer-1' is an expert of 'answer', not of 'search'"),
     ],
 )
-def test_a_mounted_file_that_cannot_work_is_refused_with_its_name(
-    tmp_path: Path, enums: dict[str, list[str]], message: str
-) -> None:
+def test_an_unusable_mounted_file_is_refused_by_name(tmp_path: Path, enums: dict[str, list[str]], message: str) -> None:
     path = original(tmp_path, **enums)
     with pytest.raises(PromptError, match=message) as caught:
         load_tool_specs(load_prompts(tools_file=path), ALL)
@@ -159,7 +156,7 @@ def test_only_some_experts_for_a_question_that_must_be_seen() -> None:
     assert isinstance(seeing.read(result(("enhance_reasoning", '{"model":"reasoner-1"}'))), Invalid)
 
 
-def test_prompts_of_a_folder_replace_the_built_in_ones_one_by_one(tmp_path: Path) -> None:
+def test_mounted_prompts_replace_built_in_ones_singly(tmp_path: Path) -> None:
     (tmp_path / "answer.md").write_text("Only {problem}, \\boxed{} and {answer_form}.")
     prompts = load_prompts(tmp_path)
     built_in = load_prompts()
@@ -169,7 +166,7 @@ def test_prompts_of_a_folder_replace_the_built_in_ones_one_by_one(tmp_path: Path
     assert changed == {"answer.md"}
 
 
-def test_a_prompt_without_the_question_or_a_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_a_prompt_without_the_question_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answer.md").write_text("Answer.")
     with pytest.raises(PromptError, match=r"answer\.md: lacks \{problem\}"):
         load_prompts(tmp_path)
@@ -177,7 +174,7 @@ def test_a_prompt_without_the_question_or_a_missing_folder_is_refused(tmp_path: 
         load_prompts(tmp_path / "none")
 
 
-def test_the_orchestrators_prompt_puts_the_problem_before_and_the_ask_behind_what_grows() -> None:
+def test_knowledge_stands_between_problem_and_request() -> None:
     text = load_prompts().texts["orchestrator.md"]
     assert text.index("{problem}") < text.index("{knowledge}") < text.index("Call one tool now")
 
@@ -192,7 +189,7 @@ def test_the_orchestrators_prompt_puts_the_problem_before_and_the_ask_behind_wha
         ("search", json.dumps('{"model": "search-1"}')),
     ],
 )
-def test_a_call_is_read_in_the_forms_that_servers_give_it(call: tuple[str, str]) -> None:
+def test_a_call_is_read_in_each_servers_form(call: tuple[str, str]) -> None:
     chosen = specs().read(result(call))
     assert isinstance(chosen, Chosen)
     assert (chosen.tool, chosen.alias) == ("search", "search-1")

@@ -1,11 +1,13 @@
 """Each tool against its interfaces, with a clock that tests set."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from podium_contracts.records import Judgement
-from podium_contracts.search import Document, Hit, SearchRequest, SearchResponse, SearchTiming
+from podium_contracts.search import Document, Hit, Screened, SearchRequest, SearchResponse, SearchTiming
+from podium_contracts.text.fingerprint import fingerprint
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure, Unavailable
 from podium_eval.grading.verdict import Answer
@@ -93,7 +95,8 @@ async def test_search_returns_only_documents_not_known_yet(clock: SetClock) -> N
     result = await SearchTool(service, SETTINGS, clock).use(
         request(Expert(clock, "<query>many  things</query>"), frozenset({"a"}))
     )
-    assert service.asked == [(SearchRequest(("many things",), SETTINGS.retrieval_topk, eid="7"),)]
+    ((asked,),) = service.asked
+    assert replace(asked, screen=None) == SearchRequest(("many things",), SETTINGS.retrieval_topk, eid="7")
     assert (result.query, [d["id"] for d in result.documents], result.failure) == ("many things", ["b"], None)
     assert (result.parts.query_ms, result.parts.retrieval_ms, result.parts.retrieval_queue_ms) == (2000, 3000, 1.0)
     assert (result.parts.n_documents, result.parts.n_new_documents) == (3, 1)
@@ -101,10 +104,32 @@ async def test_search_returns_only_documents_not_known_yet(clock: SetClock) -> N
     assert result.parts.web_error is None
 
 
-async def test_a_failure_of_the_web_is_of_the_call_and_not_the_call_s_own(clock: SetClock) -> None:
+async def test_a_web_failure_does_not_fail_the_call(clock: SetClock) -> None:
     service = Service(clock, SearchResponse(((),), SearchTiming(web_ms=5.0, web_searches=0, web_error="plan_limit")))
     result = await SearchTool(service, SETTINGS, clock).use(request(Expert(clock, "<query>many things</query>")))
     assert (result.failure, result.parts.web_error, result.parts.n_documents) == (None, "plan_limit", 0)
+
+
+async def test_a_search_carries_hashes_of_the_question_alone(clock: SetClock) -> None:
+    screened = Screened(mirror=2, answer=1, shortened=1)
+    service = Service(clock, SearchResponse(((),), SearchTiming(web_ms=5.0, screened=screened)))
+    tool = SearchTool(service, SETTINGS, clock)
+    asking = request(Expert(clock, "<query>many things</query>"))
+    parts = (await tool.use(asking)).parts
+    ((asked,),) = service.asked
+    print_ = asked.screen
+    assert print_ == fingerprint(asking.question.question, asking.question.answer, print_.salt)
+    assert SearchTool(service, SETTINGS, clock)._salt != print_.salt
+    assert (parts.screened_mirror, parts.screened_question, parts.screened_answer) == (2, 0, 1)
+    assert parts.screened_query == "shortened"
+
+
+async def test_search_sends_no_hashes_where_screening_is_off(clock: SetClock) -> None:
+    service = Service(clock, SearchResponse(((),), SearchTiming()))
+    settings = SETTINGS.model_copy(update={"screen_search": False})
+    result = await SearchTool(service, settings, clock).use(request(Expert(clock, "<query>many things</query>")))
+    ((asked,),) = service.asked
+    assert (asked.screen, result.parts.screened_mirror) == (None, None)
 
 
 async def test_search_without_a_query_asks_no_service(clock: SetClock) -> None:

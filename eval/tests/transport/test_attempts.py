@@ -2,6 +2,7 @@ import asyncio
 import gc
 
 import pytest
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.transport.retry import attempted
 from tenacity import RetryCallState, stop_after_attempt
 
@@ -34,7 +35,7 @@ class Server:
 
 
 async def ask(server: Server) -> str:
-    return await attempted(lambda: server(), again=busy, stop=stop_after_attempt(3), pause=at_once)
+    return await attempted(lambda: server(), again=busy, stop=stop_after_attempt(3), pause=at_once, clock=SYSTEM_CLOCK)
 
 
 async def test_what_is_worth_it_is_tried_again_and_nothing_else() -> None:

@@ -48,7 +48,7 @@ async def test_a_dead_address_is_left_out_and_tried_again_later() -> None:
     assert {(await balance.acquire())[0].url for _ in range(4)} == {"http://h0/v1", "http://h1/v1"}
 
 
-async def test_with_all_dead_callers_wait_for_the_first_that_is_back() -> None:
+async def test_callers_wait_for_the_first_recovered_address() -> None:
     balance = balance_of(2)
     for address in balance.addresses:
         address.breaker.failed("refused")
@@ -58,7 +58,7 @@ async def test_with_all_dead_callers_wait_for_the_first_that_is_back() -> None:
     assert [one.breaker.waiting for one in balance.addresses] == [0, 0]
 
 
-async def test_with_all_dead_for_long_the_call_fails_and_says_why() -> None:
+async def test_with_all_dead_for_long_the_call_fails() -> None:
     balance = balance_of(2, wait_s=0.02)
     for address in balance.addresses:
         address.breaker.failed("connection refused")

@@ -32,7 +32,7 @@ async def test_it_opens_after_failures_in_a_row_only() -> None:
     assert breaker.open_s is not None
 
 
-async def test_callers_wait_one_tries_and_all_go_on_when_it_answers() -> None:
+async def test_one_caller_tries_while_the_others_wait() -> None:
     sink = RecordingSink()
     breaker = opened(sink)
     let_in: list[int] = []
@@ -55,7 +55,7 @@ async def test_callers_wait_one_tries_and_all_go_on_when_it_answers() -> None:
     assert sink.of("breaker")[-1].open_ms >= 15
 
 
-async def test_a_try_that_fails_keeps_it_open_and_the_pause_grows() -> None:
+async def test_a_failed_try_lengthens_the_pause() -> None:
     sink = RecordingSink()
     breaker = opened(sink)
     pauses = []
@@ -66,7 +66,7 @@ async def test_a_try_that_fails_keeps_it_open_and_the_pause_grows() -> None:
     assert pauses == [0.02, 0.04, 0.08, 0.08]
 
 
-async def test_a_try_that_is_never_reported_does_not_block_the_rest() -> None:
+async def test_an_unreported_try_blocks_nobody_for_good() -> None:
     breaker = opened(RecordingSink())
     await breaker.wait()
     async with asyncio.timeout(2):
@@ -83,7 +83,7 @@ async def test_waiting_ends_in_a_failure_that_names_the_service() -> None:
     assert breaker.waiting == 0
 
 
-async def test_late_failures_of_calls_from_before_do_not_prolong_the_pause() -> None:
+async def test_late_failures_do_not_prolong_the_pause() -> None:
     sink = RecordingSink()
     breaker = opened(sink)
     before = breaker.try_in_s

@@ -47,7 +47,7 @@ class Service:
 
 
 @pytest.mark.parametrize("kind", ["retrieval", "sandbox"])
-async def test_a_caller_who_is_cancelled_while_it_tries_lets_the_next_one_try_at_once(kind: str) -> None:
+async def test_a_cancelled_try_lets_the_next_caller_try(kind: str) -> None:
     ran = b'{"status":"ok","exit_code":0,"stdout":"","stderr":"","duration_ms":1}'
     service = Service(b"[[]]" if kind == "retrieval" else ran)
     gate = Breaker(kind, RecordingSink(), {"run_id": "r"}, BreakerLimits(threshold=1, first_s=0.01, try_s=TRY_S))

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from loopback.recording import RecordingSink
-from podium_eval.transport import concurrency_limit as limiter
+from podium_eval.clock import SystemClock
 from podium_eval.transport.concurrency_limit import AdaptiveLimit
 
 IDS = {"run_id": "r", "segment": 1}
@@ -19,7 +19,7 @@ async def waiting(limit: AdaptiveLimit, n: int) -> list["asyncio.Task[object]"]:
     return tasks
 
 
-async def test_no_more_than_the_limit_are_let_in_and_in_order() -> None:
+async def test_at_most_the_limit_are_let_in_by_order() -> None:
     limit = limit_of(2)
     await limit.acquire()
     await limit.acquire()
@@ -79,24 +79,21 @@ async def test_retry_after_holds_everybody_back_and_then_lets_go() -> None:
     assert limit.in_flight == 3
 
 
-class TickingClock:
-    """Stands for the module `time`: every reading is a nanosecond later than the last."""
+class TickingClock(SystemClock):
+    """Every reading is a nanosecond later than the last."""
 
     def __init__(self, now: float) -> None:
         self.now = now
 
-    def monotonic(self) -> float:
+    def mono(self) -> float:
         self.now += 1e-9
         return self.now
 
 
 @pytest.mark.parametrize("readings", range(8))
-async def test_the_moment_of_letting_go_may_pass_between_any_two_readings_of_the_clock(
-    readings: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pause_may_end_between_two_clock_readings(readings: int) -> None:
     clock = TickingClock(0.0)
-    monkeypatch.setattr(limiter, "time", clock)
-    limit = limit_of(1)
+    limit = AdaptiveLimit("p", 1, RecordingSink(), IDS, clock=clock)
     limit.overloaded(await limit.acquire(), "429", 1.0)
     limit.release()
     clock.now += limit.paused_s - (readings - 0.5) * 1e-9
@@ -118,7 +115,7 @@ async def test_a_cancelled_waiter_leaves_no_slot_behind() -> None:
 
 
 @pytest.mark.parametrize("cancelled_before", [False, True])
-async def test_a_waiter_cancelled_in_the_moment_of_its_turn_gives_it_on(cancelled_before: bool) -> None:
+async def test_a_waiter_cancelled_at_its_turn_passes_it_on(cancelled_before: bool) -> None:
     limit = limit_of(1)
     await limit.acquire()
     first, second = await waiting(limit, 2)

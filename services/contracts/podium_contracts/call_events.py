@@ -92,6 +92,14 @@ class ToolCall(Event):
     """Pages of the web whose text was extracted, to be paid for."""
     web_error: str | None = None
     """Why the web gave nothing or only snippets though it was wanted: auth, rate_limit, plan_limit, timeout, …"""
+    screened_mirror: int | None = None
+    """Web pages that nobody saw because their address is a known copy's; None: not screened, or the web not asked."""
+    screened_question: int | None = None
+    """The same because their text holds the question."""
+    screened_answer: int | None = None
+    """The same because they hold the question's words and the answer in any order."""
+    screened_query: Literal["shortened", "refused"] | None = None
+    """What became of a web query that quoted the question; None: nothing."""
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None

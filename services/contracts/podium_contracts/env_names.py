@@ -51,7 +51,7 @@ def _near(name: str, known: str) -> bool:
 
 
 def distance(one: str, other: str) -> int:
-    """Letters to add, drop or change that make one text of the other; three or more may be told as three."""
+    """Letters to add, drop or change that make one text of the other; three or more may be returned as three."""
     if abs(len(one) - len(other)) > _NEAR:
         return _NEAR + 1
     row = list(range(len(other) + 1))

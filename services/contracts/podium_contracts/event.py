@@ -18,7 +18,7 @@ from podium_contracts.levels import LEVELS
 
 
 class Use(Enum):
-    """How the analysis uses a field whose type does not tell it."""
+    """How the analysis uses a field where its type does not determine it."""
 
     LOG_ONLY = "log only"
     """The analysis' table has no column for it."""

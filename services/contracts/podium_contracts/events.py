@@ -17,7 +17,7 @@ from podium_contracts.event import LOG_ONLY
 from podium_contracts.event import Event as Event
 from podium_contracts.event import Stamp as Stamp
 from podium_contracts.levels import LEVELS, PROFILE
-from podium_contracts.names import Ending, ErrorType, Protocol, TaskStatus
+from podium_contracts.names import ControlAct, Ending, ErrorType, Protocol, TaskStatus
 
 SCHEMA_VERSION: Final = 1
 """Raised when a field changes its meaning or goes. A new optional field does not raise it."""
@@ -85,6 +85,22 @@ class Breaker(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control(Event):
+    """A person did something to the run (podium-eval ctl, or the live page)."""
+
+    LEVEL: ClassVar[int] = LEVELS["WARNING"]
+    type: Literal["control"] = "control"
+    act: ControlAct
+    """cancel and requeue of a task in flight tell the step that it was in."""
+    source: Annotated[Literal["shell", "page"], LOG_ONLY]
+    value: Annotated[int | None, LOG_ONLY] = None
+    """Of concurrency and limit: what it is now."""
+    previous: Annotated[int | None, LOG_ONLY] = None
+    """And what it was."""
+    provider: Annotated[str | None, LOG_ONLY] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskComplete(Event):
     """A task's end; duration_ms is active time over all its segments, waiting for limits included."""
 
@@ -107,6 +123,8 @@ class TaskComplete(Event):
     category: str | None = None
     subject: str | None = None
     answer_type: str | None = None
+    verified_class: str | None = None
+    """How well the dataset's makers checked the question: certified, revised, uncertain or a word of their own."""
     has_image: bool | None = None
     """Of the question, as these four; older logs have them in the task's record alone."""
     error_type: ErrorType | None = None
@@ -121,7 +139,9 @@ class RunEnd(Event):
     ALWAYS: ClassVar[bool] = True
     NEEDS: ClassVar[tuple[str, ...]] = ("reason",)
     type: Literal["run_end"] = "run_end"
-    reason: Literal["finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble"]
+    reason: Literal[
+        "finished", "interrupted", "auth_failures", "budget", "disk_full", "internal", "trouble", "half_width"
+    ]
     duration_ms: float
     n_done: Annotated[int, LOG_ONLY]
     n_error: Annotated[int, LOG_ONLY]
@@ -132,7 +152,7 @@ class RunEnd(Event):
     """Searches of this segment for which the web failed; see ToolCall.web_error."""
 
 
-AnyEvent = RunStart | TaskStart | LlmCall | ToolCall | Judge | Limit | Breaker | TaskComplete | RunEnd
+AnyEvent = RunStart | TaskStart | LlmCall | ToolCall | Judge | Limit | Breaker | Control | TaskComplete | RunEnd
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
     "run_start": RunStart,
@@ -142,6 +162,7 @@ EVENT_TYPES: Final[dict[str, type[Event]]] = {
     "judge": Judge,
     "limit": Limit,
     "breaker": Breaker,
+    "control": Control,
     "task_complete": TaskComplete,
     "run_end": RunEnd,
 }

@@ -1,5 +1,6 @@
 """The sets of names: roles, endings, failures, built-in tools. Each is a Literal and a tuple of the same values."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 Role = Literal["orchestrator", "expert", "judge"]
@@ -8,7 +9,7 @@ TimingSource = Literal["server", "client"]
 
 TaskStatus = Literal["done", "error", "skipped"]
 """done: the episode ran to an ending of its own. error: infrastructure failed; resume runs it again.
-skipped: never started, by a setting (an image question without an expert that can see)."""
+skipped: never started, by a setting (an image question without an expert that can see), or cancelled by a person."""
 
 Ending = Literal["answered", "round_limit", "context_limit", "time_limit", "error", "cancelled", "skipped"]
 """Why an episode stopped. Only `answered` has an answer to grade; the three limits are unanswered questions."""
@@ -34,7 +35,11 @@ ErrorType = Literal[
     "internal",
 ]
 
+ControlAct = Literal["pause", "resume", "concurrency", "limit", "cancel", "requeue", "stop"]
+"""What a person can do to a run that is on."""
+
 ROLES: tuple[Role, ...] = get_args(Role)
+CONTROL_ACTS: tuple[ControlAct, ...] = get_args(ControlAct)
 TOOLS: tuple[str, ...] = ("search", "enhance_reasoning", "answer")
 """The built-in tools. A run may have others, by entry points and MCP servers; any name stands in events as it is."""
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -45,10 +50,12 @@ PERMANENT: frozenset[ErrorType] = frozenset(
 )
 """Failures that the same request would meet again: never retried within a run."""
 
-ALIASES: tuple[str, ...] = (
-    *(f"search-{n}" for n in (1, 2, 3)),
-    *(f"reasoner-{n}" for n in (1, 2, 3)),
-    *(f"answer-{n}" for n in (1, 2, 3, 4)),
-    *(f"answer-math-{n}" for n in (1, 2)),
-)
+EXPERTS: Mapping[str, tuple[str, ...]] = {
+    "search": ("search-1", "search-2", "search-3"),
+    "enhance_reasoning": ("reasoner-1", "reasoner-2", "reasoner-3"),
+    "answer": ("answer-1", "answer-2", "answer-3", "answer-4", "answer-math-1", "answer-math-2"),
+}
+"""The aliases of the experts that each tool may name."""
+
+ALIASES: tuple[str, ...] = tuple(alias for aliases in EXPERTS.values() for alias in aliases)
 """The twelve experts an orchestrator may name; the thirteenth model of a run is the judge."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from podium_contracts.names import Ending, ErrorType, Protocol, TaskStatus, ToolStatus
+from podium_contracts.text.surrogates import lossless_bytes
 
 RECORD_VERSION: Final = 1
 
@@ -22,7 +23,7 @@ def task_key(task_id: str, epoch: int = 1) -> str:
     in what was cut, or in what a file name cannot hold.
     """
     readable = _UNSAFE.sub("-", task_id.lower()).strip("-")[:32] or "task"
-    digest = hashlib.sha256(f"{epoch}\0{task_id}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = hashlib.sha256(lossless_bytes(f"{epoch}\0{task_id}")).hexdigest()[:16]
     return f"{readable}.{epoch}.{digest}"
 
 
@@ -38,7 +39,7 @@ class Turn:
     alias: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     content: str | None = None
-    """What the orchestrator said beside the call."""
+    """The orchestrator's text beside the call."""
     reasoning: str | None = None
     status: ToolStatus
     error_type: ErrorType | None = None
@@ -76,7 +77,7 @@ class Judgement:
     provider: str | None = None
     model: str | None = None
     method: str
-    """exact_match, model, or unanswered."""
+    """exact_match, model, majority (of several judges: votes), or unanswered."""
     correct: bool | None
     extracted_answer: str | None = None
     reasoning: str | None = None
@@ -90,6 +91,15 @@ class Judgement:
     cost_usd: float | None = None
     error_type: ErrorType | None = None
     error_message: str | None = None
+    tied: bool = False
+    """As many judges said right as wrong: no majority for right, so not correct."""
+    votes: list["Judgement"] = field(default_factory=list["Judgement"])
+    """Of a majority: each judge's own judgement."""
+
+    @property
+    def by_judge(self) -> list["Judgement"]:
+        """The votes of a majority; else itself."""
+        return self.votes or [self]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,6 +117,7 @@ class TaskRecord:
     answer_type: str | None = None
     category: str | None = None
     subject: str | None = None
+    verified_class: str | None = None
     has_image: bool = False
     status: TaskStatus
     ending: Ending
@@ -152,10 +163,13 @@ def record_from_json(raw: dict[str, Any]) -> TaskRecord:
         known["turns"] = [
             Turn(**{k: v for k, v in t.items() if k in Turn.__dataclass_fields__}) for t in raw.get("turns", [])
         ]
-        known["judgements"] = [
-            Judgement(**{k: v for k, v in j.items() if k in Judgement.__dataclass_fields__})
-            for j in raw.get("judgements", [])
-        ]
+        known["judgements"] = [_judgement(j) for j in raw.get("judgements", [])]
         return TaskRecord(**known)
     except TypeError as error:
         raise ValueError(f"task record {raw.get('key')!r}: {error}") from error
+
+
+def _judgement(raw: dict[str, Any]) -> Judgement:
+    known = {k: v for k, v in raw.items() if k in Judgement.__dataclass_fields__}
+    known["votes"] = [_judgement(vote) for vote in raw.get("votes", [])]
+    return Judgement(**known)

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, cast
+
+from podium_contracts.text.fingerprint import Fingerprint
 
 QUEUE_MS_HEADER: Final = "X-Podium-Queue-Ms"
 ENCODE_MS_HEADER: Final = "X-Podium-Encode-Ms"
@@ -12,6 +14,7 @@ WEB_MS_HEADER: Final = "X-Podium-Web-Ms"
 WEB_SEARCHES_HEADER: Final = "X-Podium-Web-Searches"
 WEB_PAGES_HEADER: Final = "X-Podium-Web-Pages"
 WEB_ERROR_HEADER: Final = "X-Podium-Web-Error"
+SCREENED_HEADER: Final = "X-Podium-Screened"
 BATCH_SIZE_HEADER: Final = "X-Podium-Batch-Size"
 
 
@@ -21,12 +24,15 @@ class SearchRequest:
 
     eid: the question's index, which selects its allowed document ids when the service holds such a table.
     return_scores: without it the answer is documents alone.
+    screen: the question that is worked on, by which pages of the web that give it away are left out; None: by their
+    address alone.
     """
 
     queries: tuple[str, ...]
     topk: int
     return_scores: bool = True
     eid: str | None = None
+    screen: Fingerprint | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The body of POST /retrieve."""
@@ -37,6 +43,8 @@ class SearchRequest:
         }
         if self.eid is not None:
             body["eid"] = self.eid
+        if self.screen is not None:
+            body["screen"] = self.screen.to_json()
         return body
 
 
@@ -60,12 +68,45 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Screened:
+    """What screening did to the web's part of one answer.
+
+    mirror, question, answer: pages left out because their address is a known copy's, their text holds the question, or
+    the question's words and the answer in another order. shortened, refused: queries that quoted the question.
+    """
+
+    mirror: int = 0
+    question: int = 0
+    answer: int = 0
+    shortened: int = 0
+    refused: int = 0
+
+    def to_header(self) -> str:
+        """`mirror=1,question=0,…`"""
+        return ",".join(f"{one.name}={getattr(self, one.name)}" for one in fields(self))
+
+    @classmethod
+    def from_header(cls, text: str | None) -> "Screened | None":
+        """None where there is no such header, or it cannot be read."""
+        names = {one.name for one in fields(cls)}
+        try:
+            pairs = [part.split("=") for part in (text or "")[:500].split(",")]
+            return cls(**{name.strip(): int(count) for name, count in pairs if name.strip() in names})
+        except ValueError:
+            return None
+
+    def __add__(self, other: "Screened") -> "Screened":
+        return Screened(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+
+
+@dataclass(frozen=True, slots=True)
 class SearchTiming:
     """The service's own account of one request, in milliseconds; None where the service did not say.
 
     web_searches, web_pages: searches and extracted pages of the web that this request is to pay for. None beside a
     web_ms: they were asked for, and whether they will be charged is not known. web_error: the web failed, and why:
     words such as auth, rate_limit, plan_limit, timeout, with commas between them; None: it did not fail.
+    screened: None where the web was not asked, or the service does not screen.
     """
 
     queue_ms: float | None = None
@@ -76,6 +117,7 @@ class SearchTiming:
     web_searches: int | None = None
     web_pages: int | None = None
     web_error: str | None = None
+    screened: Screened | None = None
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> "SearchTiming":
@@ -100,6 +142,7 @@ class SearchTiming:
             web_searches=count(WEB_SEARCHES_HEADER),
             web_pages=count(WEB_PAGES_HEADER),
             web_error=headers.get(WEB_ERROR_HEADER, "").strip()[:200] or None,
+            screened=Screened.from_header(headers.get(SCREENED_HEADER)),
         )
 
 

@@ -28,7 +28,7 @@ def test_only_the_three_frame_events_pass_every_filter():
     assert {n for n, c in EVENT_TYPES.items() if c.ALWAYS} == {"run_start", "task_complete", "run_end"}
 
 
-def test_a_line_starts_with_its_type_tells_whose_it_is_and_leaves_out_what_is_not_known():
+def test_a_line_leaves_out_what_is_not_known():
     event = LlmCall(
         run_id="r", task_id="t", eid=3, step=2, role="orchestrator", provider="vllm", model="m", duration_ms=5.0
     )
@@ -51,7 +51,7 @@ def test_a_newer_schema_is_refused_and_todays_is_not():
         check_schema(SCHEMA_VERSION + 1)
 
 
-def test_the_two_levels_lie_between_debug_and_info_and_have_names():
+def test_the_two_levels_lie_between_debug_and_info():
     register_levels()
     assert logging.DEBUG < PROFILE < USER_JUDGE < logging.INFO
     assert logging.getLevelName(PROFILE) == "PROFILE"
@@ -62,6 +62,6 @@ def test_the_two_levels_lie_between_debug_and_info_and_have_names():
     assert set(LEVELS) == {"DEBUG", "PROFILE", "USER_JUDGE", "INFO", "WARNING", "ERROR"}
 
 
-def test_a_status_outside_the_closed_set_has_no_place_in_the_type():
+def test_a_status_is_one_of_a_closed_set():
     hints = TaskComplete.__annotations__
     assert set(get_args(hints["status"])) == {"done", "error", "skipped"}

@@ -21,7 +21,7 @@ def test_any_id_becomes_a_plain_short_file_name(task_id: str, epoch: int):
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_two_ids_share_a_name_only_when_they_are_the_same(a: str, b: str):
+def test_different_ids_have_different_names(a: str, b: str):
     assert (task_key(a) == task_key(b)) == (a == b)
 
 
@@ -42,7 +42,7 @@ def test_a_record_is_the_same_after_the_disk():
     assert record_from_json(json.loads(json.dumps(record().to_json()))) == record()
 
 
-def test_a_field_of_a_newer_minor_version_is_dropped_and_a_newer_version_refused():
+def test_newer_fields_are_dropped_and_newer_versions_refused():
     raw = record().to_json() | {"mood": "fine"}
     assert record_from_json(raw) == record()
     with pytest.raises(ValueError, match="record version 9"):

@@ -19,7 +19,7 @@ def test_plain_list_and_search_r1_bodies_read_the_same(wrap):
     assert (hits[0].document.id, hits[0].document.contents, hits[0].score) == ("7", "text", 0.5)
 
 
-def test_a_document_alone_and_the_field_content_are_read_without_a_score():
+def test_a_document_without_a_score_is_read():
     (hits,) = parse_response([[{"id": 1, "content": "c"}]]).results
     assert hits[0].document.contents == "c"
     assert hits[0].score is None
@@ -36,7 +36,7 @@ def test_absent_or_malformed_timing_headers_are_missing_not_zero():
     assert (timing.queue_ms, timing.encode_ms, timing.batch_size) == (1.5, None, None)
 
 
-def test_what_the_web_charges_is_read_and_what_was_not_said_is_missing():
+def test_web_charges_are_read_and_absent_ones_missing():
     said = SearchTiming.from_headers({"X-Podium-Web-Ms": "80", "X-Podium-Web-Searches": "1", "X-Podium-Web-Pages": "0"})
     assert (said.web_ms, said.web_searches, said.web_pages) == (80.0, 1, 0)
     silent = SearchTiming.from_headers({"X-Podium-Web-Ms": "80", "X-Podium-Web-Searches": "inf"})

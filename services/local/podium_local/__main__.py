@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from podium_local import embedded
 from podium_local.chain import Chain
 from podium_local.embedded import NotPrepared
+from podium_local.gpus import with_gpus
 from podium_local.ports import addresses
 from podium_local.service import ServiceFailed
 from podium_local.settings import LocalSettings
@@ -31,7 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="the whole chain", description=DESCRIPTION, allow_abbrev=False)
     prepare = commands.add_parser("prepare", help="make the embedded model and index, and stop", allow_abbrev=False)
-    for command in (run, prepare):
+    gpus = commands.add_parser(
+        "gpus", help="lines for .env: GPUs for vLLM and retrieval, the freest", allow_abbrev=False
+    )
+    for command in (run, prepare, gpus):
         command.add_argument("--root", type=Path, default=Path.cwd(), help="the clone of Podium (default: here)")
     run.add_argument(
         "--embedded", action="store_true", help="the embedded default: small models on the CPU, our questions"
@@ -43,13 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--runs-dir", help="folder that holds one folder a run (RUNS_DIR)")
     run.add_argument("--run-id", help="the run's name; an existing one is resumed (RUN_ID)")
     arguments, eval_options = parser.parse_known_args(argv)
+    if platform.system() != "Linux":
+        print(
+            f"podium-local: vLLM's CPU build and the sandbox need Linux, not {platform.system()}: run the containers, "
+            "docker compose -f docker-compose.yml -f docker-compose.cpu.yml up eval",
+            file=sys.stderr,
+        )
+        return 2
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"[podium-local {time.monotonic() - began:6.1f}s] {text}", flush=True)
 
     try:
-        if arguments.command == "prepare" and eval_options:
+        if arguments.command != "run" and eval_options:
             parser.error(f"unknown options: {' '.join(eval_options)}")
         return _run(arguments, eval_options, say)
     except ValidationError as error:
@@ -72,6 +84,11 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
     for line in doubtful(written):
         print(f"podium-local: {root / '.env'}: {line}", file=sys.stderr)
     environment = {k: v for k, v in written.items() if v} | dict(os.environ)
+    if arguments.command == "gpus":
+        auto = {"ORCHESTRATOR_GPU": "auto", "RETRIEVAL_GPU": "auto"}
+        chosen = with_gpus(auto, lambda line: print(line, file=sys.stderr))
+        print("\n".join(f"{name}={chosen[name]}" for name in auto))
+        return 0
     preparing = arguments.command == "prepare"
     if not preparing:
         environment |= {"LOCAL_REUSE": arguments.reuse} if arguments.reuse is not None else {}
@@ -92,6 +109,8 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
         settings = LocalSettings.model_validate(_fields(environment))
     if preparing:
         return 0
+    environment |= with_gpus(environment, say)
+    settings = LocalSettings.model_validate(_fields(environment))
 
     run_id = settings.run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     runs_dir = settings.runs_dir.resolve()

@@ -26,8 +26,12 @@ class LocalSettings(BaseModel):
     runs_dir: Path = Field(default=Path("runs"), description="Folder that holds one folder a run.")
     run_id: str | None = Field(default=None, description="The run's name; an existing one is resumed.")
     index_dir: Path | None = Field(default=None, description="Folder with eval.index and eval.jsonl for retrieval.")
-    orchestrator_gpu: str = Field(default="", description="GPU that vLLM sees (CUDA_VISIBLE_DEVICES); empty: all.")
-    retrieval_gpu: str = Field(default="", description="GPU that retrieval sees (CUDA_VISIBLE_DEVICES); empty: all.")
+    orchestrator_gpu: str = Field(
+        default="", description="GPU that vLLM sees; empty: all; podium-local also takes auto, the freest."
+    )
+    retrieval_gpu: str = Field(
+        default="", description="GPU that retrieval sees; empty: all; podium-local also takes auto, the freest."
+    )
     local_reuse: str = Field(
         default="", description="Services that run already and are not started: vllm, retrieval, sandbox, by commas."
     )

@@ -165,7 +165,7 @@ def test_the_exit_status(local: Local, eval_status: str, analysis_status: str, s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_eval_in_good_order_and_all_the_rest(local: Local, number: signal.Signals) -> None:
+def test_a_signal_ends_eval_in_order_and_the_rest(local: Local, number: signal.Signals) -> None:
     process = local.start(EVAL_WAITS="1")
     local.wait_for_eval()
     process.send_signal(number)

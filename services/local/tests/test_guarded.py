@@ -60,7 +60,7 @@ async def family(tmp_path: Path, stop_timeout_s: float = 0.2) -> tuple[Guarded, 
     return guarded, [int(pid) for pid in ready.read_text().split()]
 
 
-async def test_stop_ends_children_that_ignore_sigterm_in_sessions_of_their_own(tmp_path: Path) -> None:
+async def test_stop_ends_children_that_ignore_sigterm(tmp_path: Path) -> None:
     guarded, pids = await family(tmp_path)
     assert all(alive(pid) for pid in pids)
     await guarded.stop()
@@ -94,7 +94,7 @@ async def test_the_exit_status_is_the_processs_own() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_reaches_the_process_which_may_end_in_its_own_way(tmp_path: Path, number: int) -> None:
+async def test_a_signal_reaches_the_process_itself(tmp_path: Path, number: int) -> None:
     program = """
 import signal, sys, time
 def end(number, frame):

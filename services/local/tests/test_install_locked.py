@@ -84,3 +84,16 @@ def test_a_lock_without_torch_asks_for_none(install) -> None:
     done, calls = install("nowhere", "anyio==4.0\n")
     assert done.returncode == 0, done.stderr
     assert not any("torch" in call for call in calls)
+
+
+def test_what_one_lock_wants_everywhere_is_installed_once(install) -> None:
+    done, calls = install("configured", "attrs==26.1 ; sys_platform == 'linux'\n", "attrs==26.1\n")
+    assert done.returncode == 0, done.stderr
+    assert calls[-1] == "installed attrs==26.1"
+
+
+def test_torch_of_another_system_is_no_disagreement(install) -> None:
+    pair = "torch==2.13.0 ; sys_platform == 'darwin'\ntorch==2.13.0+cpu ; sys_platform == 'linux'\n"
+    done, calls = install("configured", pair)
+    assert done.returncode == 0, done.stderr
+    assert calls[0].endswith("torch==2.13.0+cpu ; sys_platform == 'linux'")

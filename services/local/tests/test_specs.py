@@ -18,7 +18,7 @@ ENVIRONMENT = {
 }
 
 
-def test_the_sandbox_gets_no_key_and_no_more_than_it_needs() -> None:
+def test_the_sandbox_gets_only_what_it_needs() -> None:
     spec = specs.sandbox(LocalSettings(sandbox_url="http://127.0.0.1:1502"), ENVIRONMENT)
     assert dict(spec.environment) == {
         "PATH": "/bin",

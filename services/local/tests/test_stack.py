@@ -98,7 +98,7 @@ async def test_all_are_healthy_inside_and_gone_after(tmp_path: Path) -> None:
     assert any(line.startswith("two: healthy") for line in say.lines)
 
 
-async def test_a_service_that_dies_at_start_shows_the_end_of_its_log_and_stops_the_others(tmp_path: Path) -> None:
+async def test_a_service_that_dies_at_start_stops_the_others(tmp_path: Path) -> None:
     good = spec("good")
     bad = spec("bad", program="print('INDEX_DIR is not set'); raise SystemExit(2)")
     with pytest.raises(ServiceFailed, match="bad ended with status 2") as failure:

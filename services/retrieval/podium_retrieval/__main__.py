@@ -1,4 +1,4 @@
-"""The console command: serve and build-index. Flags are settings by another name."""
+"""The console command: serve, build-index, fetch-index and screen. Flags are settings by another name."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -23,11 +24,13 @@ _SECRETS: Final = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 2 could not start (one line on standard error says why)."""
+    """Exit status: 0 done, 1 screen found leaks, 2 could not start (one line on standard error says why)."""
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
     restart: bool = arguments.pop("restart", False)
     skip_bad: bool = arguments.pop("skip_bad", False)
+    source: str = arguments.pop("source", "")
+    dataset: str = arguments.pop("dataset", "")
     try:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
         set_up_logging(settings.log_level)
@@ -35,6 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _configure_threads()
         if command == "serve":
             _serve(settings)
+        elif command == "fetch-index":
+            from podium_retrieval.index.fetch import Hub, fetch_index, largest_gpu
+
+            on_cpu = settings.retrieval_index_device == "cpu"
+            hub = Hub.from_environment(os.environ)
+            fetch_index(source, settings.index_dir, hub, (lambda: None) if on_cpu else largest_gpu)
+            print(f"{settings.index_dir} holds eval.index and eval.jsonl of {source}")
+        elif command == "screen":
+            return _screen(settings, Path(dataset))
         else:
             from podium_retrieval.index.build import build_index
 
@@ -57,6 +69,23 @@ def _serve(settings: Settings) -> None:
         print(orjson.dumps(line).decode(), flush=True)
 
     serve(settings, announce)
+
+
+def _screen(settings: Settings, dataset: Path) -> int:
+    """A JSON line for each finding on standard output, their number on standard error; 1 where there is one."""
+    from podium_retrieval.screen.corpus import screen_corpus
+    from podium_retrieval.screen.mirrors import load_mirrors
+
+    corpus = settings.corpus or (settings.index_dir and settings.index_dir / "eval.jsonl")
+    if not corpus:
+        raise StartError("nothing to screen: set CORPUS (--corpus) or INDEX_DIR (--index-dir)")
+    mirrors = load_mirrors(settings.retrieval_screen_mirrors)
+    n = 0
+    for finding in screen_corpus(corpus, dataset, mirrors, settings.retrieval_screen_share):
+        print(orjson.dumps(finding).decode(), flush=True)
+        n += 1
+    print(f"podium-retrieval screen: {n} finding(s) in {corpus}", file=sys.stderr)
+    return int(n > 0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +116,14 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-bad", action="store_true", help="leave bad lines of the corpus out, with a count and the first ten"
     )
     build.add_argument("--restart", action="store_true", help="throw away what an interrupted build left")
-    for one in (serve, build):
+    fetch = commands.add_parser("fetch-index", help="a ready index from the hub; goes on where it was stopped")
+    fetch.add_argument("source", metavar="hub:OWNER/NAME", help="repository with eval.index and eval.jsonl")
+    fetch.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
+    screen = commands.add_parser("screen", help="list documents of the corpus that give a dataset's questions away")
+    screen.add_argument("--dataset", required=True, help="jsonl with id, question and answer")
+    screen.add_argument("--corpus", help="CORPUS; else eval.jsonl in INDEX_DIR")
+    screen.add_argument("--mirrors", dest="retrieval_screen_mirrors", help="RETRIEVAL_SCREEN_MIRRORS")
+    for one in (serve, build, screen):
         one.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
         one.add_argument("--model", dest="embedding_model", help="EMBEDDING_MODEL")
     return parser

@@ -44,3 +44,7 @@ class Refusal(Exception):
     def status(self) -> int:
         """HTTP status of this refusal."""
         return STATUS[self.type]
+
+
+class ClientLeft(Exception):
+    """The client closed its connection: the answer has no reader."""

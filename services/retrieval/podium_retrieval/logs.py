@@ -22,5 +22,5 @@ def set_up_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level_number(level))
-    for noisy in ("httpx", "httpcore", "sentence_transformers", "transformers", "faiss", "filelock", "urllib3"):
+    for noisy in ("httpx2", "httpcore2", "sentence_transformers", "transformers", "faiss", "filelock", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, level_number(level)))

@@ -1,7 +1,9 @@
 """What /metrics shows. Names start with podium_retrieval_."""
 
+from dataclasses import asdict
 from typing import Final
 
+from podium_contracts.search import Screened
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from podium_retrieval.batching.engine import BatchResult
@@ -36,7 +38,15 @@ class Metrics:
         self.cache_hits = Counter(f"{name}_cache_hits", "Queries answered from the cache.", registry=registry)
         self.web = Counter(f"{name}_web_searches", "Web look-ups, by outcome.", ["outcome"], registry=registry)
         self.web_failures = Counter(f"{name}_web_failures", "Failed web look-ups, by why.", ["why"], registry=registry)
+        self.screened = Counter(
+            f"{name}_screened", "Web pages left out and queries changed, by rule.", ["rule"], registry=registry
+        )
         self.web_time = Histogram(f"{name}_web_seconds", "One web look-up.", buckets=_SECONDS, registry=registry)
+
+    def count_screened(self, screened: Screened | None) -> None:
+        """What screening left out of one look-up."""
+        for rule, n in (asdict(screened) if screened else {}).items():
+            self.screened.labels(rule).inc(n)
 
     def batch(self, result: BatchResult, size: int, tokens: int) -> None:
         """See owner.Observer."""

@@ -2,16 +2,16 @@
 
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 
 def describe_failure(error: Exception, key: str | None) -> str:
-    """An httpx exception in one line, without the key.
+    """An httpx2 exception in one line, without the key.
 
-    The words of an exception that speaks of a header are left out: httpx puts the header itself there.
+    The words of an exception that speaks of a header are left out: httpx2 puts the header itself there.
     """
     words = str(error)
-    if not words or isinstance(error, httpx.LocalProtocolError) or "header" in words.lower():
+    if not words or isinstance(error, httpx2.LocalProtocolError) or "header" in words.lower():
         return type(error).__name__
     return f"{type(error).__name__}: {without_key(words, key)}"
 

@@ -1,38 +1,21 @@
 """One request from its texts to its answer: cache, tokens, batch, documents, web."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import cast
 
-import orjson
 from podium_contracts.search import SearchRequest, SearchTiming
 
 from podium_retrieval.answer_cache import AnswerCache
-from podium_retrieval.batching.batch_worker import Candidates, Job, Worker
-from podium_retrieval.encoder.embedder import Embedder, Prepared
-from podium_retrieval.errors import Refusal
-from podium_retrieval.index.candidates import Filter
-from podium_retrieval.index.corpus import BadDocument, Corpus
+from podium_retrieval.batching.gate import Gate
+from podium_retrieval.batching.preparation import Preparation
+from podium_retrieval.batching.worker import Candidates, Job, Worker
+from podium_retrieval.documents import Documents, Found
+from podium_retrieval.errors import ClientLeft, Refusal
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import Bill, Page, WebSearch
-
-_LOG = logging.getLogger(__name__)
-
-_TOKENISE_HERE_CHARS: Final = 2000
-"""Up to this length tokenising costs less than handing it to another thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A query's documents as JSON, best first, and what the owner measured (None from the cache)."""
-
-    documents: Sequence[bytes]
-    candidates: Candidates | None = None
+from podium_retrieval.top_up import TopUp
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +26,26 @@ class Answer:
     timing: SearchTiming
 
 
-class ClientLeft(Exception):
-    """Nobody waits for this answer any more."""
-
-
 class SearchService:
     """Everything behind POST /retrieve but HTTP itself. Lives on one event loop."""
 
     def __init__(
         self,
-        *,
         worker: Worker,
-        embedder: Embedder,
-        corpus: Corpus,
-        filter: Filter,
+        preparation: Preparation,
+        documents: Documents,
+        cache: AnswerCache,
+        top_up: TopUp | None,
         metrics: Metrics,
-        allowed: Mapping[str, frozenset[str]] | None = None,
-        cache_bytes: int = 0,
-        web: WebSearch | None = None,
-        web_below: int = 3,
-        deadline_s: float = 60.0,
-        tokenizer_threads: int = 2,
+        deadline_s: float,
     ) -> None:
         self.worker = worker
-        self._embedder = embedder
-        self._corpus = corpus
-        self._filter = filter
+        self._preparation = preparation
+        self._documents = documents
+        self._cache = cache
+        self._top_up = top_up
         self._metrics = metrics
-        self._allowed = allowed
-        self._cache = AnswerCache(cache_bytes)
-        self._web = web
-        self._web_below = web_below
         self.deadline_s = deadline_s
-        self._tokenizers = ThreadPoolExecutor(tokenizer_threads, thread_name_prefix="retrieval-tokens")
 
     async def search(self, request: SearchRequest, left: "asyncio.Future[object]") -> Answer:
         """Documents for each query. `left` is done when the client has gone.
@@ -84,7 +54,7 @@ class SearchService:
             Refusal: with its type. ClientLeft: the answer has no reader.
         """
         deadline = time.monotonic() + self.deadline_s
-        allowed = self._allowed_ids(request.eid)
+        allowed = self._documents.allowed_ids(request.eid)
         found: list[Found | None] = [self._cached(request, query) for query in request.queries]
         missing = [at for at, one in enumerate(found) if one is None]
         if missing:
@@ -93,25 +63,19 @@ class SearchService:
                 found[at] = one
                 self._cache.put(_key(request, request.queries[at]), one.documents)
         answers = cast("list[Found]", found)
-        documents, web = await self._top_up(request, answers, deadline, left)
+        documents: list[Sequence[bytes]] = [one.documents for one in answers]
+        web = SearchTiming()
+        if self._top_up is not None:
+            documents, web = await self._top_up.add(request, documents, deadline, left)
         return Answer(documents, _timing(answers, web))
 
     async def close(self, timeout_s: float) -> None:
         """Refuse what waits, end the worker and the web look-ups."""
         await asyncio.to_thread(self.worker.stop, timeout_s)
-        if self._web is not None:
-            await self._web.close()
-        self._tokenizers.shutdown(wait=False, cancel_futures=True)
-        self._embedder.close()
-        self._corpus.close()
-
-    def _allowed_ids(self, eid: str | None) -> frozenset[str] | None:
-        if self._allowed is None or eid is None:
-            return None
-        try:
-            return self._allowed[eid]
-        except KeyError:
-            raise Refusal("bad_request", f"'eid' {eid} is not in EXAMPLE_IDS_FILE") from None
+        if self._top_up is not None:
+            await self._top_up.close()
+        self._preparation.close()
+        self._documents.close()
 
     def _cached(self, request: SearchRequest, query: str) -> Found | None:
         documents = self._cache.get(_key(request, query))
@@ -129,16 +93,10 @@ class SearchService:
         left: "asyncio.Future[object]",
     ) -> list[Found]:
         def finish(candidates: Candidates) -> Found:
-            try:
-                kept = self._filter.select(candidates.scores, candidates.rows, self._corpus, request.topk, allowed)
-            except BadDocument as error:
-                raise Refusal("document_failed", str(error)) from error
-            if request.return_scores:
-                return Found([orjson.dumps({"document": one, "score": score}) for one, score in kept], candidates)
-            return Found([orjson.dumps(one) for one, _ in kept], candidates)
+            return self._documents.find(candidates, request, allowed)
 
-        jobs = [Job(await self._prepare(query), finish, deadline) for query in queries]
-        gate = _Gate(jobs)
+        jobs = [Job(await self._preparation.prepare(query), finish, deadline) for query in queries]
+        gate = Gate(jobs)
         self.worker.submit(jobs)
         try:
             outcome = await gate.wait(left, deadline)
@@ -151,124 +109,9 @@ class SearchService:
             raise Refusal("deadline", f"no answer within {self.deadline_s:g} s")
         return [cast(Found, job.future.result()) for job in jobs]
 
-    async def _prepare(self, query: str) -> Prepared:
-        if len(query) <= _TOKENISE_HERE_CHARS:
-            return self._embedder.prepare(query)
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, self._embedder.prepare, query)
-
-    async def _top_up(
-        self, request: SearchRequest, found: Sequence[Found], deadline: float, left: "asyncio.Future[object]"
-    ) -> tuple[list[Sequence[bytes]], SearchTiming]:
-        """Web pages after the documents of those queries that have too few, topk in all; and what that took."""
-        few = [at for at, one in enumerate(found) if len(one.documents) < min(self._web_below, request.topk)]
-        documents = [one.documents for one in found]
-        if self._web is None or not few:
-            return documents, SearchTiming()
-        started = time.monotonic()
-        bills = [Bill(None, None) for _ in few]
-        looks = [
-            asyncio.ensure_future(self._look(self._web, request.queries[at], bill))
-            for at, bill in zip(few, bills, strict=True)
-        ]
-        errors: set[str] = set()
-        all_looks = asyncio.ensure_future(asyncio.wait(looks))
-        try:
-            await asyncio.wait(
-                (all_looks, left), timeout=max(0.0, deadline - started), return_when=asyncio.FIRST_COMPLETED
-            )
-            if left.done():
-                raise ClientLeft
-            for at, look, bill in zip(few, looks, bills, strict=True):
-                pages = look.result() if look.done() else []
-                if (error := bill.error if look.done() else "timeout") is not None:
-                    errors.add(error)
-                room = request.topk - len(documents[at])
-                web = [_web_hit(page, rank, request.return_scores) for rank, page in enumerate(pages[:room], 1)]
-                documents[at] = [*documents[at], *web]
-        finally:
-            for one in (all_looks, *looks):
-                one.cancel()
-        return documents, SearchTiming(
-            web_ms=(time.monotonic() - started) * 1e3,
-            web_searches=_sum(bill.searches for bill in bills),
-            web_pages=_sum(bill.pages for bill in bills),
-            web_error=",".join(sorted(errors)) or None,
-        )
-
-    async def _look(self, web: WebSearch, query: str, bill: Bill) -> list[Page]:
-        started = time.monotonic()
-        try:
-            pages = await web.search(query, bill)
-        except WebFailed as error:
-            _LOG.warning("web search failed: %s", error)
-            self._metrics.web.labels("failed").inc()
-            self._metrics.web_failures.labels(error.why).inc()
-            return []
-        self._metrics.web.labels("ok").inc()
-        self._metrics.web_time.observe(time.monotonic() - started)
-        return pages
-
-
-class _Gate:
-    """Opens on the loop when all jobs are done, the client has left, or the time is up, whichever is first."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._open: asyncio.Future[Literal["done", "left", "deadline"]] = self._loop.create_future()
-        self._left = len(jobs)
-        self._timer: asyncio.TimerHandle | None = None
-        for job in jobs:
-            job.future.add_done_callback(self._job_done)
-
-    async def wait(self, left: "asyncio.Future[object]", deadline: float) -> Literal["done", "left", "deadline"]:
-        self._timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._set, "deadline")
-        gone = self._client_gone
-        left.add_done_callback(gone)
-        try:
-            return await self._open
-        finally:
-            left.remove_done_callback(gone)
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._set("left")
-
-    def _client_gone(self, _: "asyncio.Future[object]") -> None:
-        self._set("left")
-
-    def _job_done(self, _: Future[object]) -> None:
-        self._loop.call_soon_threadsafe(self._count)
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            self._set("done")
-
-    def _set(self, outcome: Literal["done", "left", "deadline"]) -> None:
-        if not self._open.done():
-            self._open.set_result(outcome)
-
 
 def _key(request: SearchRequest, query: str) -> tuple[str, int, bool, str | None]:
     return query, request.topk, request.return_scores, request.eid
-
-
-def _web_hit(page: Page, rank: int, with_score: bool) -> bytes:
-    document = {
-        "id": page.url,
-        "title": page.title,
-        "contents": page.contents,
-        "source": "web",
-        "url": page.url,
-    }
-    return orjson.dumps({"document": document, "score": -float(rank)} if with_score else document)
-
-
-def _sum(numbers: Iterable[int | None]) -> int | None:
-    """None when one of them is not known."""
-    known = list(numbers)
-    return None if None in known else sum(number for number in known if number is not None)
 
 
 def _timing(found: Sequence[Found], web: SearchTiming) -> SearchTiming:

@@ -186,6 +186,17 @@ class Settings(BaseSettings):
     )
     retrieval_web_cache_mib: int = Field(512, ge=1, description="Size limit of the web cache.")
 
+    # Screening of the web
+    retrieval_screen: bool = Field(True, description="Leave out web pages that give a question away.")
+    retrieval_screen_mirrors: OptionalPath = Field(
+        None, description="List of known copies in place of the built-in one (the form: screen/mirrors.toml)."
+    )
+    retrieval_screen_query: Literal["shorten", "refuse", "keep"] = Field(
+        "shorten", description="A web query that quotes the question is shortened, refused, or asked as it is."
+    )
+    retrieval_screen_query_words: int = Field(8, ge=6, description="Quoted words that a web query may hold.")
+    retrieval_screen_share: float = Field(0.5, gt=0, le=1, description="Share of a question's n-grams that is a copy.")
+
     # build-index
     corpus: OptionalPath = Field(None, description="build-index: the jsonl corpus to read, one document a line.")
     retrieval_index_type: Literal["flat", "ivf"] = Field("flat", description="build-index: flat (exact) or ivf.")

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from podium_retrieval.batching.batch_worker import Owner, Worker
+from podium_retrieval.answer_cache import AnswerCache
+from podium_retrieval.batching.batch_worker import Owner
 from podium_retrieval.batching.calibration import Calibration, blas_crossover, calibrate
 from podium_retrieval.batching.engine import Engine
 from podium_retrieval.batching.lock_worker import Lock
 from podium_retrieval.batching.policy import Budget
+from podium_retrieval.batching.preparation import Preparation
+from podium_retrieval.batching.worker import Worker
+from podium_retrieval.documents import Documents
 from podium_retrieval.encoder import devices
 from podium_retrieval.encoder.embedder import Embedder, Prepared
 from podium_retrieval.encoder.load import load_embedder
@@ -19,9 +23,12 @@ from podium_retrieval.index.corpus import BadDocument, Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex, IndexOptions, gpu_count, set_threads
 from podium_retrieval.index.id_meaning import rows_of
 from podium_retrieval.metrics import Metrics
+from podium_retrieval.screen.mirrors import load_mirrors
+from podium_retrieval.screen.screen import Screen, ScreenLimits
 from podium_retrieval.service import SearchService
 from podium_retrieval.settings import Settings
-from podium_retrieval.web import WebLimits, WebSearch
+from podium_retrieval.top_up import TopUp
+from podium_retrieval.web.search import WebLimits, WebSearch
 
 _SAMPLES: Final = 256
 _QUERY_CHARS: Final = 390
@@ -140,18 +147,19 @@ def make_service(ready: Ready, metrics: Metrics) -> SearchService:
             wait_s=settings.retrieval_wait_ms / 1e3,
             observer=metrics,
         )
+    web = _web(settings)
     return SearchService(
-        worker=worker,
-        embedder=ready.embedder,
-        corpus=ready.corpus,
-        filter=Filter(settings.retrieval_min_score, settings.retrieval_min_content_chars),
-        metrics=metrics,
-        allowed=ready.allowed,
-        cache_bytes=settings.retrieval_cache_mib << 20,
-        web=_web(settings),
-        web_below=settings.retrieval_web_below,
-        deadline_s=settings.retrieval_deadline_s,
-        tokenizer_threads=settings.retrieval_tokenizer_threads,
+        worker,
+        Preparation(ready.embedder, settings.retrieval_tokenizer_threads),
+        Documents(
+            ready.corpus,
+            Filter(settings.retrieval_min_score, settings.retrieval_min_content_chars),
+            ready.allowed,
+        ),
+        AnswerCache(settings.retrieval_cache_mib << 20),
+        None if web is None else TopUp(web, settings.retrieval_web_below, metrics),
+        metrics,
+        settings.retrieval_deadline_s,
     )
 
 
@@ -219,6 +227,16 @@ def _web(settings: Settings) -> WebSearch | None:
             limits,
             cache,
             settings.retrieval_web_cache_mib << 20,
+            screen=_screen(settings),
         )
     except OSError as error:
         raise StartError(f"RETRIEVAL_WEB_CACHE_DIR={cache} cannot be used: {error.strerror or error}") from error
+
+
+def _screen(settings: Settings) -> Screen | None:
+    if not settings.retrieval_screen:
+        return None
+    limits = ScreenLimits(
+        settings.retrieval_screen_query, settings.retrieval_screen_query_words, settings.retrieval_screen_share
+    )
+    return Screen(load_mirrors(settings.retrieval_screen_mirrors), limits)

@@ -10,23 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
+from podium_retrieval.answer_cache import AnswerCache
 from podium_retrieval.api.app import HttpOptions, create_app
 from podium_retrieval.api.request import RequestLimits
 from podium_retrieval.batching.batch_worker import Owner
 from podium_retrieval.batching.engine import Engine
 from podium_retrieval.batching.lock_worker import Lock
 from podium_retrieval.batching.policy import Budget
+from podium_retrieval.batching.preparation import Preparation
+from podium_retrieval.documents import Documents
 from podium_retrieval.encoder.embedder import Done, Encoded, Prepared
 from podium_retrieval.index.candidates import Filter
 from podium_retrieval.index.corpus import Corpus, text_of
 from podium_retrieval.index.faiss_index import FaissIndex
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import SearchService
-from podium_retrieval.web import WebSearch
+from podium_retrieval.top_up import TopUp
+from podium_retrieval.web.search import WebSearch
 
 DIMENSION = 64
 LONG = "and then some more words that make this passage longer than the hundred characters which the filter asks of it"
@@ -97,7 +101,7 @@ DOCUMENTS: list[dict[str, Any]] = [
 class Running:
     """A service that listens, with a client for it and what a test may turn."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     address: str
     embedder: WordEmbedder
     service: SearchService
@@ -105,7 +109,7 @@ class Running:
     server: uvicorn.Server
     serving: "asyncio.Task[None]"
 
-    async def ask(self, *queries: str, **fields: Any) -> httpx.Response:
+    async def ask(self, *queries: str, **fields: Any) -> httpx2.Response:
         body = {"queries": list(queries), "topk": 3, "return_scores": True, **fields}
         return await self.client.post("/retrieve", json=body)
 
@@ -163,16 +167,15 @@ def start(tmp_path: Path) -> Start:
             "observer": metrics,
         }
         worker = Lock(engine, **common) if parts.mode == "lock" else Owner(engine, parts.budget, **common)
+        web = parts.web() if parts.web else None
         service = SearchService(
-            worker=worker,
-            embedder=embedder,
-            corpus=Corpus.open(path),
-            filter=Filter(parts.min_score, 100),
-            metrics=metrics,
-            allowed=parts.allowed,
-            cache_bytes=parts.cache_bytes,
-            web=parts.web() if parts.web else None,
-            deadline_s=parts.deadline_s,
+            worker,
+            Preparation(embedder),
+            Documents(Corpus.open(path), Filter(parts.min_score, 100), parts.allowed),
+            AnswerCache(parts.cache_bytes),
+            None if web is None else TopUp(web, 3, metrics),
+            metrics,
+            parts.deadline_s,
         )
         app = create_app(
             service,
@@ -181,7 +184,7 @@ def start(tmp_path: Path) -> Start:
         )
         async with (
             listening(app) as (server, serving, address),
-            httpx.AsyncClient(base_url=address, timeout=60, limits=httpx.Limits(max_connections=200)) as http,
+            httpx2.AsyncClient(base_url=address, timeout=60, limits=httpx2.Limits(max_connections=200)) as http,
         ):
             try:
                 yield Running(http, address, embedder, service, metrics, server, serving)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
-import httpx
+import httpx2
 import numpy as np
 import pytest
 from podium_retrieval import __main__ as console
@@ -201,7 +201,7 @@ def test_a_served_index_answers_announces_and_drains(built: Path) -> None:
         line = json.loads(process.stdout.readline())
         assert {"model", "dimension", "index", "n", "device", "batch_tokens"} <= line.keys()
         assert (line["n"], line["dimension"], line["index"], line["packed"]) == (60, 384, "flat-float32", True)
-        with httpx.Client(base_url=f"http://127.0.0.1:{line['port']}", timeout=30) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{line['port']}", timeout=30) as client:
             wait_until_healthy(client)
             (row,) = client.post("/retrieve", json={"queries": ["curlew"], "topk": 3, "return_scores": True}).json()
             assert all(entry["document"]["contents"].startswith("curlew") for entry in row)
@@ -261,7 +261,7 @@ def test_a_drain_that_runs_out_is_answered_in_json(built: Path) -> None:
         half = socket.create_connection(("127.0.0.1", port))
         half.sendall(b"POST /retrieve HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
         half.settimeout(20)
-        with ThreadPoolExecutor() as pool, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with ThreadPoolExecutor() as pool, httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             wait_until_healthy(client)
             running = pool.submit(client.post, "/retrieve", json={"queries": ["hang on"], "topk": 3})
             assert embedder.asked.acquire(timeout=20)
@@ -282,7 +282,7 @@ def test_a_drain_that_runs_out_is_answered_in_json(built: Path) -> None:
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "shutting_down")
 
 
-def test_hf_transfer_is_turned_off_with_a_warning_where_it_is_missing(
+def test_a_missing_hf_transfer_is_turned_off_with_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(console, "find_spec", lambda _: None)
@@ -296,13 +296,13 @@ def test_hf_transfer_is_turned_off_with_a_warning_where_it_is_missing(
     assert os.environ["HF_HUB_ENABLE_HF_TRANSFER"] == "1"
 
 
-def wait_until_healthy(client: httpx.Client) -> None:
+def wait_until_healthy(client: httpx2.Client) -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
             if client.get("/health").status_code == 200:
                 return
-        except httpx.ConnectError:
+        except httpx2.ConnectError:
             pass
         time.sleep(0.02)
     raise AssertionError("never healthy")

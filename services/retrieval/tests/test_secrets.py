@@ -14,8 +14,8 @@ from podium_retrieval.encoder.embedder import EmbedderFailed
 from podium_retrieval.encoder.remote import RemoteEmbedder
 from podium_retrieval.errors import StartError
 from podium_retrieval.settings import Settings
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import WebLimits, WebSearch
+from podium_retrieval.web.search import WebLimits, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 KEYS = ("TAVILY_API_KEY", "RETRIEVAL_EMBEDDER_API_KEY")
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
@@ -63,7 +63,7 @@ def test_other_characters_are_refused_by_the_variables_name(
     assert "secret" not in str(refused.value)
 
 
-async def test_a_key_of_the_environment_reaches_tavily_as_it_is_meant(
+async def test_a_key_from_the_environment_reaches_tavily(
     listen: Any, echo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with listen(echo) as (_, _, address):
@@ -78,10 +78,10 @@ async def test_a_key_of_the_environment_reaches_tavily_as_it_is_meant(
     assert echo.state.keys == ["Bearer tvly-secret"]
 
 
-async def test_a_header_that_httpx_refuses_is_not_quoted(
+async def test_a_header_that_the_client_refuses_is_not_quoted(
     start: Any, listen: Any, echo: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore and httpx
+    caplog.set_level(logging.INFO)  # as podium_retrieval.logs keeps httpcore2 and httpx2
     documents = [{"id": "a", "contents": "crane " * 30}]
     async with listen(echo) as (_, _, address):
 
@@ -115,7 +115,7 @@ def test_the_password_of_an_embedders_address_is_not_shown() -> None:
     assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 
-async def test_an_embedder_that_repeats_the_key_does_not_bring_it_into_the_log(listen: Any, echo: Any) -> None:
+async def test_a_key_repeated_by_the_embedder_is_not_logged(listen: Any, echo: Any) -> None:
     async with listen(echo) as (_, _, address):
         embedder = RemoteEmbedder(address, "m", instruction="", timeout_s=5, max_tokens=64, api_key="embed-secret")
         with pytest.raises(EmbedderFailed, match=r"answered 401: no such key: \*\*\*"):

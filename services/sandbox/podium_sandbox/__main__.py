@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import math
+import platform
 import signal
 import sys
 from types import FrameType
@@ -31,6 +32,9 @@ def main() -> None:
     serve.add_argument("--host", help="address (SANDBOX_HOST)")
     serve.add_argument("--port", type=int, help="port (SANDBOX_PORT)")
     arguments = parser.parse_args()
+    if platform.system() != "Linux":
+        print(f"podium-sandbox: isolation needs Linux, not {platform.system()}: run it in a container", file=sys.stderr)
+        sys.exit(BAD_SETTINGS)
     given = {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
     try:
         settings = SandboxSettings(**given)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from podium_sandbox.isolation import libc
 
@@ -51,14 +51,14 @@ class Sandbox:
     """A sandbox under test: its address, and what it must not leave behind."""
 
     url: str
-    client: httpx.Client
+    client: httpx2.Client
     scratch: Path
     pids: list[int]
     """Numbers of its processes as programs would see them."""
 
     def connect(self, url: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=WAIT_S)
+        self.client = httpx2.Client(base_url=url, timeout=WAIT_S)
 
     def run(self, code: str, timeout_s: float | None = None) -> dict[str, Any]:
         response = self.client.post("/run", json={"code": code, "timeout_s": timeout_s})
@@ -191,7 +191,7 @@ class Container(Sandbox):
     def _answers(self) -> bool:
         try:
             return self.client.get("/health").status_code == 200
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
 
     @staticmethod

@@ -187,7 +187,7 @@ def test_scratch_is_removed_whatever_a_program_made_of_it(sandbox: Sandbox):
     assert answer["stdout"] == "made\n", answer["stderr"]
 
 
-def test_an_hour_of_sleep_ends_at_the_limit_and_keeps_what_was_printed(sandbox: Sandbox):
+def test_a_long_sleep_ends_at_the_limit_with_output(sandbox: Sandbox):
     begun = time.monotonic()
     answer = sandbox.run("import time\nprint('so far')\ntime.sleep(3600)\n", timeout_s=0.5)
     assert time.monotonic() - begun < 5
@@ -280,12 +280,14 @@ def test_deep_recursion_is_an_error_with_a_short_traceback(sandbox: Sandbox):
 
 
 def test_running_out_of_stack_is_an_error_that_says_so(sandbox: Sandbox):
+    # In a thread with a small stack: from 3.12 on Python counts calls through C and stops short of a whole stack's end.
     answer = sandbox.run(
-        "import ctypes\n"
+        "import ctypes, sys, threading\n"
         "callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)\n"
-        "import sys\nsys.setrecursionlimit(10**7)\n"
+        "sys.setrecursionlimit(10**7)\n"
         "@callback\ndef f(n):\n    return f(n + 1)\n"
-        "f(0)\n"
+        "threading.stack_size(1 << 15)\n"
+        "thread = threading.Thread(target=f, args=(0,))\nthread.start()\nthread.join()\n"
     )
     assert (answer["status"], answer["exit_code"]) == ("error", -11)
     assert "SIGSEGV: often recursion too deep" in answer["stderr"]

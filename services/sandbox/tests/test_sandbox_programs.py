@@ -94,7 +94,7 @@ def test_scratch_is_writable_and_the_working_folder(sandbox: Sandbox):
     assert answer["status"] == "ok", answer["stderr"]
 
 
-def test_programs_do_not_share_random_numbers_but_share_the_hash_seed(sandbox: Sandbox):
+def test_programs_share_the_hash_seed_not_random_numbers(sandbox: Sandbox):
     code = "import random, numpy as np\nprint(random.random(), np.random.rand(), hash('a'))"
     first, second = (sandbox.run(code)["stdout"].split() for _ in range(2))
     assert first[0] != second[0]
@@ -109,7 +109,7 @@ def test_sixty_four_at_once_each_get_their_own_answer(sandbox: Sandbox):
     assert {answer["status"] for answer in answers} == {"ok"}
 
 
-def test_processes_can_be_started_where_they_have_numbers_of_their_own(sandbox: Sandbox):
+def test_processes_can_be_started_with_a_pid_namespace(sandbox: Sandbox):
     answer = sandbox.run(
         "import multiprocessing as mp\n"
         "def square(n): return n * n\n"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from podium_sandbox.settings import SandboxSettings
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,7 +39,7 @@ def metric(service: Any, name: str, **labels: str) -> float | None:
     return None
 
 
-def test_a_full_queue_refuses_at_once_and_a_long_wait_ends(start_sandbox: Start):
+def test_a_full_queue_refuses_and_long_waits_end(start_sandbox: Start):
     service = start_sandbox(
         {"SANDBOX_CONCURRENCY": "1", "SANDBOX_QUEUE": "1", "SANDBOX_QUEUE_TIMEOUT_S": "1", "SANDBOX_RETRY_AFTER_S": "7"}
     )
@@ -64,7 +64,7 @@ def test_a_full_queue_refuses_at_once_and_a_long_wait_ends(start_sandbox: Start)
 
 def test_a_client_that_leaves_ends_its_program(start_sandbox: Start):
     service = start_sandbox()
-    with httpx.Client(base_url=service.url, timeout=0.5) as client, pytest.raises(httpx.ReadTimeout):
+    with httpx2.Client(base_url=service.url, timeout=0.5) as client, pytest.raises(httpx2.ReadTimeout):
         client.post("/run", json={"code": SLEEPER.format(15)})
     until(lambda: service.health()["running"] == 0)
     assert metric(service, "podium_sandbox_refused_total", reason="client_left") == 1
@@ -162,7 +162,7 @@ def test_nothing_survives_a_killed_service(start_sandbox: Start):
             until(lambda service=service: service.health()["running"] == 1 and len(service.zygotes()) > 1)
             pids = service.zygotes()
             service.process.kill()
-            with pytest.raises(httpx.HTTPError):
+            with pytest.raises(httpx2.HTTPError):
                 run.result()
         until(lambda pids=pids: gone(pids))
         service.end()
@@ -182,7 +182,7 @@ def test_sigterm_lets_programs_finish(start_sandbox: Start):
 
 
 def half_a_request(service: Any) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", httpx.URL(service.url).port), timeout=WAIT_S)
+    connection = socket.create_connection(("127.0.0.1", httpx2.URL(service.url).port), timeout=WAIT_S)
     connection.sendall(
         b'POST /run HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"co'
     )
@@ -192,9 +192,9 @@ def half_a_request(service: Any) -> socket.socket:
 def test_programs_that_outlast_the_drain_are_answered_in_json(start_sandbox: Start):
     service = start_sandbox({"SANDBOX_DRAIN_S": "1", "SANDBOX_CONCURRENCY": "1", "SANDBOX_RETRY_AFTER_S": "7"})
     with concurrent.futures.ThreadPoolExecutor() as pool, half_a_request(service) as half:
-        running = pool.submit(httpx.post, f"{service.url}/run", json={"code": SLEEPER.format(20)}, timeout=WAIT_S)
+        running = pool.submit(httpx2.post, f"{service.url}/run", json={"code": SLEEPER.format(20)}, timeout=WAIT_S)
         until(lambda: service.health()["running"] == 1)
-        waiting = pool.submit(httpx.post, f"{service.url}/run", json={"code": "print(1)"}, timeout=WAIT_S)
+        waiting = pool.submit(httpx2.post, f"{service.url}/run", json={"code": "print(1)"}, timeout=WAIT_S)
         until(lambda: service.health()["waiting"] == 1)
         begun = time.monotonic()
         service.process.send_signal(signal.SIGTERM)

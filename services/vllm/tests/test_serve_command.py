@@ -108,7 +108,7 @@ def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
         settings(**{variable: value})
 
 
-def test_the_command_line_tool_refuses_with_status_2_and_one_line() -> None:
+def test_the_command_refuses_in_one_line_with_status_2() -> None:
     for variables, said in (({}, "SERVE_MODEL"), ({"SERVE_MODEL": "/no/such/folder"}, "config.json")):
         done = subprocess.run(
             [sys.executable, "-m", "podium_vllm", "serve"], env=variables, capture_output=True, text=True, timeout=60

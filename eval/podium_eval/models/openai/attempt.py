@@ -1,13 +1,13 @@
 """One HTTP exchange of a chat call: the body sent, the answer read whole or as a stream, its times."""
 
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
 from openai import APIStatusError, AsyncOpenAI, AsyncStream
 
+from podium_eval.clock import Clock, since_ms
 from podium_eval.models.chat import ChatResult
 from podium_eval.models.openai.refusal import ran_out
 from podium_eval.models.openai.response import Answer, Usage, parse_answer
@@ -32,7 +32,7 @@ class Call:
 class Spent:
     """What one call has used up so far. counted: attempts that count against the limit of attempts."""
 
-    began: float = field(default_factory=time.perf_counter)
+    began: float
     limiter_ms: float = 0.0
     attempts: int = 0
     counted: int = 0
@@ -41,7 +41,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An answer with its times. began: a reading of perf_counter; first_ms: until the first token, where streamed."""
+    """An answer with its times. began: by the clock's mono; first_ms: until the first token, where streamed."""
 
     answer: Answer
     began: float
@@ -49,21 +49,21 @@ class Received:
     first_ms: float | None
 
 
-async def exchange(client: AsyncOpenAI, call: Call, *, timeout_s: float, may_be_empty: bool) -> Received:
+async def exchange(client: AsyncOpenAI, call: Call, *, timeout_s: float, may_be_empty: bool, clock: Clock) -> Received:
     """Send one call and read its answer.
 
     Raises:
         OpenAIError, httpx2.RequestError, AnswerTooLong, TimeoutError: for classify.
         Failure: the answer cannot be read.
     """
-    began = time.perf_counter()
+    began = clock.mono()
     read = _streamed if call.stream else _whole
-    answer, first_ms = await read(client, call.content, timeout_s, may_be_empty)
-    return Received(answer, began, (time.perf_counter() - began) * 1000, first_ms)
+    answer, first_ms = await read(client, call.content, timeout_s, may_be_empty, clock)
+    return Received(answer, began, since_ms(clock, began), first_ms)
 
 
 async def _whole(
-    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool
+    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool, clock: Clock
 ) -> tuple[Answer, float | None]:
     # post() with bytes ready-made: building and reading AsyncOpenAI's typed models takes longer than all the rest.
     options: Any = {"timeout": timeout_s}
@@ -77,9 +77,9 @@ async def _whole(
 
 
 async def _streamed(
-    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool
+    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool, clock: Clock
 ) -> tuple[Answer, float | None]:
-    began = time.perf_counter()
+    began = clock.mono()
     options: Any = {"timeout": timeout_s}
     response: Any = await client.post(
         _PATH, cast_to=httpx2.Response, content=content, options=options, stream=True, stream_cls=AsyncStream[Any]
@@ -95,7 +95,7 @@ async def _streamed(
     try:
         async for data in sse_data(chunks):
             if gathered.add(data) and first_ms is None:
-                first_ms = (time.perf_counter() - began) * 1000
+                first_ms = since_ms(clock, began)
     finally:
         await response.aclose()
     return gathered.result(may_be_empty=may_be_empty), first_ms

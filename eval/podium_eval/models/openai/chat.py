@@ -1,13 +1,13 @@
 """A Chat over AsyncOpenAI: limit, address, attempts, timings and failures of one configured model."""
 
 import asyncio
-import time
 from dataclasses import replace
 
 import httpx2
 from openai import OpenAIError
 from tenacity import RetryCallState
 
+from podium_eval.clock import since_ms
 from podium_eval.costs.prices import TokenPrice
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ChatRequest, ChatResult
@@ -46,6 +46,7 @@ class OpenAIChat:
         self._fitting = fitting
         self._auth = auth
         self._retry = retry
+        self._clock = retry.clock
         self._fallback = Fallback(f"{target.provider}/{target.model}", target.quirks, role.timing)
 
     @property
@@ -84,7 +85,7 @@ class OpenAIChat:
 
     async def complete(self, request: ChatRequest) -> ChatResult:
         """See Chat.complete. duration_ms is the attempt that counted; limiter_ms holds the breaker's waits too."""
-        began = time.perf_counter()
+        began = self._clock.mono()
         try:
             return await self._complete(request, stream=self._fallback.streams)
         except Failure as failure:
@@ -94,7 +95,7 @@ class OpenAIChat:
             again = await self._complete(request, stream=not streaming and self._fallback.streams)
             if streaming:
                 self._fallback.whole_answers(failure)
-            spent_ms = (time.perf_counter() - began) * 1000 - again.duration_ms - again.limiter_ms
+            spent_ms = since_ms(self._clock, began) - again.duration_ms - again.limiter_ms
             return replace(again, attempts=again.attempts + failure.attempts, retry_ms=max(0.0, spent_ms))
 
     async def _complete(self, request: ChatRequest, *, stream: bool) -> ChatResult:
@@ -107,18 +108,19 @@ class OpenAIChat:
             max_tokens=fitted.max_tokens,
             stream=stream,
         )
-        call, spent = Call(content, stream, fitted, request.address), Spent()
+        call, spent = Call(content, stream, fitted, request.address), Spent(self._clock.mono())
         try:
             return await attempted(
                 lambda: self._attempt(call, spent),
                 again=lambda error: isinstance(error, Failure) and not error.permanent,
                 stop=lambda state: self._give_up(state, spent, wait_if_down=request.wait_if_down),
                 pause=self._retry.pause_s,
+                clock=self._clock,
             )
         except Failure as failure:
             failure.attempts = max(spent.attempts, 1)
             failure.limiter_ms = spent.limiter_ms
-            elapsed = (time.perf_counter() - spent.began) * 1000
+            elapsed = since_ms(self._clock, spent.began)
             failure.retry_ms = max(0.0, elapsed - failure.duration_ms - spent.limiter_ms)
             failure.provider, failure.model = self._target.provider, self._target.model
             raise
@@ -150,15 +152,17 @@ class OpenAIChat:
     async def _send(self, address: Address, slot: Slot, call: Call, spent: Spent) -> ChatResult:
         trying = address.breaker.state != "closed"
         spent.attempts += 1
-        began = time.perf_counter()
+        began = self._clock.mono()
         role = self._role
         try:
             client = self._endpoints.clients[address.url]
             if trying and self._endpoints.probe_s is not None:
                 await self._endpoints.probe(client)
                 address.breaker.succeeded()
-                began = time.perf_counter()
-            received = await exchange(client, call, timeout_s=role.timeout_s, may_be_empty=role.may_be_empty)
+                began = self._clock.mono()
+            received = await exchange(
+                client, call, timeout_s=role.timeout_s, may_be_empty=role.may_be_empty, clock=self._clock
+            )
         except asyncio.CancelledError:
             address.breaker.abandoned()
             raise
@@ -171,7 +175,7 @@ class OpenAIChat:
                 spent.counted += 1
             raise self._refused(refusal, address, slot, spent, began) from error
         except Failure as failure:
-            failure.duration_ms = (time.perf_counter() - began) * 1000
+            failure.duration_ms = since_ms(self._clock, began)
             spent.counted += 1
             if failure.error_type == "connection":
                 address.breaker.failed(failure.message)
@@ -188,7 +192,7 @@ class OpenAIChat:
         target = self._target
         if refusal.silent:
             address.breaker.failed(refusal.message)
-            spent.down_since = spent.down_since or time.monotonic()
+            spent.down_since = spent.down_since or self._clock.mono()
         else:
             address.breaker.succeeded()
             spent.down_since = None
@@ -207,7 +211,7 @@ class OpenAIChat:
             refusal.error_type,
             f"{target.provider}/{target.model} at {address.url}: {message}",
             retry_after_s=refusal.retry_after_s,
-            duration_ms=(time.perf_counter() - began) * 1000,
+            duration_ms=since_ms(self._clock, began),
         )
 
     def _give_up(self, state: RetryCallState, spent: Spent, *, wait_if_down: bool) -> bool:
@@ -218,7 +222,7 @@ class OpenAIChat:
         if not wait_if_down and (silent or locked_out):
             return True
         down = spent.down_since
-        if down is not None and time.monotonic() - down > self._retry.breaker_wait_s:
+        if down is not None and self._clock.mono() - down > self._retry.breaker_wait_s:
             return True
         # No attempt was made at all: the wait for a service that is down was already as long as it may be.
         return spent.attempts == 0 or spent.counted >= self._retry.attempts

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx2
 from openai import APIStatusError, AsyncOpenAI
 
+from podium_eval.clock import Clock
 from podium_eval.errors import ConfigError
 from podium_eval.log.sink import EventSink
 from podium_eval.models.providers import is_address
@@ -57,11 +58,14 @@ class Endpoints:
 class EndpointMaker:
     """Makes endpoints; models that share an address and a key share its client."""
 
-    def __init__(self, pool: HttpPool, settings: ModelSettings, sink: EventSink, ids: Mapping[str, Any]) -> None:
+    def __init__(
+        self, pool: HttpPool, settings: ModelSettings, sink: EventSink, ids: Mapping[str, Any], clock: Clock
+    ) -> None:
         self._pool = pool
         self._settings = settings
         self._sink = sink
         self._ids = ids
+        self._clock = clock
         self._addresses: dict[str, Address] = {}
         self._clients: dict[tuple[str, str], AsyncOpenAI] = {}
 
@@ -80,11 +84,13 @@ class EndpointMaker:
             # A model that always fails must not close its address for the other models there.
             place = f"{model} at {shown}"
             if place not in self._addresses:
-                breaker = Breaker(f"{access.service} {place}", self._sink, self._ids, breaker_limits(settings))
+                breaker = Breaker(
+                    f"{access.service} {place}", self._sink, self._ids, breaker_limits(settings), self._clock
+                )
                 self._addresses[place] = Address(shown, breaker)
             placed.append(self._addresses[place])
             clients[shown] = self._client(shown, headers_of(url, access.key), access.proxy)
-        balance = Balance(model, placed, wait_s=settings.breaker_wait_s)
+        balance = Balance(model, placed, wait_s=settings.breaker_wait_s, clock=self._clock)
         return Endpoints(balance, clients, settings.breaker_try_s if probed else None)
 
     def _client(self, url: str, headers: dict[str, str], proxy: str | None) -> AsyncOpenAI:

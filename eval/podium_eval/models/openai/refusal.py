@@ -30,7 +30,7 @@ _MODEL = re.compile(
 )
 _KEY = re.compile(r"(invalid|incorrect|missing|expired).{0,20}api[_ -]?key|api[_ -]?key.{0,20}(invalid|expired)", re.I)
 _SPENT = re.compile(r"insufficient_quota|billing_hard_limit_reached|credit (limit|balance)", re.IGNORECASE)
-"""Codes of an account with nothing left. Words alone do not tell: a passing 429 also speaks of billing and quotas."""
+"""Error codes of an exhausted account. The message is not enough: a transient 429 also mentions billing and quotas."""
 _TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)
 _BORROWED = re.compile(r"already borrowed", re.IGNORECASE)
 """A tokenizer that two requests of one server used at once (vLLM, TGI): the next attempt passes."""

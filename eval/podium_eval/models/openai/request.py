@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+from podium_contracts.text.surrogates import encodable
 
 from podium_eval.errors import Failure
 from podium_eval.models.chat import ChatRequest
@@ -88,15 +89,4 @@ def _dumps(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:
-        # A lone surrogate, as JSON's escapes can hold and UTF-8 cannot: it is sent as '?'.
-        return orjson.dumps(_encodable(body))
-
-
-def _encodable(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_encodable(key): _encodable(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list | tuple):
-        return [_encodable(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value
+        return orjson.dumps(encodable(body))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tenacity import RetryCallState
 
+from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.costs.prices import TokenPrice
 from podium_eval.errors import Failure
 from podium_eval.models.openai.fallback import Timing
@@ -41,7 +42,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class RetryLimits:
-    """How often one call is retried and how long it waits; the settings of the same names explain each."""
+    """How often one call is retried and how long it waits, by which clock; the settings explain each."""
 
     attempts: int
     retry_first_s: float
@@ -49,6 +50,7 @@ class RetryLimits:
     retry_after_longest_s: float
     lockout_longest_s: float
     breaker_wait_s: float
+    clock: Clock = SYSTEM_CLOCK
 
     def pause_s(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: Retry-After where given, else exponential backoff with jitter."""

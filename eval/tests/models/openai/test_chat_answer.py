@@ -44,7 +44,7 @@ JSON = st.recursive(
     JSON,
     JSON,
 )
-def test_any_json_in_any_field_is_an_answer_or_a_named_failure(message: Any, usage: Any, metrics: Any) -> None:
+def test_any_json_is_an_answer_or_a_named_failure(message: Any, usage: Any, metrics: Any) -> None:
     outcome = outcome_of(body(message, usage=usage, metrics=metrics))
     if isinstance(outcome, Answer):
         assert isinstance(outcome.text, str)

@@ -100,7 +100,7 @@ def test_exceptions_of_the_transport() -> None:
     assert classify(ValueError("a bug")) is None
 
 
-def test_a_conflict_that_names_a_time_is_asked_again_after_it() -> None:
+def test_a_conflict_with_retry_after_is_retried_then() -> None:
     assert status(409, b"", retry_after="2") == Refusal("server_error", "409", 2.0, overload=True)
     assert status(409, b"") == Refusal("server_error", "409")
 

@@ -71,7 +71,7 @@ async def test_a_whole_answer_to_a_streamed_call_counts() -> None:
     assert server.streamed == 2
 
 
-async def test_a_server_that_fails_either_way_is_still_streamed_when_it_is_back() -> None:
+async def test_streaming_survives_a_server_that_failed_both_ways() -> None:
     server = NoStream(rules=Rules(metrics=False))
     async with server:
         models = models_for(server.base_url, model_attempts=1)

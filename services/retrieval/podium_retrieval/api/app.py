@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from podium_contracts.text.fingerprint import MOST_WORDS
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.routing import Route
@@ -120,7 +121,22 @@ def _request_schema(limits: RequestLimits) -> dict[str, Any]:
                 "type": ["string", "integer", "null"],
                 "description": "The question's index, for EXAMPLE_IDS_FILE.",
             },
+            "screen": _screen_schema(),
         },
+    }
+
+
+def _screen_schema() -> dict[str, Any]:
+    hashes = {"type": "array", "maxItems": MOST_WORDS, "items": {"type": "integer", "minimum": 0, "maximum": 2**52 - 1}}
+    return {
+        "type": ["object", "null"],
+        "required": ["salt", "grams", "words", "answer", "length"],
+        "properties": {
+            "salt": {"type": "string", "maxLength": 128},
+            **dict.fromkeys(("grams", "words", "answer"), hashes),
+            "length": {"type": "integer", "minimum": 0, "maximum": MOST_WORDS},
+        },
+        "description": "Salted hashes of the question and its answer, which web pages must not give away.",
     }
 
 

@@ -13,9 +13,9 @@ from podium_contracts.search import SearchRequest, SearchTiming
 from starlette.types import Receive, Scope, Send
 
 from podium_retrieval.api.request import RequestLimits, read_request
-from podium_retrieval.errors import Refusal
+from podium_retrieval.errors import ClientLeft, Refusal
 from podium_retrieval.metrics import Metrics
-from podium_retrieval.service import Answer, ClientLeft, SearchService
+from podium_retrieval.service import Answer, SearchService
 
 _LOG = logging.getLogger(__name__)
 _JSON: Final = (b"content-type", b"application/json")
@@ -175,6 +175,7 @@ def _timing_headers(timing: SearchTiming) -> list[tuple[bytes, bytes]]:
         (wire.WEB_SEARCHES_HEADER, timing.web_searches),
         (wire.WEB_PAGES_HEADER, timing.web_pages),
         (wire.WEB_ERROR_HEADER, timing.web_error),
+        (wire.SCREENED_HEADER, timing.screened.to_header() if timing.screened else None),
         (wire.BATCH_SIZE_HEADER, timing.batch_size),
     ]
     return [

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from podium_contracts.search import SearchRequest
+from podium_contracts.text.fingerprint import Fingerprint, read_fingerprint
 
 from podium_retrieval.errors import Refusal
 
@@ -24,7 +25,7 @@ class RequestLimits:
 
 
 def read_request(body: bytes, limits: RequestLimits) -> SearchRequest:
-    """The body of POST /retrieve: queries, and optionally topk, return_scores, eid. Other fields are ignored.
+    """The body of POST /retrieve: queries, and optionally topk, return_scores, eid, screen. Other fields are ignored.
 
     Raises:
         Refusal: bad_request, naming the field and what it must be.
@@ -41,6 +42,7 @@ def read_request(body: bytes, limits: RequestLimits) -> SearchRequest:
         topk=_topk(fields.get("topk"), limits),
         return_scores=_return_scores(fields.get("return_scores")),
         eid=_eid(fields.get("eid")),
+        screen=_screen(fields.get("screen")),
     )
 
 
@@ -90,6 +92,13 @@ def _eid(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise _bad("'eid' must be a text or a whole number")
     return str(value)
+
+
+def _screen(value: Any) -> Fingerprint | None:
+    try:
+        return None if value is None else read_fingerprint(value)
+    except ValueError as error:
+        raise _bad(str(error)) from None
 
 
 def _whole(value: Any) -> Any:

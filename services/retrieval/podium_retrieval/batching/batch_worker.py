@@ -8,65 +8,17 @@ batch never starts early: clients of the running batch may still join it.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from podium_retrieval.batching.engine import BatchResult
 from podium_retrieval.batching.policy import Budget, Waiting, choose
-from podium_retrieval.encoder.embedder import Encoding, Prepared
+from podium_retrieval.batching.worker import Job, Observer, Runs, describe, finish_batch, queue_full, refuse
+from podium_retrieval.encoder.embedder import Encoding
 from podium_retrieval.errors import Refusal
 
 _LOG = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Runs(Protocol):
-    """What the owner owns; see engine.Engine."""
-
-    @property
-    def overlaps(self) -> bool: ...
-    def begin(self, batch: Sequence[Prepared]) -> Encoding: ...
-    def finish(self, batch: Encoding) -> BatchResult: ...
-    def run(self, batch: Sequence[Prepared]) -> BatchResult: ...
-
-
-class Observer(Protocol):
-    """Told of each batch, from the owner's thread."""
-
-    def batch(self, result: BatchResult, size: int, tokens: int) -> None: ...
-    def batch_failed(self, size: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """One query's candidates, best first, and the part of its time that the owner knows."""
-
-    scores: npt.NDArray[np.float32]
-    rows: npt.NDArray[np.int64]
-    queue_ms: float
-    encode_ms: float
-    search_ms: float
-    batch_size: int
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A query on its way. `finish` turns its candidates into an answer, off the owner's thread.
-
-    Its future is resolved exactly once: by the batch that took it, by the drain, or by its caller's cancel.
-    """
-
-    query: Prepared
-    finish: Callable[[Candidates], object]
-    deadline: float
-    arrived: float = field(default_factory=time.monotonic)
-    future: Future[object] = field(default_factory=Future[object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +32,6 @@ class _Begun:
 
 _POLL_S: Final = 0.001
 """Between two looks at an encoder that works while a batch gathers."""
-
-
-class Worker(Protocol):
-    """Serves jobs: the owner with its batches, or the lock with one at a time."""
-
-    def start(self) -> None: ...
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue all of a request's jobs or none.
-
-        Raises:
-            Refusal: queue_full, shutting_down or owner_dead.
-        """
-        ...
-
-    def cancel(self, jobs: Sequence[Job]) -> None:
-        """Their caller left: those still waiting cost nothing more."""
-        ...
-
-    @property
-    def depth(self) -> int: ...
-    def trouble(self) -> str | None:
-        """Why no answer is to be expected: stuck or dead; None while all is well."""
-        ...
-
-    def stop(self, timeout_s: float) -> None:
-        """Refuse what waits and end. Returns when the running batch has ended or the time is up."""
-        ...
 
 
 class Owner:
@@ -292,7 +217,7 @@ class Owner:
             self._observer.batch(result, len(jobs), sum(job.query.n_tokens for job in jobs))
         # A batch begun early waited for the one before: what is not its own time is queueing.
         started = time.monotonic() - (result.encode_ms + result.search_ms) / 1e3
-        self._finishers.submit(self._finish, jobs, result, started)
+        self._finishers.submit(finish_batch, jobs, result, started)
 
     def _fail(self, jobs: list[Job], error: BaseException) -> None:
         """Resolve a batch by its failure; raises it again when it is no mere Exception."""
@@ -303,55 +228,3 @@ class Owner:
             job.future.set_exception(Refusal("batch_failed", f"the batch failed: {describe(error)}"))
         if not isinstance(error, Exception):
             raise error
-
-    def _finish(self, batch: list[Job], result: BatchResult, started: float) -> None:
-        for at, job in enumerate(batch):
-            if at in result.refused:
-                refuse_text(job, result.refused[at])
-                continue
-            finish(
-                job,
-                Candidates(
-                    scores=result.scores[at],
-                    rows=result.rows[at],
-                    queue_ms=max(0.0, started - job.arrived) * 1e3,
-                    encode_ms=result.encode_ms,
-                    search_ms=result.search_ms,
-                    batch_size=len(batch),
-                ),
-            )
-
-
-def finish(job: Job, candidates: Candidates) -> None:
-    """Resolve a running job by its own finish; its failure is its own."""
-    try:
-        job.future.set_result(job.finish(candidates))
-    except Refusal as refusal:
-        job.future.set_exception(refusal)
-    except Exception as error:  # noqa: BLE001  one document's trouble must not reach the rest of the batch
-        _LOG.exception("an answer could not be put together")
-        job.future.set_exception(Refusal("document_failed", describe(error)))
-
-
-def refuse_text(job: Job, why: str) -> None:
-    """Resolve a running job whose query the encoder does not take; the rest of its batch was served."""
-    job.future.set_exception(Refusal("query_refused", f"the embedder refused a query: {why}"))
-
-
-def refuse(job: Job, refusal: Refusal) -> None:
-    """Resolve a waiting job by a refusal, unless its caller has left."""
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(refusal)
-
-
-def queue_full(depth: int, limit: int) -> Refusal:
-    """The refusal of a full queue."""
-    return Refusal(
-        "queue_full", f"{depth} queries wait already, the limit is {limit}; come back later", retry_after_s=1.0
-    )
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

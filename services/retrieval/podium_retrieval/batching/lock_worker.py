@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from podium_retrieval.batching.batch_worker import (
+from podium_retrieval.batching.worker import (
     Candidates,
     Job,
     Observer,
@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Lock:
-    """See owner.Worker. Here to be measured against the owner."""
+    """See worker.Worker. The comparison that batching is measured against."""
 
     def __init__(
         self,

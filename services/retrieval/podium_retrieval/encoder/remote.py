@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import httpx
+import httpx2
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -49,7 +49,7 @@ class RemoteEmbedder:
         headers = {"Content-Type": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
-        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self._client = httpx2.Client(timeout=timeout_s, headers=headers)
         self._address = address.rstrip("/") + "/embeddings"
         self._url = without_password(self._address)
         self._key = api_key
@@ -132,7 +132,7 @@ class RemoteEmbedder:
             body["truncate_prompt_tokens"] = self._max_tokens
         try:
             response = self._client.post(self._address, content=orjson.dumps(body))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             # Not from it: a log shows the words of what an exception came from, and they may be a header.
             raise EmbedderFailed(f"{self._url}: {describe_failure(error, self._key)}") from None
         if response.status_code != 200:

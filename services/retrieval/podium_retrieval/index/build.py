@@ -14,6 +14,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 import orjson
+from podium_contracts.files import move_durably, write_atomically
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from podium_retrieval.encoder.devices import cores
@@ -96,14 +98,14 @@ def _build(settings: Settings, source: Path, folder: Path, work: Path, *, skip_b
     index = make_index(
         matrix, settings.retrieval_index_type, settings.retrieval_index_storage, settings.retrieval_index_cells
     )
-    temporary = folder / "eval.index.tmp"
+    made = work / "eval.index"
     try:
-        faiss.write_index(index, str(temporary))
+        faiss.write_index(index, str(made))
     except RuntimeError as error:
-        temporary.unlink(missing_ok=True)
-        raise StartError(f"{temporary} cannot be written: {one_line(error)}; is the disk full?") from error
-    os.replace(ours, folder / "eval.jsonl")
-    os.replace(temporary, folder / "eval.index")
+        made.unlink(missing_ok=True)
+        raise StartError(f"{made} cannot be written: {one_line(error)}; is the disk full?") from error
+    move_durably(ours, folder / "eval.jsonl")
+    move_durably(made, folder / "eval.index")
     Corpus.open(folder / "eval.jsonl").close()  # writes the offsets
     shutil.rmtree(work)
     _LOG.info(
@@ -172,9 +174,7 @@ def _open_work(work: Path, state: BuildState) -> Path:
             )
     else:
         vectors.write_bytes(b"")
-        temporary = note.with_suffix(".tmp")
-        temporary.write_bytes(wanted)
-        os.replace(temporary, note)
+        write_atomically(note, wanted)
     row = state.dimension * 2
     os.truncate(vectors, vectors.stat().st_size // row * row)
     return vectors
@@ -191,7 +191,8 @@ def _embed(corpus: Corpus, embedder: Embedder, vectors: Path, count: int, tokens
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as progress, vectors.open("ab") as file:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress, vectors.open("ab") as file:
         bar = progress.add_task("embedding", total=count, completed=done)
         for start in range(done, count, _WINDOW):
             end = min(start + _WINDOW, count)

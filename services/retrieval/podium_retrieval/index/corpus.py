@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import orjson
+from podium_contracts.files import replacing
 
 from podium_retrieval.errors import StartError
 
@@ -100,14 +101,9 @@ def _offsets(path: Path) -> npt.NDArray[np.int64]:
     except (OSError, ValueError, EOFError):
         pass
     offsets = _scan(path)
-    temporary = cache.with_name(f"{cache.name}.{os.getpid()}.npy")
-    try:
-        np.save(temporary, np.concatenate([np.array(stamp, np.int64), offsets]))
-        os.replace(temporary, cache)
-    except OSError:  # a read-only INDEX_DIR: the offsets stay in memory
-        with suppress(OSError):
-            temporary.unlink()
-    return offsets
+    with suppress(OSError), replacing(cache) as temporary, temporary.open("wb") as file:
+        np.save(file, np.concatenate([np.array(stamp, np.int64), offsets]))
+    return offsets  # also of a read-only INDEX_DIR, where nothing is kept
 
 
 def _scan(path: Path) -> npt.NDArray[np.int64]:

@@ -34,7 +34,7 @@ def copy_corpus(source: Path, target: Path, *, skip_bad: bool) -> Checked:
     refuse_pointer(source, "CORPUS")
     checked, digest = Checked(), hashlib.sha256()
     with target.open("wb") as out:
-        for number, line in _lines(source):
+        for number, line in corpus_lines(source):
             fault = _fault(line, source, number)
             if fault is not None:
                 if not skip_bad:
@@ -52,8 +52,12 @@ def copy_corpus(source: Path, target: Path, *, skip_bad: bool) -> Checked:
     return checked
 
 
-def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
-    """(number, line) with its line end; blank lines at the file's end are none, nor is a byte order mark."""
+def corpus_lines(source: Path, setting: str = "CORPUS") -> Iterator[tuple[int, bytes]]:
+    """(number, line) with its line end; blank lines at the file's end are none, nor is a byte order mark.
+
+    Raises:
+        StartError: the file cannot be read; the message names `setting`.
+    """
     blank: list[tuple[int, bytes]] = []
     try:
         with _opened(source) as file:
@@ -67,9 +71,9 @@ def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
                 blank.clear()
                 yield number, line.rstrip(b"\r\n") + b"\n"
     except (EOFError, gzip.BadGzipFile) as error:
-        raise StartError(f"CORPUS={source} is cut short or broken: {error}") from error
+        raise StartError(f"{setting}={source} is cut short or broken: {error}") from error
     except OSError as error:
-        raise StartError(f"CORPUS={source} cannot be read: {error.strerror or error}") from error
+        raise StartError(f"{setting}={source} cannot be read: {error.strerror or error}") from error
 
 
 def _opened(source: Path) -> IO[bytes] | gzip.GzipFile:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -67,7 +67,7 @@ def test_the_service_keeps_to_its_schema(address: str, mode: GenerationMode) -> 
 
 
 def test_methods_that_are_not_offered_are_refused_as_such(address: str) -> None:
-    with httpx.Client(base_url=address) as client:
+    with httpx2.Client(base_url=address) as client:
         answers = [client.get("/retrieve"), client.put("/retrieve"), client.post("/health"), client.delete("/metrics")]
     assert [one.status_code for one in answers] == [405] * 4
     assert all("allow" in one.headers for one in answers)

@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from podium_retrieval.errors import Refusal
 from podium_retrieval.settings import Settings
 
 
-def ids(response: httpx.Response, row: int = 0) -> list[str]:
+def ids(response: httpx2.Response, row: int = 0) -> list[str]:
     return [entry["document"]["id"] for entry in response.json()[row]]
 
 
@@ -143,7 +143,7 @@ async def test_both_modes_give_the_same_answers(start: Any, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["batch", "lock"])
-async def test_a_failed_batch_is_a_typed_500_and_the_next_works(start: Any, mode: str) -> None:
+async def test_a_failed_batch_is_500_and_the_next_works(start: Any, mode: str) -> None:
     async with start(mode=mode) as running:
         running.embedder.fails_on = "poison"
         failed = await running.ask("poison")
@@ -155,7 +155,7 @@ async def test_a_failed_batch_is_a_typed_500_and_the_next_works(start: Any, mode
 async def test_a_broken_corpus_line_fails_its_own_query(start: Any) -> None:
     documents = [{"id": "a", "contents": "crane " * 30}, {"id": "b", "contents": "gull " * 30}]
     async with start(documents=documents) as running:
-        path = running.service._corpus.path
+        path = running.service._documents._corpus.path
         raw = path.read_bytes()
         path.write_bytes(raw.replace(b'{"id": "b"', b'["id": "b"'))  # same length: offsets still hold
         broken = await running.ask("gull")
@@ -225,7 +225,7 @@ async def test_shutdown_finishes_what_runs_and_what_waits(start: Any) -> None:
         asyncio.get_running_loop().call_later(0.3, running.embedder.gate.set)
         assert [(await one).status_code for one in [held, *waiting]] == [200] * 4
         await asyncio.wait_for(running.serving, 20)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await running.ask("late")
 
 

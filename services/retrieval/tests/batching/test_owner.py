@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from podium_retrieval.batching.batch_worker import Candidates, Job, Owner
+from podium_retrieval.batching.batch_worker import Owner
 from podium_retrieval.batching.engine import BatchResult
 from podium_retrieval.batching.policy import Budget
+from podium_retrieval.batching.worker import Candidates, Job
 from podium_retrieval.encoder.embedder import Encoded, Encoding, Prepared
 from podium_retrieval.errors import Refusal
 
@@ -283,7 +284,7 @@ def ahead() -> Any:
     owner.stop(10)
 
 
-def test_a_full_batch_is_begun_while_the_encoder_works_and_no_third(ahead: Any) -> None:
+def test_one_full_batch_is_begun_while_the_encoder_works(ahead: Any) -> None:
     engine, owner, jobs = ahead
     owner.submit(jobs)
     assert engine.second_begun.wait(10)
@@ -350,7 +351,7 @@ def test_an_owner_that_dies_leaves_no_early_batch_waiting(ahead: Any) -> None:
     assert {refusal(one).type for one in jobs[8:]} == {"owner_dead"}
 
 
-def test_the_parts_of_a_job_begun_early_sum_to_its_time(ahead: Any) -> None:
+def test_an_early_jobs_parts_sum_to_its_time(ahead: Any) -> None:
     engine, owner, jobs = ahead
     seen: list[tuple[Candidates, float]] = []
     late = jobs[15]

@@ -28,9 +28,7 @@ def test_a_batch_holds_the_oldest_and_keeps_to_its_budget(
 
 
 @given(lengths, st.integers(1, 40), st.integers(1, 3000), st.booleans())
-def test_everything_is_served_in_as_many_batches_as_there_are_queries_at_most(
-    lengths: list[int], most: int, tokens: int, packed: bool
-) -> None:
+def test_no_more_batches_than_queries_are_served(lengths: list[int], most: int, tokens: int, packed: bool) -> None:
     left = list(range(len(lengths)))
     for _ in range(len(lengths)):
         chosen = choose(waiting([lengths[at] for at in left]), Budget(most, tokens, packed, max_age_s=9.0))
@@ -53,7 +51,7 @@ def test_a_padded_batch_prefers_the_lengths_nearest_to_the_oldest() -> None:
     assert chosen == [0, 2, 4]
 
 
-def test_a_padded_batch_serves_in_order_once_the_oldest_is_old() -> None:
+def test_a_padded_batch_serves_an_old_query_in_order() -> None:
     chosen = choose(waiting([20, 400, 21, 390, 19], oldest_age=10.0), Budget(2, 1000, packed=False, max_age_s=9))
     assert chosen == [0, 1]
 

@@ -121,7 +121,7 @@ def test_packed_padded_alone_and_the_library_agree(tmp_path: Path, name: str) ->
 
 @pytest.mark.parametrize("name", WINDOWED)
 @pytest.mark.parametrize(("width", "fits"), [(9, False), (79, False), (80, True)])
-def test_a_window_that_does_not_hold_every_text_means_padding_with_one_warning(
+def test_a_narrow_window_pads_with_one_warning(
     tmp_path: Path, name: str, width: int, fits: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = make(tmp_path, name, width=width)
@@ -148,7 +148,7 @@ def test_a_layer_with_a_smaller_window_refuses_to_be_packed(tmp_path: Path, name
     assert PackedForward(model, **options, longest_batch_tokens=100, longest_text=40).packed
 
 
-def test_the_models_own_query_prompt_is_used_and_can_be_replaced(tmp_path: Path) -> None:
+def test_the_models_query_prompt_can_be_replaced(tmp_path: Path) -> None:
     folder = make(tmp_path, "qwen3-last", prompts={"query": "w1 w2 ", "document": ""})
     embedder = load(folder)
     assert embedder.prepare("w5").payload.tolist() == [4, 5, 8, 0]
@@ -159,7 +159,7 @@ def test_the_models_own_query_prompt_is_used_and_can_be_replaced(tmp_path: Path)
     assert np.allclose(embedder.encode([embedder.prepare("w5 w6")]), theirs, atol=2e-5)
 
 
-def test_queries_and_documents_are_cut_by_tokens_and_keep_their_end_token(tmp_path: Path) -> None:
+def test_truncated_texts_keep_their_end_token(tmp_path: Path) -> None:
     embedder = load(make(tmp_path, "qwen3-last"), query_tokens=10, document_tokens=20)
     long = " ".join(["w3"] * 500)
     assert embedder.prepare(long).n_tokens == 10

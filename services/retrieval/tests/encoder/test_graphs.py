@@ -67,7 +67,7 @@ def test_a_bucket_is_an_eighth_larger_at_most(tokens: int) -> None:
     assert bucket(bucket(tokens)) == bucket(tokens)
 
 
-def test_a_batch_budget_is_filled_up_to_the_size_it_is_captured_in() -> None:
+def test_a_batch_fills_the_size_it_is_captured_in() -> None:
     cache = Echo(uncaptured, largest=1000, longest_text=256, first_position=0, device=CPU)
     assert cache.capture_all(270) == 288
     assert max(size for size, _ in cache._graphs) == 288

@@ -73,7 +73,7 @@ async def test_a_server_that_does_not_cut_is_asked_without(server: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_one_text_that_is_refused_does_not_fail_the_189_beside_it(server: Any, status: int) -> None:
+async def test_one_refused_text_fails_no_other(server: Any, status: int) -> None:
     async with server(too_long=status, limit=100) as (address, seen):
         embedder = make(address)
         await asyncio.to_thread(embedder.connect)
@@ -94,7 +94,7 @@ async def test_one_text_that_is_refused_does_not_fail_the_189_beside_it(server: 
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 503])
-async def test_a_refusal_of_the_whole_call_is_not_asked_again_text_by_text(server: Any, status: int) -> None:
+async def test_a_refused_call_is_not_retried_text_by_text(server: Any, status: int) -> None:
     async with server(too_long=status, limit=100) as (address, seen):
         embedder = make(address)
         await asyncio.to_thread(embedder.connect)

@@ -209,7 +209,7 @@ def test_a_model_that_is_not_whole_is_one_line(tmp_path: Path, files: dict[str, 
     assert "\n" not in str(caught.value)
 
 
-def test_a_document_prompt_is_the_model_s_or_the_setting_s(tmp_path: Path) -> None:
+def test_a_document_prompt_is_the_models_or_the_settings(tmp_path: Path) -> None:
     config = b'{"prompts": {"passage": "passage: "}}'
     folder = model_folder(tmp_path, config_sentence_transformers_dot_json=config)
     own = loaded(folder).prepare_document("a bird").n_tokens

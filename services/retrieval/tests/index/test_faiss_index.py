@@ -79,9 +79,7 @@ def test_too_few_documents_for_the_cells_is_told() -> None:
         make_index(np.ones((10, 8), np.float16), "ivf", "float32", cells=64)
 
 
-def test_an_index_that_does_not_fit_the_gpu_is_refused_with_sizes(
-    monkeypatch: pytest.MonkeyPatch, vectors: np.ndarray
-) -> None:
+def test_an_index_too_large_for_the_gpu_is_refused(monkeypatch: pytest.MonkeyPatch, vectors: np.ndarray) -> None:
     import torch
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1 << 30, 8 << 30))

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
-from podium_retrieval.tavily import WebFailed
-from podium_retrieval.web import Bill, WebLimits, WebSearch
+from podium_retrieval.web.search import Bill, WebLimits, WebSearch
+from podium_retrieval.web.tavily import WebFailed
 
 LIMITS = WebLimits(results=5, timeout_s=10.0, concurrency=4, max_bytes=100_000, page_chars=500)
 
@@ -99,7 +99,7 @@ async def test_pages_have_full_texts_where_they_could_be_had(tavily: Any) -> Non
     assert pages[4].title == "page 4"
 
 
-async def test_an_equal_query_is_looked_up_once_and_then_kept_on_disk(tavily: Any, tmp_path: Path) -> None:
+async def test_an_equal_query_is_looked_up_once(tavily: Any, tmp_path: Path) -> None:
     async with tavily() as (fake, web):
         fake.gate.clear()
         asked = [asyncio.create_task(web.search("same")) for _ in range(20)]
@@ -116,7 +116,7 @@ async def test_an_equal_query_is_looked_up_once_and_then_kept_on_disk(tavily: An
         await other.close()
 
 
-async def test_the_first_who_hears_of_a_look_up_pays_for_it_and_nobody_for_kept_pages(tavily: Any) -> None:
+async def test_the_first_caller_pays_and_kept_pages_are_free(tavily: Any) -> None:
     async with tavily() as (fake, web):
         fake.gate.clear()
         bills = [Bill() for _ in range(4)]
@@ -154,7 +154,7 @@ async def test_what_is_charged_is_known_or_said_to_be_unknown(
     assert bill == expected
 
 
-async def test_a_search_that_was_sent_and_not_answered_may_be_charged(tavily: Any, tmp_path: Path) -> None:
+async def test_an_unanswered_search_may_be_charged(tavily: Any, tmp_path: Path) -> None:
     limits = WebLimits(results=5, timeout_s=0.2, concurrency=4, max_bytes=100_000, page_chars=500)
     sent, unsent = Bill(), Bill()
     async with tavily(limits) as (fake, web):
@@ -314,7 +314,7 @@ async def test_an_extraction_that_fails_is_said_beside_its_snippets(
     assert len(fake.searches) == (1 if status == 432 else 2), "a plan's limit holds for searches as well"
 
 
-async def test_all_who_share_a_look_up_are_told_of_its_failure(start: Any, tavily: Any) -> None:
+async def test_a_shared_look_up_fails_for_all(start: Any, tavily: Any) -> None:
     async with tavily() as (fake, web), start(documents=few(), min_score=0.4, web=lambda: web) as running:
         fake.gate.clear()
         fake.status = 432
@@ -345,7 +345,7 @@ async def test_all_who_share_a_look_up_are_told_of_its_failure(start: Any, tavil
         (401, {"Retry-After": "30"}, 0),
     ],
 )
-async def test_the_web_is_not_asked_while_it_asks_for_a_pause(
+async def test_the_web_is_not_asked_during_its_pause(
     tavily: Any, status: int, headers: dict[str, str], pause: float
 ) -> None:
     async with tavily() as (fake, web):

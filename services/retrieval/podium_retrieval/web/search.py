@@ -4,19 +4,26 @@
 import asyncio
 import hashlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import diskcache  # pyright: ignore[reportMissingTypeStubs]
 import orjson
+from podium_contracts.search import Screened
+from podium_contracts.text.fingerprint import Fingerprint
+from podium_contracts.text.surrogates import lossless_bytes
 
-from podium_retrieval.tavily import Refused, Tavily, WebError, WebFailed
+from podium_retrieval.screen.screen import Screen
+from podium_retrieval.web.cache import WebCache
+from podium_retrieval.web.tavily import Refused, Tavily, WebError, WebFailed
 
 _LOG = logging.getLogger(__name__)
 _EXTRACT_AT_ONCE: Final = 20
+_EXCLUDED_AT_MOST: Final = 150
+"""Domains in one search; the rest is left out here."""
 _DEPTH: Final = "basic"
 """Of search and extraction, said in every request, since the price of either depends on it."""
 
@@ -29,6 +36,8 @@ class Bill:
     pages: int | None = 0
     error: WebError | None = field(default=None, compare=False)
     """Why the search or the extraction failed; told to all who share a look-up."""
+    screened: Screened | None = field(default=None, compare=False)
+    """Of this caller's own; None without screening."""
 
     def take(self) -> "Bill":
         """What nobody has taken yet: of all who share a look-up the first one who hears of it pays."""
@@ -78,21 +87,37 @@ class WebSearch:
         cache_dir: Path,
         cache_bytes: int,
         clock: Callable[[], float] = time.monotonic,
+        screen: Screen | None = None,
     ) -> None:
         self._limits = limits
+        self._screen = screen
         self._server = Tavily(base_url, key, connections=limits.concurrency, max_bytes=limits.max_bytes, clock=clock)
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._running: dict[str, _LookUp] = {}
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        self._cache: Any = diskcache.Cache(str(cache_dir), size_limit=cache_bytes, timeout=1)
+        self._cache = WebCache(cache_dir, cache_bytes)
 
-    async def search(self, query: str, bill: Bill | None = None) -> list[Page]:
+    async def search(self, query: str, bill: Bill | None = None, question: Fingerprint | None = None) -> list[Page]:
         """Pages for a query. `bill`: filled in with what this caller has to pay for and what failed, also on WebFailed.
+
+        question: what the pages must not give away. Pages are kept on disk as they came and screened for each caller.
 
         Raises:
             WebFailed: time, status, size or content; never anything else.
         """
-        key = hashlib.sha256(f"{self._limits.results}\0{query}".encode("utf-8", "surrogatepass")).hexdigest()
+        if self._screen is None:
+            return await self._found(query, bill)
+        bill = bill or Bill()
+        asked, bill.screened = self._screen.query(query, question)
+        if asked is None:
+            bill.searches = bill.pages = 0
+            return []
+        pages = await self._found(asked, bill)
+        kept, blocked = await asyncio.to_thread(self._screen.pages, pages, question)
+        bill.screened += blocked
+        return kept
+
+    async def _found(self, query: str, bill: Bill | None) -> list[Page]:
+        key = hashlib.sha256(lossless_bytes(f"{self._limits.results}\0{query}")).hexdigest()
         found = self._running.get(key)
         if found is None:
             own = Bill()
@@ -155,7 +180,7 @@ class WebSearch:
         try:
             body = await self._server.post(
                 "/search",
-                {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH},
+                {"query": query, "max_results": self._limits.results, "search_depth": _DEPTH, **self._exclude()},
                 self._limits.timeout_s,
             )
         except Refused:
@@ -179,6 +204,10 @@ class WebSearch:
                     )
                 )
         return pages
+
+    def _exclude(self) -> dict[str, list[str]]:
+        domains = [] if self._screen is None else self._screen.excluded_domains[:_EXCLUDED_AT_MOST]
+        return {"exclude_domains": domains} if domains else {}
 
     async def _extract(self, urls: list[str], limit_s: float, bill: Bill) -> dict[str, str]:
         """Full texts by url; empty when extraction fails, for it only improves on snippets."""
@@ -207,14 +236,14 @@ class WebSearch:
 
     def _load(self, key: str) -> list[Page] | None:
         try:
-            kept: Any = self._cache.get(key)
+            kept = self._cache.get(key)
             return None if kept is None else [Page(*row) for row in orjson.loads(kept)]
-        except Exception as error:  # noqa: BLE001  a broken cache must not break the search; diskcache raises sqlite's own
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # the search goes on without a cache
             _LOG.warning("the web cache could not be read: %s", error)
             return None
 
     def _store(self, key: str, pages: list[Page]) -> None:
         try:
-            self._cache.set(key, orjson.dumps([[page.url, page.title, page.contents] for page in pages]))
-        except Exception as error:  # noqa: BLE001  a full disk must not break the search
+            self._cache.put(key, orjson.dumps([[page.url, page.title, page.contents] for page in pages]))
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:  # a full disk, or text that is no UTF-8
             _LOG.warning("the web cache could not be written: %s", error)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-import httpx
+import httpx2
 import orjson
 from podium_contracts.retry_after import retry_after_s
 
@@ -30,11 +30,11 @@ _PLAN_PAUSE_S: Final = 600.0
 _LONGEST_PAUSE_S: Final = 3600.0
 """Of any pause, so that an answer's number cannot turn the web off for good."""
 _UNSENT: Final = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.InvalidURL,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.InvalidURL,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
 )
 
 
@@ -62,9 +62,9 @@ class Tavily:
         self._clock = clock
         self._paused_until = float("-inf")
         self._paused_by: WebError = "rate_limit"
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {key}"},
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
         )
 
@@ -92,8 +92,8 @@ class Tavily:
                         break
         except _UNSENT as error:
             raise Refused("connection", f"{path}: {describe_failure(error, self._key)}") from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            why: WebError = "timeout" if isinstance(error, httpx.TimeoutException) else "connection"
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            why: WebError = "timeout" if isinstance(error, httpx2.TimeoutException) else "connection"
             raise WebFailed(why, f"{path}: {describe_failure(error, self._key)}") from None
         if response.status_code != 200:
             raise self._refused(path, response, bytes(content))
@@ -111,7 +111,7 @@ class Tavily:
         """Close the connections."""
         await self._client.aclose()
 
-    def _refused(self, path: str, response: httpx.Response, content: bytes) -> Refused:
+    def _refused(self, path: str, response: httpx2.Response, content: bytes) -> Refused:
         """The failure that a status is; begins the pause that the answer asks for."""
         status = response.status_code
         why: WebError = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "refused")

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from podium_eval.files import write_atomically
+from podium_contracts.files import replacing, write_atomically
 
 
 def test_a_write_syncs_file_then_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +40,11 @@ def test_a_folder_that_takes_no_fsync_is_left(
         write_atomically(path, b"{}")
     assert path.read_bytes() == b"{}"
     assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError), replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines([b"half", None])  # type: ignore[list-item]
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]

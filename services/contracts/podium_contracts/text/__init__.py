@@ -1,0 +1,1 @@
+"""What every part does with texts of unknown origin: half surrogate pairs, and a question as a fingerprint."""
