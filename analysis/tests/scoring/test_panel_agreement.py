@@ -31,7 +31,7 @@ def test_alpha_uses_what_is_left_where_judges_failed():
     assert (whole.n, whole.fleiss_kappa) == (31, pytest.approx(0.3806352459016389, abs=1e-12))
 
 
-def test_the_majority_of_all_judges_is_counted_with_ties_and_holes():
+def test_the_majority_is_counted_with_ties_and_holes():
     votes = [(True, True), (True, False), (False, False), (True, None)]
     found = panel_agreement(["a", "b"], votes)
     assert (found.n, found.n_missing, found.unanimous) == (3, 1, 2)

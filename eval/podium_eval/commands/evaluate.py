@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from podium_eval.commands.run import run
+from podium_eval.commands.run import new_run_id, run
 from podium_eval.settings.read import Settings, read_settings
 
 
@@ -25,6 +24,6 @@ async def evaluate(settings: Settings | Mapping[str, Any]) -> Evaluated:
         ConfigError: bad configuration; nothing was asked.
     """
     own = settings if isinstance(settings, Settings) else read_settings(settings)
-    run_id = own.run_id or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    run_id = own.run_id or new_run_id()
     own = own.model_copy(update={"run_id": run_id})
     return Evaluated(await run(own), own.runs_dir / run_id)

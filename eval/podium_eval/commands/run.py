@@ -13,6 +13,11 @@ from podium_eval.run.segment import Segment
 from podium_eval.settings.read import Settings
 
 
+def new_run_id() -> str:
+    """A run's name where RUN_ID gives none: when it began, in UTC."""
+    return datetime.fromtimestamp(SYSTEM_CLOCK.wall(), UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
 async def run(settings: Settings) -> int:
     """The exit status: 0 all graded, 1 not all.
 
@@ -20,7 +25,7 @@ async def run(settings: Settings) -> int:
         ConfigError: bad configuration; nothing was asked.
     """
     redactor = Redactor(secrets_of(settings))
-    run_id = settings.run_id or datetime.fromtimestamp(SYSTEM_CLOCK.wall(), UTC).strftime("%Y%m%dT%H%M%SZ")
+    run_id = settings.run_id or new_run_id()
     async with prepare(settings, run_id, SYSTEM_CLOCK) as prepared:
         if settings.check and not await check_prepared(settings, prepared, plain_console()):
             raise ConfigError(["the check failed (above); repair it, or skip it with --no-check"])

@@ -15,7 +15,7 @@ def ended(number: int, correct: bool | None, **more: Any) -> TaskComplete:
     return TaskComplete(run_id="r", task_id=f"q{number}", epoch=1, correct=correct, **fields)
 
 
-def test_it_stops_once_at_the_goal_and_not_before_the_least_number():
+def test_it_stops_once_at_the_goal_after_the_least_number():
     said: list[str] = []
     stop = EarlyStop(50.0, (), said.append)
     for number in range(MIN_QUESTIONS - 1):
