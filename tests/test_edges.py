@@ -16,6 +16,7 @@ CLOCK_ITSELF = "clock.py"
 WAITS_WITHOUT_A_CLOCK = Counter(
     {
         "log/writer.py": 1,  # its thread gathers what comes within milliseconds
+        "tools/mcp/supervise.py": 1,  # a process of its own, which outlives eval's
         "episode/loop.py": 1,  # sleep(0): lets the other tasks have a turn, waits for nothing
     }
 )
@@ -29,6 +30,7 @@ EDGES = {
     "analysis/podium_analysis": ("__main__.py", "settings.py"),
 }
 ENVIRONMENT_BELOW = {
+    "podium_eval/tools/mcp/servers.py": "the variables that the user's MCP_SERVERS names, handed to its servers",
     "podium_vllm/serve.py": "vLLM inherits this process's own",
     "podium_vllm/sizes.py": "CUDA_VISIBLE_DEVICES, the GPU of this process",
     "podium_local/gpus.py": "CUDA_DEVICE_ORDER, kept as it is set",

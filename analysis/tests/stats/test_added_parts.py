@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from podium_analysis.figures.draw import draw_figures
 from podium_analysis.figures.values import drawn_values
 from podium_analysis.load.run_data import load_run
@@ -45,6 +44,6 @@ def test_an_unknown_tool_has_its_name_parts_and_cost(
         "tools: rest": 5.0,
     }
     assert {line.name: line.usd for line in stats.costs.by_tool}["time_now"] == 0.5
-    figures = draw_figures(msgspec.to_builtins(stats), values, tmp_path / "figures", formats=("svg",), workers=1)
+    figures = draw_figures(stats, values, tmp_path / "figures", formats=("svg",), workers=1)
     assert "tool-clock_ms_linear" in {figure.name for figure in figures}
     assert "time_now" in (tmp_path / "figures" / "tool_latency.svg").read_text()

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from mcp import ClientSession, MCPError
 from mcp_types import CONNECTION_CLOSED, CallToolResult, PaginatedRequestParams, Tool
 
+from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.errors import Failure
 from podium_eval.settings.tools import ToolSettings
 from podium_eval.tools.mcp.servers import ServerSpec
@@ -122,7 +123,7 @@ class Connection:
         """Raises Failure: it does not answer."""
         session = await self._session()
         try:
-            async with asyncio.timeout(self.spec.timeout_s):
+            async with SYSTEM_CLOCK.timeout(self.spec.timeout_s):
                 await session.list_tools()
         except Exception as error:
             raise Failure("tool_error", f"MCP server {self.name}: {error!r}") from error
