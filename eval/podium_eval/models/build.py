@@ -14,7 +14,7 @@ from podium_eval.log.sink import EventSink
 from podium_eval.models.models import Models
 from podium_eval.models.openai.chat import OpenAIChat
 from podium_eval.models.openai.endpoints import Access, EndpointMaker, headers_of, listed_addresses, without_password
-from podium_eval.models.openai.target import RetryLimits, Role, Target
+from podium_eval.models.openai.target import Role, Target, retry_limits
 from podium_eval.models.providers import ModelSpec, Provider, ProviderTable
 from podium_eval.models.tokenizer_source import named_tokenizer, served_tokenizer
 from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
@@ -214,16 +214,8 @@ class _Builder:
             tokenizer=self._tokenizer(Path(quirks.tokenizer)) if quirks.tokenizer else role.tokenizer,
             server=server,
         )
-        limits = RetryLimits(
-            attempts=settings.model_attempts,
-            retry_first_s=settings.retry_first_s,
-            retry_longest_s=settings.retry_longest_s,
-            retry_after_longest_s=settings.retry_after_longest_s,
-            lockout_longest_s=settings.lockout_longest_s,
-            breaker_wait_s=settings.breaker_wait_s,
-            clock=self._clock,
-        )
-        return OpenAIChat(target, endpoints, role, limit=limit, fitting=fitting, auth=self._auth, retry=limits)
+        retry = retry_limits(settings, self._clock)
+        return OpenAIChat(target, endpoints, role, limit=limit, fitting=fitting, auth=self._auth, retry=retry)
 
     def _provider(self, name: str, variable: str) -> Provider:
         provider = self._table.provider(name)

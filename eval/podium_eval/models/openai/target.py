@@ -11,6 +11,7 @@ from podium_eval.errors import Failure
 from podium_eval.models.openai.fallback import Timing
 from podium_eval.models.providers import Quirks
 from podium_eval.models.tokens import TokenizerCounter
+from podium_eval.settings.models import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,16 @@ class RetryLimits:
             return 0.0 if held else min(failure.retry_after_s, self.lockout_longest_s)
         highest = min(self.retry_first_s * 2 ** (state.attempt_number - 1), self.retry_longest_s)
         return random.uniform(highest / 2, highest)
+
+
+def retry_limits(settings: ModelSettings, clock: Clock) -> RetryLimits:
+    """The run's own, for every model."""
+    return RetryLimits(
+        attempts=settings.model_attempts,
+        retry_first_s=settings.retry_first_s,
+        retry_longest_s=settings.retry_longest_s,
+        retry_after_longest_s=settings.retry_after_longest_s,
+        lockout_longest_s=settings.lockout_longest_s,
+        breaker_wait_s=settings.breaker_wait_s,
+        clock=clock,
+    )
