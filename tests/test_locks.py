@@ -1,7 +1,10 @@
 """The locks are one resolution, complete for their members, and hold nothing but names and versions."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,17 @@ def pins(lock: Path, system: str = "linux") -> dict[str, str]:
     there = {"sys_platform": system, "python_full_version": "3.12.0", "platform_machine": MACHINES[system]}
     kept = [one for one in parsed if one.marker is None or one.marker.evaluate(there)]
     return {one.name: str(one.specifier).removeprefix("==") for one in kept}
+
+
+def imported(file: Path) -> set[str]:
+    """The packages that a module imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 def ids(paths: list[Path]) -> list[str]:
@@ -60,6 +74,16 @@ def test_a_lock_holds_what_its_member_asks_for(member: Path) -> None:
     asked = {name_of(r) for r in project["dependencies"] + extras.get("cpu", []) + extras.get("embedded", [])} - OWN
     missing = asked - pins(member / "requirements.lock").keys()
     assert not missing, f"{sorted(missing)}: run make lock"
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_member_imports_what_its_lock_installs(member: Path) -> None:
+    locked = pins(member / "requirements.lock").keys()
+    brought = packages_distributions()
+    for file in sorted(member.glob("podium_*/**/*.py")):
+        for module in imported(file):
+            own = module in sys.stdlib_module_names or module.startswith("podium_")
+            assert own or {name_of(one) for one in brought.get(module, ())} & locked, f"{file}: {module} is in no lock"
 
 
 def test_the_gpu_lock_holds_what_retrieval_asks_for() -> None:

@@ -14,7 +14,7 @@ from podium_eval.settings.stack import StackSettings, index_problem
 async def check_settings(given: Mapping[str, Any], env_file: str | None, console: Console) -> bool:
     """Print every problem of settings, dataset, prompts, keys and INDEX_DIR as one list; whether there is none.
 
-    Nothing is asked but the hub, where DATASET names one of its datasets.
+    Nothing is asked but the hub, where DATASET names one of its datasets, and MCP_SERVERS' servers, started and ended.
     """
     problems: list[str] = []
     settings: Settings | None = None

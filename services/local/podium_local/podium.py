@@ -30,7 +30,7 @@ SHORT: Final = {
 
 WHOLE: Final = {
     "local": ("podium-local", ("run", "prepare", "gpus"), "the whole chain as processes of this machine"),
-    "retrieval": ("podium-retrieval", ("serve", "build-index", "fetch-index"), "the search service"),
+    "retrieval": ("podium-retrieval", ("serve", "build-index", "fetch-index", "screen"), "the search service"),
     "sandbox": ("podium-sandbox", ("serve",), "the service that runs experts' programs"),
     "vllm": ("podium-vllm", ("serve", "health", "build-embedded"), "vLLM from the SERVE_ settings"),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -77,14 +77,14 @@ def fetch_index(source: str, folder: Path | None, hub: Hub, gpu_bytes: Callable[
         folder.mkdir(parents=True, exist_ok=True)
         with (
             alone(folder, "fetch-index"),
-            httpx.Client(headers=headers, timeout=hub.timeout_s, follow_redirects=True) as client,
+            httpx2.Client(headers=headers, timeout=hub.timeout_s, follow_redirects=True) as client,
         ):
             wanted = _listed(client, hub, match["repo"], match["revision"] or "main")
             left = [one for one in wanted if not _is_there(folder / one.name, one.size)]
             _refuse_what_does_not_fit(wanted, left, folder, gpu_bytes())
             for one in left:
                 _fetch(client, one, folder, hub)
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise StartError(
             f"{source}: {describe_failure(error, hub.token)}; the same command goes on from here"
         ) from error
@@ -92,7 +92,7 @@ def fetch_index(source: str, folder: Path | None, hub: Hub, gpu_bytes: Callable[
         raise StartError(f"INDEX_DIR={folder}: {error.strerror}; the same command goes on from here") from error
 
 
-def _listed(client: httpx.Client, hub: Hub, repo: str, revision: str) -> list[_Remote]:
+def _listed(client: httpx2.Client, hub: Hub, repo: str, revision: str) -> list[_Remote]:
     """The two files as the repository, a dataset or a model, has them at one commit."""
     for kind, prefix in (("datasets", "datasets/"), ("models", "")):
         answer = client.get(f"{hub.endpoint}/api/{kind}/{repo}/revision/{revision}")
@@ -147,7 +147,7 @@ def _refuse_what_does_not_fit(wanted: list[_Remote], left: list[_Remote], folder
         )
 
 
-def _fetch(client: httpx.Client, one: _Remote, folder: Path, hub: Hub) -> None:
+def _fetch(client: httpx2.Client, one: _Remote, folder: Path, hub: Hub) -> None:
     part = _part(folder, one)
     columns = (
         TextColumn("{task.description}"),
@@ -163,7 +163,7 @@ def _fetch(client: httpx.Client, one: _Remote, folder: Path, hub: Hub) -> None:
             progress.update(bar, completed=begun)
             try:
                 _append(client, one, part, begun, lambda n: progress.advance(bar, n))
-            except httpx.TransportError:
+            except httpx2.TransportError:
                 # A connection that broke after some bytes is made again; one that brings none is given up.
                 if not part.exists() or part.stat().st_size <= begun:
                     raise
@@ -175,7 +175,7 @@ def _fetch(client: httpx.Client, one: _Remote, folder: Path, hub: Hub) -> None:
     part.replace(folder / one.name)
 
 
-def _append(client: httpx.Client, one: _Remote, part: Path, begun: int, moved: Callable[[int], None]) -> None:
+def _append(client: httpx2.Client, one: _Remote, part: Path, begun: int, moved: Callable[[int], None]) -> None:
     headers = {"Range": f"bytes={begun}-", "Accept-Encoding": "identity"} if begun else {"Accept-Encoding": "identity"}
     with client.stream("GET", one.url, headers=headers) as answer:
         answer.raise_for_status()
