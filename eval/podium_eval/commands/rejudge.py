@@ -19,9 +19,9 @@ from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
 from podium_eval.log.set_up import open_log
 from podium_eval.log.writer import LogWriter
-from podium_eval.models.build import build_models
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.run.folder import RunFolder
+from podium_eval.run.plan import stopping_models
 from podium_eval.run.rejudge import Rejudge, Tally
 from podium_eval.run.runner import WorkerPool
 from podium_eval.run.stop import Stop, stopped_by_signals
@@ -61,15 +61,7 @@ async def _judged(
     clock = SYSTEM_CLOCK
     sink = EventLog(writer, level=settings.log_level, clock=clock)
     ids: dict[str, Any] = {"run_id": folder.path.name, "segment": segment}
-    models = build_models(
-        _judge_alone(settings),
-        sink,
-        ids=ids,
-        concurrency=settings.concurrency,
-        auth_failures=settings.auth_failures,
-        on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
-        clock=clock,
-    )
+    models = stopping_models(_judge_alone(settings), sink, ids, stop, clock)
     try:
         graders = build_judges(settings, models.judges, sink, clock)
         n = sum(1 for _ in folder.tasks.glob("*.json"))

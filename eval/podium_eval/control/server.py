@@ -101,7 +101,8 @@ async def _talk(
 ) -> None:
     if not _same_user(writer):
         return
-    while True:
+    whole = True
+    while whole:
         try:
             async with clock.timeout(_IDLE_S):
                 line = await reader.readline()
@@ -110,13 +111,11 @@ async def _talk(
             reply = await perform(read_request(line))
         except Refused as error:
             reply = Reply(refused=str(error))
-        except ValueError:
-            reply = Reply(refused=f"a request has at most {LONGEST_LINE} bytes")
+        except ValueError:  # what is left of the line would be read as further requests
+            reply, whole = Reply(refused=f"a request has at most {LONGEST_LINE} bytes"), False
         writer.write(msgspec.json.encode(reply) + b"\n")
         async with clock.timeout(_IDLE_S):
             await writer.drain()
-        if reply.refused is not None and reply.refused.startswith("a request has"):
-            return
 
 
 def _same_user(writer: asyncio.StreamWriter) -> bool:

@@ -24,8 +24,8 @@ def named(task: Task, name: str) -> bool:
     return name in (task.question.id, f"{task.question.id}#{task.epoch}")
 
 
-class Runs(Protocol):
-    """What runs the tasks; see run/runner.py."""
+class Pool(Protocol):
+    """The workers; see run/runner.py: WorkerPool."""
 
     @property
     def concurrency(self) -> int: ...
@@ -38,6 +38,10 @@ class Runs(Protocol):
     def resume(self) -> None: ...
 
     def resize(self, concurrency: int) -> None: ...
+
+
+class Runs(Protocol):
+    """What runs the tasks; see run/runner.py: Runner."""
 
     def has(self, task: Task) -> bool: ...
 
@@ -58,7 +62,8 @@ class Stops(Protocol):
 class Ends(Protocol):
     """See run/folder.py: Endings."""
 
-    failed: dict[str, str]
+    @property
+    def failed(self) -> Mapping[str, str]: ...
 
     def take_back(self, key: str) -> str | None: ...
 
@@ -67,6 +72,7 @@ class Ends(Protocol):
 class Wheel:
     """The parts of a running segment that can be moved."""
 
+    pool: Pool
     tasks: Runs
     stop: Stops
     limits: Mapping[str, AdaptiveLimit]
@@ -114,21 +120,21 @@ class Steering:
         self._sink.emit(Control(**ids, **fields, act=request.act, source=request.source))
 
     def _pause(self, request: Request) -> str:
-        pool = self._wheel.tasks
+        pool = self._wheel.pool
         if not pool.paused:
             pool.pause()
             self._emit(request)
         return f"paused: no task is taken until resume; {len(self._meter.in_flight)} in flight go on"
 
     def _resume(self, request: Request) -> str:
-        pool = self._wheel.tasks
+        pool = self._wheel.pool
         if pool.paused:
             pool.resume()
             self._emit(request)
         return "tasks are taken again"
 
     def _concurrency(self, request: Request) -> str:
-        pool, n = self._wheel.tasks, request.n or 1
+        pool, n = self._wheel.pool, request.n or 1
         previous = pool.concurrency
         pool.resize(n)
         self._emit(request, value=n, previous=previous)
@@ -150,7 +156,11 @@ class Steering:
 
     def _requeue(self, request: Request) -> str:
         runner, name = self._wheel.tasks, request.task or ""
-        over = [one for one in self._find(name) if one.key in self._wheel.endings.failed and not runner.has(one)]
+        failed, in_flight = self._wheel.endings.failed, self._meter.in_flight
+        # An error of an earlier segment counts as one until the task ends again: it may wait or be in flight.
+        over = [
+            one for one in self._find(name) if one.key in failed and one.key not in in_flight and not runner.has(one)
+        ]
         for task in over:
             self._meter.again(self._wheel.endings.take_back(task.key) or "internal")
             self._emit(request, task_id=task.question.id, eid=task.question.eid, epoch=task.epoch)
@@ -186,9 +196,9 @@ class Steering:
             tasks.append(InFlight(one.task_id, one.epoch, step, doing, round(now - one.since, 3)))
         return Status(
             run_id=self._run_id,
-            paused=wheel.tasks.paused,
+            paused=wheel.pool.paused,
             stopping=wheel.stop.pace,
-            concurrency=wheel.tasks.concurrency,
+            concurrency=wheel.pool.concurrency,
             n_tasks=meter.before + meter.total,
             n_finished=meter.before + meter.finished,
             in_flight=tasks,

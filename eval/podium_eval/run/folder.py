@@ -53,16 +53,13 @@ class Endings:
     skipped: int = 0
     correct: int = 0
     answered: int = 0
-    failed: dict[str, str] = field(default_factory=dict[str, str])
-    error_types: dict[str, str] = field(default_factory=dict[str, str])
-    """Of the same tasks."""
+    errors: dict[str, Saved] = field(default_factory=dict[str, Saved])
 
     def add(self, end: Saved) -> None:
         """A task's end; one that had ended in an error before may end again."""
         self.take_back(end.key)
         if end.status == "error":
-            self.failed[end.key] = f"{end.task_id} ({end.error_type})"
-            self.error_types[end.key] = end.error_type or "internal"
+            self.errors[end.key] = end
         elif end.status == "skipped":
             self.skipped += 1
         else:
@@ -72,13 +69,18 @@ class Endings:
 
     def take_back(self, key: str) -> str | None:
         """A task that had ended in an error runs again: the type of that error; None when it had not."""
-        self.failed.pop(key, None)
-        return self.error_types.pop(key, None)
+        end = self.errors.pop(key, None)
+        return None if end is None else end.error_type
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Id and error, by key, of the tasks in errors."""
+        return {key: f"{end.task_id} ({end.error_type})" for key, end in self.errors.items()}
 
     @property
     def left(self) -> int:
         """Tasks that have not ended."""
-        return self.total - self.done - self.skipped - len(self.failed)
+        return self.total - self.done - self.skipped - len(self.errors)
 
 
 def saved_of(record: TaskRecord) -> Saved:

@@ -1,6 +1,6 @@
 """What a run asks and whom: questions, prompts, tools, tasks and models, checked before anything is written."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
-from podium_eval.log.sink import LateSink
+from podium_eval.log.sink import EventSink, LateSink
 from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
 from podium_eval.prompts.prompt_file import PromptError
 from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.run.stop import Stop, early_stop_problem
-from podium_eval.settings.read import Settings
+from podium_eval.settings.read import Settings, listed
 from podium_eval.tools.added.build import AddedTools, added_tools
 from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
@@ -62,12 +62,12 @@ def selection_of(settings: Settings) -> Selection:
             there = path.is_file()
         except (OSError, ValueError):
             there = False
-        ids = read_ids(path) if there else tuple(part.strip() for part in settings.ids.split(",") if part.strip())
+        ids = read_ids(path) if there else listed(settings.ids)
     return Selection(
         text_only=settings.text_only,
-        categories=_listed(settings.category),
-        answer_types=_listed(settings.answer_type),
-        verified_classes=tuple(one.casefold() for one in _listed(settings.verified_class)),
+        categories=listed(settings.category),
+        answer_types=listed(settings.answer_type),
+        verified_classes=tuple(one.casefold() for one in listed(settings.verified_class)),
         class_field=settings.class_field,
         class_file=settings.class_file,
         ids=ids,
@@ -123,6 +123,23 @@ class Prepared:
     added: AddedTools
 
 
+def stopping_models(settings: Settings, sink: EventSink, ids: Mapping[str, Any], stop: Stop, clock: Clock) -> Models:
+    """The models of a run or a rejudge; a key that a provider refuses again and again stops it.
+
+    Raises:
+        ConfigError: see build_models.
+    """
+    return build_models(
+        settings,
+        sink,
+        ids=ids,
+        concurrency=settings.concurrency,
+        auth_failures=settings.auth_failures,
+        on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
+        clock=clock,
+    )
+
+
 @asynccontextmanager
 async def prepare(
     settings: Settings, run_id: str, clock: Clock = SYSTEM_CLOCK, *, offline: bool = False
@@ -143,15 +160,7 @@ async def prepare(
     except ConfigError as error:
         problems += error.problems
     try:
-        models = build_models(
-            settings,
-            sink,
-            ids=ids,
-            concurrency=settings.concurrency,
-            auth_failures=settings.auth_failures,
-            on_auth_failures=lambda line: stop.request("auth_failures", line, "now"),
-            clock=clock,
-        )
+        models = stopping_models(settings, sink, ids, stop, clock)
     except ConfigError as error:
         problems += error.problems
     try:
@@ -200,10 +209,6 @@ def refuse_images(tasks: Sequence[Task], tools: Tools, settings: Settings) -> No
                 f"{blind[0]}): configure one, or set TEXT_ONLY=1 or IMAGE_QUESTIONS=skip"
             ]
         )
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
 def _task(question: Question, epoch: int, settings: Settings) -> Task:

@@ -146,13 +146,7 @@ class WorkerPool:
     async def _may_take(self) -> bool:
         """Whether the run takes items, once it is not paused."""
         if self.paused and self._stop.taking:
-            going = asyncio.ensure_future(self._going.wait())
-            stopped = asyncio.ensure_future(self._stop.reached("drain"))
-            try:
-                await asyncio.wait({going, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                going.cancel()
-                stopped.cancel()
+            await self._stop.unless_stopping(self._going.wait())
         return self._stop.taking
 
 
@@ -177,32 +171,10 @@ class Runner:
         self._waiting = deque(sorted(tasks, key=lambda task: task.key not in begun))
         self._task_runner = task_runner
         self._specs_for = specs_for
-        self._pool = pool
+        self.pool = pool
         self._stop = stop
         self._budget = budget
         task_runner.put_back = self.add
-
-    @property
-    def concurrency(self) -> int:
-        """Tasks at once."""
-        return self._pool.concurrency
-
-    @property
-    def paused(self) -> bool:
-        """See WorkerPool."""
-        return self._pool.paused
-
-    def pause(self) -> None:
-        """See WorkerPool."""
-        self._pool.pause()
-
-    def resume(self) -> None:
-        """See WorkerPool."""
-        self._pool.resume()
-
-    def resize(self, concurrency: int) -> None:
-        """See WorkerPool."""
-        self._pool.resize(concurrency)
 
     def interrupt(self, key: str, what: Interruption) -> bool:
         """See TaskRunner."""
@@ -220,11 +192,11 @@ class Runner:
     def add(self, task: Task) -> None:
         """One more task, behind all others."""
         self._waiting.append(task)
-        self._pool.more()
+        self.pool.more()
 
     async def run(self) -> None:
         """Return when every task has ended or the run has stopped; what stopped it is in the Stop."""
-        await self._pool.run(self._waiting, self._run, admit=None if self._budget is None else self._admit)
+        await self.pool.run(self._waiting, self._run, admit=None if self._budget is None else self._admit)
 
     async def _run(self, task: Task) -> None:
         await self._task_runner.run(task, self._specs_for(task))
@@ -233,13 +205,6 @@ class Runner:
         """Wait for the budget; False when it is spent, or when the run stops meanwhile."""
         budget = self._budget
         assert budget is not None
-        admitted = asyncio.ensure_future(budget.admit(task.question.id, task.epoch))
-        stopped = asyncio.ensure_future(self._stop.reached("drain"))
-        try:
-            await asyncio.wait({admitted, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not stopped.done() and not admitted.result():
-                self._stop.request("budget", budget.describe(), "drain")
-            return self._stop.taking
-        finally:
-            admitted.cancel()
-            stopped.cancel()
+        if await self._stop.unless_stopping(budget.admit(task.question.id, task.epoch)) is False:
+            self._stop.request("budget", budget.describe(), "drain")
+        return self._stop.taking

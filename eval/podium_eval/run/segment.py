@@ -149,7 +149,7 @@ class Segment:
         background = start_background(settings, prepared.models, output, writer, account)
         try:
             steering = Steering(
-                Wheel(runner, self._stop, prepared.models.limits, prepared.models.breakers, endings),
+                Wheel(runner.pool, runner, self._stop, prepared.models.limits, prepared.models.breakers, endings),
                 sink,
                 meter,
                 run_id=ids.run_id,

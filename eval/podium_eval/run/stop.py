@@ -5,10 +5,10 @@ import errno
 import logging
 import math
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from podium_contracts.events import Event, TaskComplete
 
@@ -22,6 +22,7 @@ grace period. now: at once."""
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ORDER: Final[tuple[Pace, ...]] = ("drain", "halt", "now")
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +65,16 @@ class Stop:
         while self.pace is None or _ORDER.index(self.pace) < _ORDER.index(pace):
             self._changed.clear()
             await self._changed.wait()
+
+    async def unless_stopping(self, wait: Awaitable[Result]) -> Result | None:
+        """What `wait` gives; None when the run stops taking tasks first."""
+        waiting, stopped = asyncio.ensure_future(wait), asyncio.ensure_future(self.reached("drain"))
+        try:
+            await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return None if stopped.done() else waiting.result()
+        finally:
+            waiting.cancel()
+            stopped.cancel()
 
 
 def unwritable(where: Path, error: OSError) -> str:

@@ -102,3 +102,8 @@ def _readable(env_file: Path) -> None:
 def shown(settings: Settings) -> dict[str, Any]:
     """Every setting for run.json; secrets as `**********`, unset ones as None."""
     return settings.model_dump(mode="json")
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """The names that a setting gives, separated by commas; none where it is not set."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())

@@ -114,6 +114,21 @@ async def test_a_failed_task_runs_again_at_once(tmp_path: Path) -> None:
     assert [event["attempt"] for event in run.events("task_start") if event["task_id"] == ids[0]] == [1, 2]
 
 
+async def test_a_failed_task_that_runs_again_is_requeued_once(tmp_path: Path) -> None:
+    ids = numbered(1)
+    async with server(latency_s=0.0) as stub, server(latency_s=0.0) as experts:
+        run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", ids), experts=experts.address, concurrency=2)
+        experts.fault = Fault("status", status=401)
+        assert await run.run(env={"AUTH_FAILURES": "100"}) == 1
+        experts.fault, stub.latency_s, asked_before = None, 0.5, stub.stats.chat_requests
+        await run.start()
+        await stub.arrived(asked_before + 1)
+        assert "with its finished turns" in await asked(run, "requeue", task=ids[0])
+        stub.latency_s = 0.0
+        assert await run.ended() == 0, run.said
+    assert_whole(run, ids)
+
+
 async def test_a_limit_moves_by_name(tmp_path: Path) -> None:
     ids = numbered(6)
     async with server(latency_s=0.2) as stub:

@@ -10,9 +10,10 @@ from podium_contracts.names import TOOLS
 
 from podium_eval.clock import Clock
 from podium_eval.errors import ConfigError, Failure
+from podium_eval.settings.read import listed
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.added.guarded import GuardedTool
-from podium_eval.tools.added.plugins import installed, listed, load_plugins
+from podium_eval.tools.added.plugins import installed, load_plugins
 from podium_eval.tools.specs import ToolSpecs
 from podium_eval.tools.tool import AddedTool, ToolContext
 

@@ -24,11 +24,6 @@ class Plugin:
     package: str
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """The names and patterns of TOOLS."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def installed() -> dict[str, EntryPoint]:
     """Every tool that an installed package offers, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
