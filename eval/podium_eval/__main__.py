@@ -204,7 +204,7 @@ def _option(parser: Any, name: str, field: FieldInfo) -> None:
 
 def _kinds(annotation: Any) -> list[Any]:
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return [kind for one in typing.get_args(annotation) for kind in _kinds(one)]
+        return [kind for part in typing.get_args(annotation) for kind in _kinds(part)]
     return [dict if typing.get_origin(annotation) is dict else annotation]
 
 

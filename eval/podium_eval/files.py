@@ -18,18 +18,18 @@ def repair_tail(path: Path) -> int:
     try:
         with path.open("r+b") as file:
             size = file.seek(0, os.SEEK_END)
-            at = size
-            while at > 0:
-                start = max(0, at - 65536)
+            end = size
+            while end > 0:
+                start = max(0, end - 65536)
                 file.seek(start)
-                newline = file.read(at - start).rfind(b"\n")
+                newline = file.read(end - start).rfind(b"\n")
                 if newline >= 0:
-                    at = start + newline + 1
+                    end = start + newline + 1
                     break
-                at = start
-            if at < size:
-                file.truncate(at)
-            return size - at
+                end = start
+            if end < size:
+                file.truncate(end)
+            return size - end
     except FileNotFoundError:
         return 0
 

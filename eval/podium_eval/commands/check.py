@@ -68,8 +68,8 @@ async def check(subject: Subject, added: AddedTools) -> list[Finding]:
     items += [
         (name, lambda name=name, chat=chat: judges(name, chat, settings)) for name, chat in subject.judges.items()
     ]
-    found = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
-    return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *found]
+    results = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
+    return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *results]
 
 
 def files(concurrency: int) -> Finding:
@@ -129,16 +129,16 @@ async def _tried(item: str, work: Callable[[], Awaitable[str | Finding]], limit_
     began = SYSTEM_CLOCK.mono()
     try:
         async with SYSTEM_CLOCK.timeout(limit_s):
-            found = await work()
+            result = await work()
     except TimeoutError:
         return Finding(item, "failed", f"no answer within {limit_s:g} s (CHECK_TIMEOUT_S)")
     except Failure as failure:
         return Finding(item, "failed", f"{failure.error_type}: {failure.message}")
     except (aiohttp.ClientError, OSError) as error:
         return Finding(item, "failed", f"cannot be reached: {error}")
-    if isinstance(found, Finding):
-        return found
-    return Finding(item, "ok", f"{found} ({SYSTEM_CLOCK.mono() - began:.1f} s)")
+    if isinstance(result, Finding):
+        return result
+    return Finding(item, "ok", f"{result} ({SYSTEM_CLOCK.mono() - began:.1f} s)")
 
 
 async def checked(settings: Settings, console: Console) -> bool:

@@ -110,7 +110,9 @@ def listed_models(raw: bytes) -> list[str] | None:
     listed: Any = cast("dict[str, Any]", body).get("data") if isinstance(body, dict) else body
     if not isinstance(listed, list):
         return None
-    return [str(cast("dict[str, Any]", one).get("id")) for one in cast("list[Any]", listed) if isinstance(one, dict)]
+    return [
+        str(cast("dict[str, Any]", model).get("id")) for model in cast("list[Any]", listed) if isinstance(model, dict)
+    ]
 
 
 async def calls_tools(subject: Subject) -> str | Finding:

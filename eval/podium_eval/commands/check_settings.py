@@ -1,4 +1,4 @@
-"""`podium-eval check --settings-only`: the stack's first job tells what is missing in seconds, before a model loads."""
+"""`podium-eval check --settings-only`: the stack's first job lists what is missing, before a model loads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,10 @@ async def check_settings(given: Mapping[str, Any], env_file: str | None, console
         console.print(summary, markup=False, highlight=False, soft_wrap=True)
         return True
     things = "1 setting is" if len(problems) == 1 else f"{len(problems)} settings are"
-    lines = [f"podium-eval: {things} missing or wrong; nothing was started:", *(f"  - {one}" for one in problems)]
+    lines = [
+        f"podium-eval: {things} missing or wrong; nothing was started:",
+        *(f"  - {problem}" for problem in problems),
+    ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     return False
 

@@ -23,7 +23,7 @@ async def evaluate(settings: Settings | Mapping[str, Any]) -> Evaluated:
     Raises:
         ConfigError: bad configuration; nothing was asked.
     """
-    own = settings if isinstance(settings, Settings) else read_settings(settings)
-    run_id = own.run_id or new_run_id()
-    own = own.model_copy(update={"run_id": run_id})
-    return Evaluated(await run(own), own.runs_dir / run_id)
+    read = settings if isinstance(settings, Settings) else read_settings(settings)
+    run_id = read.run_id or new_run_id()
+    read = read.model_copy(update={"run_id": run_id})
+    return Evaluated(await run(read), read.runs_dir / run_id)

@@ -74,10 +74,10 @@ async def probe(args: Sequence[str], settings: Settings, console: Console) -> in
     finally:
         await models.aclose()
     console.print(table(probed))
-    for one in probed:
-        if one.failure is not None:
-            console.print(f"{one.name}: {one.failure}", markup=False, soft_wrap=True)
-    return 0 if all(one.good for one in probed) else 1
+    for probe in probed:
+        if probe.failure is not None:
+            console.print(f"{probe.name}: {probe.failure}", markup=False, soft_wrap=True)
+    return 0 if all(probe.good for probe in probed) else 1
 
 
 async def _one(name: str, chat: Chat, prompts: Prompts, settings: Settings) -> Probed:
@@ -127,17 +127,17 @@ def table(probed: Sequence[Probed]) -> Table:
     shown = Table(box=None, pad_edge=False)
     for heading in ("alias", "configured", "answered by", "seconds", "tokens in", "out", "USD", "extracted"):
         shown.add_column(heading, overflow="fold")
-    for one in probed:
-        result = one.result
+    for probe in probed:
+        result = probe.result
         shown.add_row(
-            one.name,
-            one.configured,
+            probe.name,
+            probe.configured,
             "-" if result is None else result.model,
             "-" if result is None else f"{result.duration_ms / 1000:.2f}",
             "-" if result is None else _known(result.prompt_tokens),
             "-" if result is None else _known(result.completion_tokens),
             "-" if result is None else ("?" if result.cost_usd is None else f"{result.cost_usd:.6f}"),
-            _cut(one.extracted) if one.failure is None else "failed",
+            _cut(probe.extracted) if probe.failure is None else "failed",
         )
     return shown
 

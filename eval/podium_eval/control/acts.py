@@ -23,7 +23,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
-    """One line back. done: what happened, in words. refused: why nothing did. status: of the act of that name."""
+    """The reply, one line. done: what was done. refused: why nothing was. status: of the act of that name."""
 
     done: str | None = None
     refused: str | None = None
@@ -55,7 +55,7 @@ class Status(msgspec.Struct):
 
 
 class Refused(ValueError):
-    """The act cannot be done; the message says why."""
+    """The act cannot be done; the message is the reason."""
 
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ def ask(folder: Path, request: Request, timeout_s: float) -> Reply:
     """The run's reply.
 
     Raises:
-        Refused: the run is not on, does not answer in time, or says no; the message tells which.
+        Refused: the run is not active, does not answer in time, or refuses; the message is the reason.
     """
     name = folder.name
     try:

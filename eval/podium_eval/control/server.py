@@ -73,8 +73,8 @@ async def serve(
         yield
     finally:
         server.close()
-        for one in list(open_ones):
-            one.cancel()
+        for connection in list(open_ones):
+            connection.cancel()
         await asyncio.gather(*open_ones, return_exceptions=True)
         (folder / SOCKET_NAME).unlink(missing_ok=True)
 
@@ -119,7 +119,7 @@ async def _talk(
 
 
 def _same_user(writer: asyncio.StreamWriter) -> bool:
-    """Linux tells who is at the other end; elsewhere the socket's own permission has to do."""
+    """Linux reports the peer's user id; elsewhere the socket's file permission alone protects it."""
     peer = writer.get_extra_info("socket")
     if peer is None or not hasattr(socket, "SO_PEERCRED"):
         return True

@@ -101,7 +101,7 @@ class Steering:
         self._find = find
 
     async def perform(self, request: Request) -> Reply:
-        """Do it, log it, and say what was done.
+        """Do it, log it, and return what was done.
 
         Raises:
             Refused: it cannot be done; nothing has changed.
@@ -159,7 +159,9 @@ class Steering:
         failed, in_flight = self._wheel.endings.failed, self._meter.in_flight
         # An error of an earlier segment counts as one until the task ends again: it may wait or be in flight.
         over = [
-            one for one in self._find(name) if one.key in failed and one.key not in in_flight and not runner.has(one)
+            task
+            for task in self._find(name)
+            if task.key in failed and task.key not in in_flight and not runner.has(task)
         ]
         for task in over:
             self._meter.again(self._wheel.endings.take_back(task.key) or "internal")
@@ -176,11 +178,11 @@ class Steering:
 
     def _interrupted(self, request: Request, what: Any) -> str:
         name = request.task or ""
-        found = [task for task in self._find(name) if task.key in self._meter.in_flight]
-        if not found:
+        tasks = [task for task in self._find(name) if task.key in self._meter.in_flight]
+        if not tasks:
             why = "is not in flight" if self._find(name) else "is no task of this run"
             raise Refused(f"{printable(name)!r} {why}")
-        done = [task for task in found if self._wheel.tasks.interrupt(task.key, what)]
+        done = [task for task in tasks if self._wheel.tasks.interrupt(task.key, what)]
         if not done:
             raise Refused(f"{printable(name)!r} is just being recorded")
         for task in done:
@@ -191,9 +193,9 @@ class Steering:
     def _status(self) -> Status:
         meter, wheel, now = self._meter, self._wheel, self._meter.clock.mono()
         tasks: list[InFlight] = []
-        for one in meter.oldest(len(meter.in_flight)):
-            step, doing = one.where()
-            tasks.append(InFlight(one.task_id, one.epoch, step, doing, round(now - one.since, 3)))
+        for task in meter.oldest(len(meter.in_flight)):
+            step, doing = task.where()
+            tasks.append(InFlight(task.task_id, task.epoch, step, doing, round(now - task.since, 3)))
         return Status(
             run_id=self._run_id,
             paused=wheel.pool.paused,
@@ -202,6 +204,11 @@ class Steering:
             n_tasks=meter.before + meter.total,
             n_finished=meter.before + meter.finished,
             in_flight=tasks,
-            limits={name: (one.limit, one.maximum, one.in_flight, one.waiting) for name, one in wheel.limits.items()},
-            breakers={one.service: one.state for one in wheel.breakers.values() if one.state != "closed"},
+            limits={
+                name: (limit.limit, limit.maximum, limit.in_flight, limit.waiting)
+                for name, limit in wheel.limits.items()
+            },
+            breakers={
+                breaker.service: breaker.state for breaker in wheel.breakers.values() if breaker.state != "closed"
+            },
         )

@@ -81,7 +81,7 @@ def estimate(
     paid = {piece.unit for piece in pieces if piece.usd is not None}
     each = [
         sum(_usd(use, prices.get(name), 1.0) or 0.0 for name, use in task.uses.items() if name in priced)
-        + sum(_pieces_usd(found, unit_prices.get(unit)) or 0.0 for unit, found in task.pieces.items() if unit in paid)
+        + sum(_pieces_usd(pieces, unit_prices.get(unit)) or 0.0 for unit, pieces in task.pieces.items() if unit in paid)
         for task in past
     ]
     known = [part.usd for part in (*parts, *pieces) if part.usd is not None]
@@ -126,10 +126,10 @@ def _usd(use: Use, price: TokenPrice | None, scale: float) -> float | None:
 def _pieces(past: Sequence[TaskUsage], scale: float, prices: Mapping[Unit, UnitPrice | None]) -> Iterator[PiecePart]:
     totals: dict[Unit, Pieces] = {}
     for task in past:
-        for unit, found in task.pieces.items():
+        for unit, pieces in task.pieces.items():
             total = totals.setdefault(unit, Pieces())
-            total.n += found.n
-            total.n_unknown += found.n_unknown
+            total.n += pieces.n
+            total.n_unknown += pieces.n_unknown
     for unit, total in totals.items():
         if total.n or total.n_unknown:
             usd = _pieces_usd(total, prices.get(unit))
@@ -137,8 +137,8 @@ def _pieces(past: Sequence[TaskUsage], scale: float, prices: Mapping[Unit, UnitP
             yield PiecePart(unit, n, None if usd is None else usd * scale)
 
 
-def _pieces_usd(found: Pieces, price: UnitPrice | None) -> float | None:
-    return None if price is None or found.n_unknown else found.n * price.usd
+def _pieces_usd(pieces: Pieces, price: UnitPrice | None) -> float | None:
+    return None if price is None or pieces.n_unknown else pieces.n * price.usd
 
 
 def _interval(each: Sequence[float], n: int) -> tuple[float, float]:

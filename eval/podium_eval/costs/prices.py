@@ -94,8 +94,8 @@ class Prices:
         Raises:
             ConfigError: a row lacks a field or has a wrong one; the message names file and row.
         """
-        own = resources.files("podium_eval.costs").joinpath("prices.toml")
-        tokens, units = _rows(own.read_text("utf-8"), "prices.toml")
+        packaged = resources.files("podium_eval.costs").joinpath("prices.toml")
+        tokens, units = _rows(packaged.read_text("utf-8"), "prices.toml")
         if override is not None:
             try:
                 text = override.read_text("utf-8")
@@ -107,8 +107,8 @@ class Prices:
 
     def tokens(self, provider: str, model: str) -> TokenPrice | None:
         """The price of a model's tokens; None: not known."""
-        found = [price for price in self._tokens if price.provider == provider and fnmatchcase(model, price.model)]
-        return found[-1] if found else None
+        matches = [price for price in self._tokens if price.provider == provider and fnmatchcase(model, price.model)]
+        return matches[-1] if matches else None
 
     def unit(self, unit: Unit) -> UnitPrice | None:
         """The price of a search, an extracted page, a second of code, a GPU's hour; None: not known."""

@@ -10,7 +10,7 @@ import orjson
 from podium_eval.costs.prices import Unit
 
 NEWEST: Final = 5
-"""Runs that are looked at, newest first: older ones say less about today's models and prompts."""
+"""Runs that are read, newest first: older ones used other models and prompts."""
 
 _CALL: Final = b'{"type":"llm_call"'
 _TOOL: Final = b'{"type":"tool_call"'
@@ -72,7 +72,7 @@ def past_runs(runs_dir: Path, newest: int = NEWEST) -> list[Path]:
 
 def finished_tasks(runs: Iterable[Path]) -> list[TaskUsage]:
     """Every task that ended as done, with all its calls, repeated attempts included; torn lines are passed over."""
-    found: list[TaskUsage] = []
+    usages: list[TaskUsage] = []
     for run in runs:
         tasks: dict[tuple[str, int], TaskUsage] = {}
         for event in _events(run / "events.jsonl"):
@@ -86,8 +86,8 @@ def finished_tasks(runs: Iterable[Path]) -> list[TaskUsage]:
             elif event.get("error_type") is None and not event.get("rejudge"):
                 name = event.get("alias") or event.get("role") or "?"
                 task.uses.setdefault(name, Use()).add(_use(event))
-        found += [task for task in tasks.values() if task.status == "done"]
-    return found
+        usages += [task for task in tasks.values() if task.status == "done"]
+    return usages
 
 
 def _add_pieces(event: dict[str, Any], pieces: dict[Unit, Pieces]) -> None:

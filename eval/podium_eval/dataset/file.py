@@ -153,21 +153,21 @@ def _text(path: Path, raw: bytes) -> str:
 
 def _rows_of_array(path: Path, number: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
     text = _text(path, raw)
-    at = before = _next(text, text.index("[") + 1)
-    line = number + text.count("\n", 0, at)
-    while text[at : at + 1] != "]":
-        end = _end_of_value(path, number, text, at)
-        line += text.count("\n", before, at)
-        before = at
-        yield line, _one_line(text[at:end])
-        at = _next(text, end)
-        if text[at : at + 1] == ",":
-            at = _next(text, at + 1)
-        elif text[at : at + 1] != "]":
-            raise _fault(path, number, text, at, "a comma or the closing bracket is missing")
-    at = _next(text, at + 1)
-    if at < len(text):
-        raise _fault(path, number, text, at, "something follows the closing bracket")
+    position = before = _next(text, text.index("[") + 1)
+    line = number + text.count("\n", 0, position)
+    while text[position : position + 1] != "]":
+        end = _end_of_value(path, number, text, position)
+        line += text.count("\n", before, position)
+        before = position
+        yield line, _one_line(text[position:end])
+        position = _next(text, end)
+        if text[position : position + 1] == ",":
+            position = _next(text, position + 1)
+        elif text[position : position + 1] != "]":
+            raise _fault(path, number, text, position, "a comma or the closing bracket is missing")
+    position = _next(text, position + 1)
+    if position < len(text):
+        raise _fault(path, number, text, position, "something follows the closing bracket")
 
 
 def _rows_over_lines(path: Path, number: int, raw: bytes) -> list[tuple[int, bytes]]:
@@ -178,41 +178,41 @@ def _rows_over_lines(path: Path, number: int, raw: bytes) -> list[tuple[int, byt
     except (ValueError, RecursionError):
         return []
     text = _text(path, raw)
-    found: list[tuple[int, bytes]] = []
-    at = before = _next(text, 0)
-    line = number + text.count("\n", 0, at)
-    while at < len(text):
-        end = _end_of_value(path, number, text, at)
-        line += text.count("\n", before, at)
-        before = at
-        found.append((line, _one_line(text[at:end])))
-        at = _next(text, end)
-    return found
+    values: list[tuple[int, bytes]] = []
+    position = before = _next(text, 0)
+    line = number + text.count("\n", 0, position)
+    while position < len(text):
+        end = _end_of_value(path, number, text, position)
+        line += text.count("\n", before, position)
+        before = position
+        values.append((line, _one_line(text[position:end])))
+        position = _next(text, end)
+    return values
 
 
-def _end_of_value(path: Path, number: int, text: str, at: int) -> int:
+def _end_of_value(path: Path, number: int, text: str, position: int) -> int:
     try:
-        return DECODER.raw_decode(text, at)[1]
+        return DECODER.raw_decode(text, position)[1]
     except json.JSONDecodeError as error:
         raise _fault(path, number, text, error.pos, error.msg) from error
     except RecursionError as error:
-        raise _fault(path, number, text, at, "nested too deep") from error
+        raise _fault(path, number, text, position, "nested too deep") from error
 
 
-def _fault(path: Path, number: int, text: str, at: int, what: str) -> DatasetError:
-    line = number + text.count("\n", 0, at)
-    column = at - text.rfind("\n", 0, at)
+def _fault(path: Path, number: int, text: str, position: int, what: str) -> DatasetError:
+    line = number + text.count("\n", 0, position)
+    column = position - text.rfind("\n", 0, position)
     return DatasetError(
         f"{path}:{line}: begins as JSON over several lines, with bad JSON at column {column}: {what}; "
         "mend it, or write one object a line (jq -c '.[]')"
     )
 
 
-def _next(text: str, at: int) -> int:
+def _next(text: str, position: int) -> int:
     """The place of the next character that is no blank of JSON."""
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
 
 
 def _one_line(text: str) -> bytes:

@@ -68,7 +68,7 @@ def hub_files(source: str, settings: HubSettings) -> tuple[list[Path], str]:
         The files in the order of their names, and `hub:owner/name@commit`.
 
     Raises:
-        DatasetError: one line that says what to do.
+        DatasetError: one line with the remedy.
     """
     match = _NAME.match(source.removeprefix(PREFIX))
     if match is None:
@@ -129,7 +129,7 @@ def _split_files(files: Sequence[Path], split: str) -> list[Path]:
     """The files whose name is the split or begins with it and a dash; of several formats the first of _FORMATS wins."""
     for suffix in _FORMATS:
         stems = {p: p.name.removesuffix(suffix) for p in files if p.name.endswith(suffix)}
-        found = [p for p, stem in stems.items() if stem == split or stem.startswith(f"{split}-")]
-        if found:
-            return found
+        matches = [p for p, stem in stems.items() if stem == split or stem.startswith(f"{split}-")]
+        if matches:
+            return matches
     return []

@@ -60,10 +60,10 @@ def image_of(value: object) -> str | None:
         case bytes():
             return f"data:{media_type(value)};base64,{base64.b64encode(value).decode('ascii')}"
         case list():
-            found = [url for one in cast("list[object]", value) if (url := image_of(one)) is not None]
-            if len(found) > 1:
-                raise ValueError(f"'image' holds {len(found)} images; a question has one, so join them in one picture")
-            return found[0] if found else None
+            urls = [url for item in cast("list[object]", value) if (url := image_of(item)) is not None]
+            if len(urls) > 1:
+                raise ValueError(f"'image' holds {len(urls)} images; a question has one, so join them in one picture")
+            return urls[0] if urls else None
         case Mapping():
             return _of_mapping(cast("Mapping[str, Any]", value))
         case _:
@@ -77,9 +77,9 @@ def image_of_row(row: Mapping[str, Any]) -> str | None:
         ValueError: as image_of; or the `json` field cannot be read, so that an image in it would be missed.
     """
     for name in ("image", "images"):
-        found = image_of(row.get(name))
-        if found is not None:
-            return found
+        image = image_of(row.get(name))
+        if image is not None:
+            return image
     nested = row.get("json")
     if isinstance(nested, str) and nested.strip():
         try:
@@ -98,7 +98,7 @@ def image_of_row(row: Mapping[str, Any]) -> str | None:
 
 
 def fault_of(url: str) -> str | None:
-    """What keeps models from taking the image at a URL, as far as the URL tells; None where nothing does."""
+    """Why models would refuse the image at a URL, as far as the URL shows; None where nothing is wrong."""
     kind = _SUFFIXES.get(PurePosixPath(_url_path(url)).suffix.lower())
     if url.startswith("data:"):
         header, comma, payload = url.partition(",")
@@ -110,8 +110,8 @@ def fault_of(url: str) -> str | None:
                 head = base64.b64decode(payload[:64] + "=" * (-len(payload[:64]) % 4), validate=True)
             except binascii.Error:
                 return "'image' is a data URL whose content is not base64"
-            found = media_type(head)
-            kind = kind if found == _UNKNOWN and kind not in TAKEN else found
+            detected = media_type(head)
+            kind = kind if detected == _UNKNOWN and kind not in TAKEN else detected
     if kind is None or kind in TAKEN:
         return None
     what = "of a type that Podium does not know" if kind == _UNKNOWN else kind
@@ -164,7 +164,7 @@ def _texts(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def type_name(value: object) -> str:
-    """A JSON value's type in words."""
+    """A JSON value's type, for messages."""
     match value:
         case None:
             return "null"

@@ -46,7 +46,7 @@ class Dataset:
     path: str
     canary: str | None = None
     version: str | None = None
-    """Of a hub dataset the commit, of a file what its rows say; None: not told."""
+    """Of a hub dataset the commit, of a file the version in its rows; None: not known."""
     warnings: tuple[Problem, ...] = ()
     """Of the file: questions whose image a model is likely to refuse."""
 
@@ -114,10 +114,10 @@ def scan(path: Path | Sequence[Path]) -> Scan:
         raise DatasetError("no dataset file named")
     digest = hashlib.sha256()
     seen: dict[str, str] = {}
-    for one in paths:
-        result.is_parquet = is_parquet(one)
-        _digest_file(one, digest)
-        rows = _parquet_rows(one) if result.is_parquet else _json_rows(one, result.problems)
+    for file in paths:
+        result.is_parquet = is_parquet(file)
+        _digest_file(file, digest)
+        rows = _parquet_rows(file) if result.is_parquet else _json_rows(file, result.problems)
         for where, row in rows:
             result.n_rows += 1
             if row is not None:

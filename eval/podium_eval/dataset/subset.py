@@ -60,7 +60,7 @@ def write_subset(scanned: Scan, files: Sequence[Path], indexes: Sequence[int], o
 def _parquet_to_jsonl(files: Sequence[Path], indexes: Sequence[int], output: Path) -> list[str]:
     from podium_eval.dataset import parquet  # pyarrow is slow to import
 
-    place = {index: at for at, index in enumerate(indexes)}
+    place = {index: row_index for row_index, index in enumerate(indexes)}
     chosen: dict[int, dict[str, Any]] = {}
     rows = (row for path in files for row in parquet.all_rows(path))
     for index, row in enumerate(rows):
@@ -70,11 +70,13 @@ def _parquet_to_jsonl(files: Sequence[Path], indexes: Sequence[int], output: Pat
     binary: set[str] = set()
     no_number: set[str] = set()
     lines: list[str] = []
-    for at in range(len(indexes)):
-        row = chosen[at]
+    for row_index in range(len(indexes)):
+        row = chosen[row_index]
         for name in ("image", "images"):
             if _holds(row.get(name), bytes):
-                row[name] = [image_of(one) for one in row[name]] if isinstance(row[name], list) else image_of(row[name])
+                row[name] = (
+                    [image_of(item) for item in row[name]] if isinstance(row[name], list) else image_of(row[name])
+                )
         for name, value in row.items():
             if _holds(value, bytes):
                 binary.add(name)

@@ -43,13 +43,13 @@ def class_of(row: Mapping[str, Any], names: Sequence[str] = FIELDS) -> str | Non
 
 def version_of(questions: Sequence[Question]) -> str | None:
     """The version that the rows give in `dataset_version` or `version`; None where they give none, or several."""
-    found = {
+    classes = {
         str(value)
         for question in questions
         for name in ("dataset_version", "version")
         if (value := question.extra.get(name)) is not None
     }
-    return found.pop() if len(found) == 1 else None
+    return classes.pop() if len(classes) == 1 else None
 
 
 def _read(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -58,10 +58,10 @@ def _read(path: Path, names: Sequence[str]) -> dict[str, str]:
         for number, line in raw_rows(path):
             row: Any = decode(line)
             fields: Mapping[str, Any] = cast("Mapping[str, Any]", row) if isinstance(row, dict) else {}
-            found = class_of(fields, names)
-            if not isinstance(fields.get("id"), str) or found is None:
+            verified_class = class_of(fields, names)
+            if not isinstance(fields.get("id"), str) or verified_class is None:
                 raise DatasetError(f"CLASS_FILE {path}:{number}: needs a text in id and in {names[0]}")
-            by_id[fields["id"]] = found
+            by_id[fields["id"]] = verified_class
     except (OSError, ValueError) as error:
         if isinstance(error, DatasetError):
             raise

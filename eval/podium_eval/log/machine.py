@@ -25,13 +25,13 @@ _PACKAGES: Final = (
 
 def versions() -> dict[str, str]:
     """Of Python and the packages that a measurement depends on."""
-    found = {"python": platform.python_version()}
+    facts = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return facts
 
 
 def git_revision() -> str | None:

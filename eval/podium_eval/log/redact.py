@@ -18,7 +18,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms: set[str] = set()
-        for secret in {one for given in secrets for one in (given, given.strip())}:
+        for secret in {form for given in secrets for form in (given, given.strip())}:
             if len(secret) >= _SHORTEST:
                 forms |= {
                     secret,
@@ -52,11 +52,11 @@ class Redactor:
 
 def secrets_of(settings: BaseModel) -> list[str]:
     """Every SecretStr in `settings`, nested ones too, and the passwords of addresses."""
-    found: list[str] = []
+    secrets: list[str] = []
 
     def walk(value: Any) -> None:
         if isinstance(value, SecretStr):
-            found.append(value.get_secret_value())
+            secrets.append(value.get_secret_value())
         elif isinstance(value, BaseModel):
             for name in type(value).model_fields:
                 walk(getattr(value, name))
@@ -69,16 +69,16 @@ def secrets_of(settings: BaseModel) -> list[str]:
         elif isinstance(value, str) and "://" in value and "@" in value:
             for part in value.replace(",", " ").split():
                 # vllm/model@http://user:password@host: the address starts at its scheme.
-                at = part.find("://")
-                if at < 0:
+                scheme_end = part.find("://")
+                if scheme_end < 0:
                     continue
-                start = max(part.rfind("@", 0, at), part.rfind("/", 0, at)) + 1
+                start = max(part.rfind("@", 0, scheme_end), part.rfind("/", 0, scheme_end)) + 1
                 try:
                     password = urlsplit(part[start:]).password
                 except ValueError:
                     continue
                 if password:
-                    found.append(password)
+                    secrets.append(password)
 
     walk(settings)
-    return [secret for secret in found if secret]
+    return [secret for secret in secrets if secret]

@@ -84,8 +84,8 @@ class _Builder:
             text = settings.expert(alias)
             if text is None:
                 continue
-            own = getattr(settings, expert_variable(alias).lower()) is not None
-            variable = expert_variable(alias) if own else "EXPERT_DEFAULT"
+            is_set = getattr(settings, expert_variable(alias).lower()) is not None
+            variable = expert_variable(alias) if is_set else "EXPERT_DEFAULT"
             chat = self._tried(
                 lambda text=text, variable=variable: self._configured(
                     text, variable, settings.expert_timeout_s, settings.expert_max_tokens

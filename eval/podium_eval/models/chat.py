@@ -55,7 +55,7 @@ class ChatRequest:
     max_tokens: int | None = None
     form: Form | None = None
     priority: int | None = None
-    """Lower is served first, where the model's row says that its server has an order; elsewhere it is not sent."""
+    """Lower is served first; sent only where the model's row has `priority`."""
     address: str | None = None
     """The only address to ask, of those that the model has; None: the least busy one."""
     program: str | None = None
@@ -68,7 +68,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatResult:
-    """What came back, and every millisecond and token of it; None where the server did not say."""
+    """What came back, and every millisecond and token of it; None where the server did not report it."""
 
     text: str
     reasoning: str | None

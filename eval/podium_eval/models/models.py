@@ -40,7 +40,7 @@ def judge_names(judges: Sequence[T]) -> dict[str, T]:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What build_models makes. limits and breakers grow no further; both tell the heartbeat how things stand.
+    """What build_models makes. limits and breakers grow no further; the heartbeat reads both.
 
     pool.session is the run's one aiohttp session: retrieval and sandbox clients share it, so that all open sockets
     stay within one bound. orchestrator_tokens counts for the orchestrator: exact where its tokenizer is found

@@ -92,8 +92,8 @@ class ModelSpec:
             ConfigError: it is of another form; the message names the variable.
         """
         name, _, rest = text.strip().partition("/")
-        at = min((found for mark in ("@http://", "@https://") if (found := rest.find(mark)) >= 0), default=-1)
-        model, listed = (rest, "") if at < 0 else (rest[:at], rest[at + 1 :])
+        mark_at = min((place for mark in ("@http://", "@https://") if (place := rest.find(mark)) >= 0), default=-1)
+        model, listed = (rest, "") if mark_at < 0 else (rest[:mark_at], rest[mark_at + 1 :])
         addresses = tuple(part.strip().rstrip("/") for part in listed.split(",") if part.strip())
         if not name or not model:
             raise ConfigError([f"{variable}={text!r} is not provider/model or vllm/model@http://host:port/v1"])
@@ -128,8 +128,8 @@ class ProviderTable:
         """
         providers: dict[str, Provider] = {}
         models: list[_ModelRow] = []
-        own = resources.files("podium_eval.models").joinpath("providers.toml")
-        _read(own.read_text("utf-8"), "providers.toml", providers, models)
+        packaged = resources.files("podium_eval.models").joinpath("providers.toml")
+        _read(packaged.read_text("utf-8"), "providers.toml", providers, models)
         if override is not None:
             try:
                 text = override.read_text("utf-8")
@@ -172,7 +172,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("reasoning_effort", "tokenizer"), str),
     "chat_template_kwargs": dict,
 }
-_QUIRK_NAMES = frozenset(one.name for one in fields(Quirks))
+_QUIRK_NAMES = frozenset(field.name for field in fields(Quirks))
 
 
 def _read(text: str, where: str, providers: dict[str, Provider], models: list[_ModelRow]) -> None:

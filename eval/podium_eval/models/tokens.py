@@ -22,7 +22,7 @@ class EstimateCounter:
     """Without a tokenizer: an estimate from the kinds of bytes that errs on the long side.
 
     Tokens for each lower-case letter 1/4.5, space 1/2.5, capital, digit or other ASCII character 1; for each
-    character of 2, 3 or 4 bytes 1.5, 2.75 or 3.5; in text whose words run on and on, 1 for each letter too.
+    character of 2, 3 or 4 bytes 1.5, 2.75 or 3.5; in text without word boundaries, 1 for each letter too.
     docs/providers.md shows it against real tokenizers.
     """
 

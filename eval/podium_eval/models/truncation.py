@@ -13,7 +13,7 @@ from podium_eval.models.tokens import EstimateCounter, TokenizerCounter
 from podium_eval.transport.pool import HttpPool
 
 _TEMPLATE: Final = 128
-"""Tokens of a chat template's own words, rounded up."""
+"""Tokens that a chat template adds, rounded up."""
 _TOOL_TEMPLATE: Final = 256
 """Tokens that a chat template adds about calling tools, beside the tools themselves."""
 _IMAGE: Final = 2048

@@ -44,8 +44,8 @@ def read_prompt(name: str, prompts_dir: Path | None = None) -> PromptFile:
     Raises:
         PromptError: it cannot be read.
     """
-    own = prompts_dir is not None and (prompts_dir / name).exists()
-    return read_file(prompts_dir / name if own and prompts_dir is not None else BUILT_IN / name)
+    is_users = prompts_dir is not None and (prompts_dir / name).exists()
+    return read_file(prompts_dir / name if is_users and prompts_dir is not None else BUILT_IN / name)
 
 
 def read_file(path: Path) -> PromptFile:

@@ -22,7 +22,7 @@ PILOTS: Final = 8
 
 @dataclass(slots=True)
 class Budget:
-    """Says whether a further task may be taken. An observer of the run's events, after the meter that counts dollars.
+    """Decides whether another task may be taken. An observer of the run's events, after the meter that counts dollars.
 
     expected_usd: what a task costs by past runs; None: nothing is known until the first task ends. Calls without a
     price are in no sum.
@@ -69,7 +69,7 @@ class Budget:
     async def admit(self, task_id: str, epoch: int) -> bool:
         """Whether this task may be taken; True counts it as in flight until its task_complete.
 
-        While the first ones are to tell what a task costs, waits for one of them to end.
+        Until the first ones show what a task costs, waits for one of them to end.
         """
         while self.per_task_usd is None and len(self._in_flight) >= self.pilots and not self.spent_up:
             self._changed.clear()
@@ -98,7 +98,7 @@ def unpriced_problem(limit_usd: float, unpriced: Iterable[str]) -> str | None:
 
 
 def build_budget(settings: Settings, meter: Meter) -> Budget | None:
-    """The run's Budget, told what a task costs by past runs and today's prices; None without BUDGET.
+    """The run's Budget, with the cost of a task from past runs and today's prices; None without BUDGET.
 
     Raises:
         ConfigError: a model of a paid provider has no price, or a model or the price file is wrong.

@@ -151,7 +151,7 @@ def start_background(
         sampler = Sampler(
             models.pool.session,
             Sources(
-                vllm=[f"{one.removesuffix('/v1')}/metrics" for one in models.orchestrator.addresses],
+                vllm=[f"{address.removesuffix('/v1')}/metrics" for address in models.orchestrator.addresses],
                 retrieval=f"{settings.retrieval_url.rstrip('/')}/metrics",
                 in_flight=lambda: len(account.meter.in_flight),
                 mono_ms=lambda: output.sink.mono_ms,

@@ -210,6 +210,6 @@ class RunFolder:
                         logged.add((event["task_id"], event["epoch"]))
                     except (ValueError, KeyError):
                         continue
-        for one in saved:
-            if (one.task_id, one.epoch) not in logged:
-                yield task_complete(self.read_record(one.key), run_id, segment)
+        for record in saved:
+            if (record.task_id, record.epoch) not in logged:
+                yield task_complete(self.read_record(record.key), run_id, segment)

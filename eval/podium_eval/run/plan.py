@@ -67,7 +67,7 @@ def selection_of(settings: Settings) -> Selection:
         text_only=settings.text_only,
         categories=listed(settings.category),
         answer_types=listed(settings.answer_type),
-        verified_classes=tuple(one.casefold() for one in listed(settings.verified_class)),
+        verified_classes=tuple(name.casefold() for name in listed(settings.verified_class)),
         class_field=settings.class_field,
         class_file=settings.class_file,
         ids=ids,

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the records. unanswered: no answer that the protocol can read. changed: graded otherwise than by
+    """The result of a rejudge. unanswered: no answer that the protocol can read. changed: graded otherwise than by
     the run's own judge. failed: ids.
     """
 
@@ -62,11 +62,11 @@ def due(record: TaskRecord, protocol: names.Protocol, judge: str, prompt_hash: s
         without_model = judgement.protocol == protocol and judgement.method in ("exact_match", "unanswered")
         if (same and judgement.correct is not None) or without_model:
             return "already"
-    own = record.judgements[0] if record.judgements else None
+    first_judgement = record.judgements[0] if record.judgements else None
     if (
-        own is not None
-        and own.correct is None
-        and mine in ((one.protocol, one.judge, one.prompt_hash) for one in own.by_judge)
+        first_judgement is not None
+        and first_judgement.correct is None
+        and mine in ((vote.protocol, vote.judge, vote.prompt_hash) for vote in first_judgement.by_judge)
     ):
         return "resume"
     return "due"
@@ -118,12 +118,12 @@ class Rejudge:
         if state != "due":
             setattr(tally, state, getattr(tally, state) + 1)
             return
-        own = record.judgements[0] if record.judgements else None
+        first_judgement = record.judgements[0] if record.judgements else None
         answer = extract_answer(
             record.answer_text or "",
             grader.protocol,
             max_words=self._max_words,
-            asked=own.protocol if own is not None else None,
+            asked=first_judgement.protocol if first_judgement is not None else None,
         )
         ids: dict[str, Any] = {
             "run_id": record.run_id,
@@ -139,7 +139,7 @@ class Rejudge:
             tally.failed.append(record.task_id)
             _log.error("task %s stays ungraded: %s", record.task_id, judgement.error_message)
             return
-        before = own.correct if own is not None else None
+        before = first_judgement.correct if first_judgement is not None else None
         record.judgements.append(judgement)
         await self._folder.save(record)
         unanswered = judgement.method == "unanswered"

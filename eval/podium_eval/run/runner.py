@@ -187,7 +187,7 @@ class Runner:
 
     def has(self, task: Task) -> bool:
         """Whether the task waits to be taken."""
-        return any(one.key == task.key for one in self._waiting)
+        return any(waiting.key == task.key for waiting in self._waiting)
 
     def add(self, task: Task) -> None:
         """One more task, behind all others."""

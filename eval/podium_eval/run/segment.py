@@ -77,7 +77,7 @@ class Segment:
         settings, folder, prepared = self._settings, self._folder, self._prepared
         if writer.torn_bytes:
             _log.warning("cut %d bytes of an unfinished last line off %s", writer.torn_bytes, folder.events)
-        saved = {one.key: one for one in await asyncio.to_thread(lambda: list(folder.saved()))}
+        saved = {job.key: job for job in await asyncio.to_thread(lambda: list(folder.saved()))}
         every = prepared.plan.tasks(settings)
         tasks = [task for task in every if self._to_run(saved.get(task.key))]
         endings = Endings(len(every))
@@ -88,7 +88,7 @@ class Segment:
             self._clock,
             total=len(tasks),
             before=len(every) - len(tasks) if not settings.retry_errors else 0,
-            spent_usd=sum(one.cost_usd or 0.0 for one in saved.values()),
+            spent_usd=sum(job.cost_usd or 0.0 for job in saved.values()),
         )
         budget = await asyncio.to_thread(build_budget, settings, meter)
         reporter = Reporter(
@@ -160,8 +160,8 @@ class Segment:
                 with stopped_by_signals(self._stop, settings.grace_s), reporter:
                     await runner.run()
         finally:
-            for one in background:
-                one.cancel()
+            for job in background:
+                job.cancel()
             await asyncio.gather(*background, return_exceptions=True)
         return await self._ended(sink, manifest, account, began)
 

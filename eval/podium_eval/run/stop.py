@@ -128,10 +128,12 @@ class EarlyStop:
     """An observer of the run's events. Half of Wilson's 95% interval, looked at after each graded question."""
 
     def __init__(self, goal: float, before: Iterable[Saved], on_reached: Callable[[str], None]) -> None:
-        """goal: half width in percent points. before: tasks that earlier segments ended. on_reached: told once."""
+        """goal: half width in percent points. before: tasks that earlier segments ended. on_reached: called once."""
         self._goal = goal
         self._on_reached = on_reached
-        self._grades = {one.task_id: one.correct for one in before if one.status == "done" and one.correct is not None}
+        self._grades = {
+            task.task_id: task.correct for task in before if task.status == "done" and task.correct is not None
+        }
         self._reached = False
 
     def observe(self, event: Event) -> None:
@@ -141,7 +143,7 @@ class EarlyStop:
             self.look()
 
     def look(self) -> None:
-        """Tell on_reached when the goal is met; also at a resume, before any task is taken."""
+        """Call on_reached when the goal is met; also at a resume, before any task is taken."""
         n = len(self._grades)
         if self._reached or n < MIN_QUESTIONS:
             return

@@ -120,7 +120,7 @@ class TaskRunner:
         self._deadlines: dict[str, asyncio.Timeout] = {}
         self._interrupted: dict[str, Interruption] = {}
         self.put_back: Callable[[Task], None] = lambda task: None
-        """Told a task that was interrupted to be taken again."""
+        """Receives an interrupted task that is to run again."""
 
     def interrupt(self, key: str, what: Interruption) -> bool:
         """Stop the task in flight; False when it is not, or is being recorded. cancel: it ends, as skipped. requeue: it

@@ -1,4 +1,4 @@
-"""What run.json records of the settings beside their values, to tell two runs apart."""
+"""What run.json records of the settings beside their values, by which two runs differ."""
 
 import hashlib
 from collections.abc import Iterator

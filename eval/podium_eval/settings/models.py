@@ -187,13 +187,13 @@ class ModelSettings(BaseSettings):
 
     def expert(self, alias: str) -> str | None:
         """What an alias stands for: its own variable, else EXPERT_DEFAULT; None: it is not offered."""
-        own: str | None = getattr(self, expert_variable(alias).lower())
-        return own or self.expert_default
+        chosen: str | None = getattr(self, expert_variable(alias).lower())
+        return chosen or self.expert_default
 
     @property
     def judges(self) -> tuple[str, ...]:
         """The models of JUDGE; a comma before a further address of one's own server parts no judges."""
-        return tuple(part for one in _JUDGES.split(self.judge or "") if (part := one.strip()))
+        return tuple(part for name in _JUDGES.split(self.judge or "") if (part := name.strip()))
 
     def provider_value(self, provider: str, suffix: Literal["API_KEY", "BASE_URL", "CONCURRENCY"]) -> str | None:
         """A provider's variable by name, of ours or of an added one; the vllm row's begin with EXPERT."""

@@ -38,7 +38,7 @@ class BadSettings(ConfigError):
 def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Settings:
     """Settings from the environment, under it those of env_file (None: ./.env), over it what the command line gave.
 
-    Names that look like a setting and are none are told on stderr.
+    Warns on stderr of names that resemble a setting and are none.
 
     Raises:
         BadSettings: every value that is wrong, by the name of its variable.
@@ -55,13 +55,13 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         print(f"podium-eval: environment: {line}", file=sys.stderr)
     problems: list[str] = []
     wrong: dict[str, Any] = {}
-    judging, own = JudgeSettings.model_construct(), None
+    judging, settings = JudgeSettings.model_construct(), None
     try:
         judging = JudgeSettings(_env_file=env_file)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         problems += _problems(error, "JUDGE_")
     try:
-        own = Settings(_env_file=env_file, judging=judging, **given)  # pyright: ignore[reportCallIssue]
+        settings = Settings(_env_file=env_file, judging=judging, **given)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         problems += _problems(error, "")
         wrong = _defaults(error)
@@ -69,24 +69,27 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         # Of a variable that holds JSON; which one stands in the message alone.
         name = re.search(r'"(\w+)"', str(error))
         problems.append(f"{name[1].upper()}: is no JSON" if name else str(error))
-    if own is not None and not problems:
-        return own
+    if settings is not None and not problems:
+        return settings
     bad = BadSettings(problems)
     with contextlib.suppress(ValidationError, SettingsError):
-        bad.usable = own or Settings(_env_file=env_file, judging=judging, **{**given, **wrong})  # pyright: ignore[reportCallIssue]
+        bad.usable = settings or Settings(_env_file=env_file, judging=judging, **{**given, **wrong})  # pyright: ignore[reportCallIssue]
     raise bad
 
 
 def _defaults(error: ValidationError) -> dict[str, Any]:
     """The fields that are wrong, each with its default."""
-    names = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+    names = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
     fields = Settings.model_fields
     return {name: fields[name].get_default(call_default_factory=True) for name in names & fields.keys()}  # pyright: ignore[reportUnknownMemberType]
 
 
 def _problems(error: ValidationError, prefix: str) -> list[str]:
     """A line for each field, by the name of its variable."""
-    return [f"{prefix}{'.'.join(str(part) for part in one['loc']).upper()}: {one['msg']}" for one in error.errors()]
+    return [
+        f"{prefix}{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+        for problem in error.errors()
+    ]
 
 
 def _readable(env_file: Path) -> None:

@@ -40,20 +40,20 @@ def read_rows(text: str, where: str, tables: Sequence[str]) -> list[Row]:
     except (ValueError, RecursionError) as error:
         raise ConfigError([f"{where}: {error}"]) from error
     problems = [
-        f"{where}{_line(text, name)}: [[{name}]] is neither {' nor '.join(f'[[{one}]]' for one in tables)}"
+        f"{where}{_line(text, name)}: [[{name}]] is neither {' nor '.join(f'[[{table}]]' for table in tables)}"
         for name in sorted(set(parsed) - set(tables))
     ]
     rows: list[Row] = []
     for table in tables:
         value: Any = parsed.get(table, [])
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in cast("list[Any]", value)):
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in cast("list[Any]", value)):
             problems.append(f"{where}{_line(text, table)}: rows begin with [[{table}]], in two brackets")
             continue
         lines = _starts(text, table)
         for number, fields in enumerate(cast("list[dict[str, Any]]", value), 1):
             line = next(lines, None)
-            at = where if line is None else f"{where}, line {line}"
-            rows.append(Row(table, f"{at}: [[{table}]] row {number}", fields))
+            place = where if line is None else f"{where}, line {line}"
+            rows.append(Row(table, f"{place}: [[{table}]] row {number}", fields))
     if problems:
         raise ConfigError(problems)
     return rows
@@ -69,8 +69,8 @@ def validated(row: Row, model: type[Model]) -> Model:
         return model.model_validate(dict(row.fields))
     except ValidationError as error:
         names = ", ".join(sorted(model.model_fields))
-        found = error.errors(include_url=False, include_context=False)
-        raise ConfigError([f"{row.place}: {_problem(one, names)}" for one in found]) from error
+        problems = error.errors(include_url=False, include_context=False)
+        raise ConfigError([f"{row.place}: {_problem(problem, names)}" for problem in problems]) from error
 
 
 def _problem(error: ErrorDetails, names: str) -> str:

@@ -20,7 +20,7 @@ ANSWER_FORMS: Final[Mapping[str, Form]] = {
     ),
     "toolorchestra": Form(regex=r"<answer>[^<>\n]{1,150}</answer>", name="answer"),
 }
-"""The forms of EXPERT_FORM=structured: for models too small to keep to a form that they are asked for in words."""
+"""The forms of EXPERT_FORM=structured: for models too small to follow a form that a prompt describes."""
 
 
 class AnswerTool:

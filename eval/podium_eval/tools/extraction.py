@@ -13,17 +13,17 @@ _CLOSED: Final = re.compile(r"\r?\n[ \t]*+```")
 
 def query_of(text: str) -> str | None:
     """The last <query>…</query> that holds something, on one line; None when there is none."""
-    found = [" ".join(match.split()) for match in _QUERY.findall(after_thinking(text))]
-    return next((query for query in reversed(found) if query), None)
+    queries = [" ".join(match.split()) for match in _QUERY.findall(after_thinking(text))]
+    return next((query for query in reversed(queries) if query), None)
 
 
 def program_of(text: str) -> str | None:
     """The last fenced block marked as Python (its end may be cut off), else the last closed unmarked one, else None."""
     text = after_thinking(text)
     for blocks in (_PYTHON.findall(text), _plain_blocks(text)):
-        found = [block for block in blocks if block.strip()]
-        if found:
-            return found[-1].strip("\r\n")
+        programs = [block for block in blocks if block.strip()]
+        if programs:
+            return programs[-1].strip("\r\n")
     return None
 
 

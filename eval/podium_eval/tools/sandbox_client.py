@@ -1,4 +1,4 @@
-"""The Sandbox of a run: programs over HTTP. What becomes of a program is data; only the sandbox itself fails."""
+"""The Sandbox of a run: programs over HTTP. A program's failure is data; only the sandbox's own is an error."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -14,7 +14,7 @@ from podium_eval.transport.json_service import Gate, HttpService, Service, Servi
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What became of a program. status: ok, error (non-zero exit), timeout, memory, output_limit, killed."""
+    """The result of a program. status: ok, error (non-zero exit), timeout, memory, output_limit, killed."""
 
     status: str
     exit_code: int | None

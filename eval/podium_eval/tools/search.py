@@ -17,7 +17,7 @@ from podium_eval.tools.retrieval_client import Search
 from podium_eval.tools.tool import ToolRequest, ToolResult
 
 QUERY_FORM: Final = Form(regex=r"<query>[^<>\n]{3,200}</query>", name="query")
-"""The form of EXPERT_FORM=structured: for models too small to keep to a form that they are asked for in words."""
+"""The form of EXPERT_FORM=structured: for models too small to follow a form that a prompt describes."""
 
 
 class SearchTool:

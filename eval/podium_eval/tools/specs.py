@@ -126,10 +126,10 @@ def load_tool_specs(
         raise PromptError(f"{where}: must be a list of function tools")
     specs: list[ToolSpec] = []
     aliases: dict[str, dict[str, str]] = {}
-    own = {tool.name: tool for tool in added}
+    added_by_name = {tool.name: tool for tool in added}
     written: dict[str, Mapping[str, Any]] = {}
     for number, item in enumerate(cast("list[Any]", raw), start=1):
-        if (described := _of_added(item, own)) is not None:
+        if (described := _of_added(item, added_by_name)) is not None:
             written[described["name"]] = described
             continue
         spec, names = _tool(item, f"{where}: tool {number}", experts, mapped)
@@ -160,7 +160,7 @@ def _added_spec(tool: AddedTool, written: Mapping[str, Any], names: Mapping[str,
     if names:
         model = {"type": "string", "enum": list(names), "description": "The expert that it uses."}
         schema["properties"] = {"model": model, **schema.get("properties", {})}
-        schema["required"] = ["model", *(one for one in schema.get("required", ()) if one != "model")]
+        schema["required"] = ["model", *(name for name in schema.get("required", ()) if name != "model")]
     return ToolSpec(tool.name, str(written.get("description", tool.description)), schema)
 
 
@@ -185,9 +185,9 @@ def _tool(
         raise PromptError(f"{where}: {name!r} is none of {', '.join(TOOLS)} and no added tool (TOOLS, MCP_SERVERS)")
     listed: Any = model.get("enum")
     if listed is None:
-        own = [alias for alias in EXPERTS[name] if alias in experts]
-        names = {alias: alias for alias in own}
-        names |= {other: alias for other, alias in mapped.items() if alias in own}
+        aliases = [alias for alias in EXPERTS[name] if alias in experts]
+        names = {alias: alias for alias in aliases}
+        names |= {other: alias for other, alias in mapped.items() if alias in aliases}
         wanted = dict(parameters)
     elif not isinstance(listed, list):
         raise PromptError(f"{where}: the enum of its model is no list")
@@ -219,8 +219,8 @@ def _alias_of(entry: str, tool: str, experts: Mapping[str, str], mapped: Mapping
             its = next(name for name, aliases in EXPERTS.items() if entry in aliases)
             raise PromptError(f"{where}: {entry!r} is an expert of {its!r}, not of {tool!r}")
         return entry
-    own = {alias: model for alias, model in experts.items() if alias in EXPERTS[tool]}
-    serving = [alias for alias, model in own.items() if model == entry or model.rpartition("/")[2] == entry]
+    models = {alias: model for alias, model in experts.items() if alias in EXPERTS[tool]}
+    serving = [alias for alias, model in models.items() if model == entry or model.rpartition("/")[2] == entry]
     if len(serving) == 1:
         return serving[0]
     why = (

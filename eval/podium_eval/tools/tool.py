@@ -128,7 +128,7 @@ class Tool(Protocol):
 
 
 class AddedTool(Tool, Protocol):
-    """A tool beside the built-in ones, which tells itself what a built-in one has in tools.json."""
+    """A tool beside the built-in ones: it describes itself as tools.json does those."""
 
     @property
     def description(self) -> str:

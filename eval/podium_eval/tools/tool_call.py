@@ -34,11 +34,11 @@ def is_shallow(value: Any, levels: int) -> bool:
     layer: list[Any] = [value]
     for _ in range(levels + 1):
         inner: list[Any] = []
-        for one in layer:
-            if isinstance(one, dict):
-                inner += cast("dict[str, Any]", one).values()
-            elif isinstance(one, list):
-                inner += cast("list[Any]", one)
+        for item in layer:
+            if isinstance(item, dict):
+                inner += cast("dict[str, Any]", item).values()
+            elif isinstance(item, list):
+                inner += cast("list[Any]", item)
         if not inner:
             return True
         layer = inner

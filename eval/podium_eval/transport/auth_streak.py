@@ -6,7 +6,7 @@ from collections.abc import Callable
 class AuthStreak:
     """Counts, for each key variable, the refusals since its key was last accepted.
 
-    stopped: the line that says which variable to look at, once the limit was reached; None before.
+    stopped: the line that names the variable to check, once the limit was reached; None before.
     """
 
     def __init__(self, limit: int, on_stop: Callable[[str], None] | None = None) -> None:

@@ -30,8 +30,8 @@ class BreakerLimits:
 class Breaker:
     """The gate before one service (an address of a model server, retrieval, the sandbox).
 
-    Callers `wait()`, call, and say `succeeded()` or `failed(reason)`: any answer is a success, an address that gives
-    none is a failure. A caller that is cancelled says `abandoned()`; one that says nothing blocks nothing for longer
+    Callers `wait()`, send, then call `succeeded()` or `failed(reason)`: any answer is a success, an address that gives
+    none is a failure. A caller that is cancelled calls `abandoned()`; one that calls nothing blocks nothing for longer
     than try_s.
     """
 

@@ -20,7 +20,7 @@ def is_page(body: bytes) -> bool:
 
 
 def said(body: bytes) -> str:
-    """The words of an error body: message and code of the usual JSON, a page's title, else the text itself."""
+    """The message of an error body: message and code of the usual JSON, a page's title, else the text itself."""
     if is_page(body):
         title = _TITLE.search(body[:_HEAD])
         named = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""

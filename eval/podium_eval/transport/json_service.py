@@ -64,7 +64,7 @@ class ServiceLimits:
 class HttpService:
     """POSTs JSON to one path.
 
-    A refused or cut connection, or a time limit, tells the gate, which then holds every caller until the service is
+    A refused or cut connection, or a timeout, closes the gate, which then holds every caller until the service is
     back. A connection's failure, 429, 503 and other 5xx are tried again up to `attempts` times, after Retry-After where
     it is given.
     """
@@ -128,9 +128,9 @@ class HttpService:
 
     def _wait(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
-        asked = failure.retry_after_s if isinstance(failure, Failure) else None
-        own = self._limits.backoff_s * 2 ** (state.attempt_number - 1)
-        return min(own if asked is None else asked, self._limits.backoff_max_s)
+        retry_after_s = failure.retry_after_s if isinstance(failure, Failure) else None
+        backoff_s = self._limits.backoff_s * 2 ** (state.attempt_number - 1)
+        return min(backoff_s if retry_after_s is None else retry_after_s, self._limits.backoff_max_s)
 
     async def _once(self, data: bytes, timeout_s: float) -> tuple[Any, Mapping[str, str]]:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._limits.connect_timeout_s)

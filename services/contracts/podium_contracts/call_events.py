@@ -21,7 +21,7 @@ class LlmCall(Event):
     alias: str | None = None
     provider: str
     model: str
-    """The model that answered, by the server's own word where it gave one."""
+    """The model that answered, as its server names it where it does."""
     server: str | None = None
     """Base address that answered, without credentials."""
     duration_ms: float
@@ -99,7 +99,7 @@ class ToolCall(Event):
     screened_answer: int | None = None
     """The same because they hold the question's words and the answer in any order."""
     screened_query: Literal["shortened", "refused"] | None = None
-    """What became of a web query that quoted the question; None: nothing."""
+    """How a web query that quoted the question was changed; None: it was not."""
     retrieval_queue_ms: float | None = None
     retrieval_encode_ms: float | None = None
     retrieval_search_ms: float | None = None

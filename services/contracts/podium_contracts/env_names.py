@@ -32,7 +32,9 @@ def doubtful(names: Iterable[str], *, strangers: bool = True) -> list[str]:
         upper = name.upper()
         if upper in known or not name.isascii():
             continue
-        near = min((one for one in known if _near(upper, one)), key=lambda one: (distance(upper, one), one), default="")
+        near = min(
+            (name for name in known if _near(upper, name)), key=lambda name: (distance(upper, name), name), default=""
+        )
         if near:
             lines.append(f"{name} is no setting: did you mean {near}?")
         elif strangers and "_" in upper and upper.split("_")[0] in prefixes and not upper.endswith(_ADDED):
@@ -50,15 +52,15 @@ def _near(name: str, known: str) -> bool:
     return distance(name, known) <= _NEAR
 
 
-def distance(one: str, other: str) -> int:
+def distance(first: str, other: str) -> int:
     """Letters to add, drop or change that make one text of the other; three or more may be returned as three."""
-    if abs(len(one) - len(other)) > _NEAR:
+    if abs(len(first) - len(other)) > _NEAR:
         return _NEAR + 1
     row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
+    for number, letter in enumerate(first, 1):
         above, row = row, [number]
-        for at, theirs in enumerate(other, 1):
-            row.append(min(above[at] + 1, row[at - 1] + 1, above[at - 1] + (letter != theirs)))
+        for column, theirs in enumerate(other, 1):
+            row.append(min(above[column] + 1, row[column - 1] + 1, above[column - 1] + (letter != theirs)))
         if min(row) > _NEAR:
             return _NEAR + 1
     return row[-1]

@@ -78,7 +78,7 @@ class Stamp:
 class EventField:
     """A field of an event. values: the only ones it takes, None: any. optional: may be None or left out.
 
-    use: None where its type tells the analysis what to do with it.
+    use: None where its type determines it.
     """
 
     name: str

@@ -35,14 +35,14 @@ def _event(name: str, cls: type[Event]) -> dict[str, Any]:
 
 
 def _property(field: EventField, text: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": _TYPES[field.sort]}
+    schema: dict[str, Any] = {"type": _TYPES[field.sort]}
     if field.name == "type":
-        found = {"const": (field.values or ("",))[0]}
+        schema = {"const": (field.values or ("",))[0]}
     elif field.values:
-        found = {"enum": [*field.values, *([None] if field.optional else [])]}
+        schema = {"enum": [*field.values, *([None] if field.optional else [])]}
     elif field.optional:
-        found = {"type": [_TYPES[field.sort], "null"]}
-    return found | ({"description": text} if text else {})
+        schema = {"type": [_TYPES[field.sort], "null"]}
+    return schema | ({"description": text} if text else {})
 
 
 def field_tables() -> str:

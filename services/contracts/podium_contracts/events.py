@@ -1,9 +1,9 @@
 """The events of a run, one JSON object a line in events.jsonl.
 
 Durations are milliseconds of a monotonic clock, `ts` is UTC and may step; `mono_ms` counts from the start of the
-segment and never goes back. An event is written when the thing it tells of has ended, so it began at
+segment and never goes back. An event is written when what it describes has ended, so that began at
 mono_ms - duration (llm_call: wait_ms before that; tool_call: duration_total_ms). None means not known: never zero.
-Each line tells whose it is (null where it is no task's); of the other fields those that are known, which makes the log
+Each line has its task's fields (null where it is no task's) and of the others those that are known, which makes the log
 a quarter shorter: what a line leaves out is null in jq, pandas and DuckDB.
 """
 
@@ -86,12 +86,12 @@ class Breaker(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control(Event):
-    """A person did something to the run (podium-eval ctl, or the live page)."""
+    """A person's control of the run (podium-eval ctl, or the live page)."""
 
     LEVEL: ClassVar[int] = LEVELS["WARNING"]
     type: Literal["control"] = "control"
     act: ControlAct
-    """cancel and requeue of a task in flight tell the step that it was in."""
+    """The step of a task in flight that was cancelled or requeued."""
     source: Annotated[Literal["shell", "page"], LOG_ONLY]
     value: Annotated[int | None, LOG_ONLY] = None
     """Of concurrency and limit: what it is now."""
@@ -176,7 +176,7 @@ _WHOSE: Final = frozenset(f.name for f in fields(Event))
 def _rounded(ms: Any) -> Any:
     """To a microsecond; of an object each of its numbers."""
     if isinstance(ms, dict):
-        return {part: round(one, 3) for part, one in cast("dict[str, float]", ms).items()}
+        return {part: round(duration, 3) for part, duration in cast("dict[str, float]", ms).items()}
     return round(ms, 3)
 
 

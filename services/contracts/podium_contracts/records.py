@@ -92,7 +92,7 @@ class Judgement:
     error_type: ErrorType | None = None
     error_message: str | None = None
     tied: bool = False
-    """As many judges said right as wrong: no majority for right, so not correct."""
+    """Equal votes for right and wrong: no majority for right, so not correct."""
     votes: list["Judgement"] = field(default_factory=list["Judgement"])
     """Of a majority: each judge's own judgement."""
 

@@ -1,4 +1,4 @@
-"""Reads when a server asks to be tried again."""
+"""Reads Retry-After headers."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     moment = _moment(value)
     if moment is None:
         return None
-    # A date is one of the server's clock, so it is held against that clock where the answer says what it shows.
+    # The date is by the server's clock, so it is compared with the response's Date where there is one.
     now = _moment(headers.get("date")) or datetime.now(UTC)
     return _ahead((moment - now).total_seconds())
 

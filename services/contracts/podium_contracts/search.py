@@ -1,4 +1,4 @@
-"""What a client and the retrieval service say to each other at POST /retrieve."""
+"""The request and response of the retrieval service's POST /retrieve."""
 
 import math
 from collections.abc import Mapping
@@ -83,12 +83,12 @@ class Screened:
 
     def to_header(self) -> str:
         """`mirror=1,question=0,…`"""
-        return ",".join(f"{one.name}={getattr(self, one.name)}" for one in fields(self))
+        return ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
 
     @classmethod
     def from_header(cls, text: str | None) -> "Screened | None":
         """None where there is no such header, or it cannot be read."""
-        names = {one.name for one in fields(cls)}
+        names = {field.name for field in fields(cls)}
         try:
             pairs = [part.split("=") for part in (text or "")[:500].split(",")]
             return cls(**{name.strip(): int(count) for name, count in pairs if name.strip() in names})
@@ -96,12 +96,14 @@ class Screened:
             return None
 
     def __add__(self, other: "Screened") -> "Screened":
-        return Screened(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+        return Screened(
+            **{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SearchTiming:
-    """The service's own account of one request, in milliseconds; None where the service did not say.
+    """The service's timing of one request in milliseconds; None where the service did not report it.
 
     web_searches, web_pages: searches and extracted pages of the web that this request is to pay for. None beside a
     web_ms: they were asked for, and whether they will be charged is not known. web_error: the web failed, and why:
@@ -164,30 +166,30 @@ def parse_response(body: Any, timing: SearchTiming | None = None) -> SearchRespo
     Without scores each entry is the document itself. The text is in `contents` or `content`.
 
     Raises:
-        BadSearchResponse: the body is of another shape; the message says where.
+        BadSearchResponse: the body is of another shape; the message names the place.
     """
     rows: Any = cast("dict[str, Any]", body).get("result") if isinstance(body, dict) else body
     if not isinstance(rows, list):
         raise BadSearchResponse("neither a list of result lists nor an object with 'result'")
     results: list[tuple[Hit, ...]] = []
-    for at, row in enumerate(cast("list[Any]", rows)):
+    for index, row in enumerate(cast("list[Any]", rows)):
         if not isinstance(row, list):
-            raise BadSearchResponse(f"result {at} is not a list")
-        results.append(tuple(_hit(item, at) for item in cast("list[Any]", row)))
+            raise BadSearchResponse(f"result {index} is not a list")
+        results.append(tuple(_hit(item, index) for item in cast("list[Any]", row)))
     return SearchResponse(tuple(results), timing or SearchTiming())
 
 
-def _hit(item: Any, at: int) -> Hit:
+def _hit(item: Any, index: int) -> Hit:
     if not isinstance(item, dict):
-        raise BadSearchResponse(f"result {at} holds something that is no object")
+        raise BadSearchResponse(f"result {index} holds something that is no object")
     raw = cast("dict[str, Any]", item)
     document: Any = raw.get("document", raw)
     if not isinstance(document, dict):
-        raise BadSearchResponse(f"result {at} holds a document that is no object")
+        raise BadSearchResponse(f"result {index} holds a document that is no object")
     doc = cast("dict[str, Any]", document)
     contents = doc.get("contents", doc.get("content"))
     if not isinstance(contents, str):
-        raise BadSearchResponse(f"result {at} holds a document without 'contents' or 'content'")
+        raise BadSearchResponse(f"result {index} holds a document without 'contents' or 'content'")
     score: Any = raw.get("score") if "document" in raw else None
     title: Any = doc.get("title")
     url: Any = doc.get("url")

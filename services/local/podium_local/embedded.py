@@ -13,7 +13,7 @@ from dotenv import dotenv_values
 
 
 class NotPrepared(RuntimeError):
-    """The embedded default cannot be made ready; the message says what is missing."""
+    """The embedded default cannot be made ready; the message names what is missing."""
 
 
 def package_file(package: str, *parts: str) -> Path:

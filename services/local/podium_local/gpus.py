@@ -1,6 +1,6 @@
-"""Which GPUs vLLM and retrieval get: the ones named, or the freest; what other processes fill is told with its use.
+"""Which GPUs vLLM and retrieval get: the ones set, or those with most memory free; other processes' use is reported.
 
-What a GPU holds is asked of NVML by nvidia-ml-py. That part has met no GPU yet; the choice is tested on data.
+Memory in use is read from NVML by nvidia-ml-py. That part has met no GPU yet; the choice is tested on data.
 """
 # nvidia-ml-py is untyped.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportMissingImports=false, reportAttributeAccessIssue=false
@@ -13,7 +13,7 @@ from typing import Final
 
 AUTO: Final = "auto"
 FILLED: Final = 0.1
-"""Share of a GPU's memory from which other processes are worth a word."""
+"""Share of a GPU's memory from which the use by other processes is reported."""
 _GB: Final = 1e9
 
 
@@ -49,16 +49,16 @@ def read_gpus() -> list[Gpu]:
     except pynvml.NVMLError:
         return []
     try:
-        found: list[Gpu] = []
+        gpus: list[Gpu] = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
             processes: tuple[int, ...] = ()
             with suppress(pynvml.NVMLError):  # not everyone may see them
-                processes = tuple(one.pid for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
+                processes = tuple(process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle))
             name = pynvml.nvmlDeviceGetName(handle)
-            found.append(Gpu(index, str(name), int(memory.used), int(memory.total), processes))
-        return found
+            gpus.append(Gpu(index, str(name), int(memory.used), int(memory.total), processes))
+        return gpus
     finally:
         pynvml.nvmlShutdown()
 
@@ -99,7 +99,7 @@ def announce(chosen: Mapping[str, str], gpus: Sequence[Gpu]) -> list[str]:
 def with_gpus(
     environment: Mapping[str, str], say: Callable[[str], None], read: Callable[[], list[Gpu]] = read_gpus
 ) -> dict[str, str]:
-    """ORCHESTRATOR_GPU and RETRIEVAL_GPU to lay over the environment; says which and what else is on them.
+    """The values of ORCHESTRATOR_GPU and RETRIEVAL_GPU; prints the GPUs and what else uses them.
 
     Raises:
         NoGpus: see choose.
@@ -112,5 +112,5 @@ def with_gpus(
     chosen = choose(wanted, gpus)
     for line in announce(chosen, gpus):
         say(line)
-    # NVML counts by PCI bus, CUDA by speed unless told.
+    # NVML counts by PCI bus, CUDA by speed unless CUDA_DEVICE_ORDER is set.
     return chosen | ({} if os.environ.get("CUDA_DEVICE_ORDER") else {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})

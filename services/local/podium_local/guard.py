@@ -1,9 +1,9 @@
-"""The parent of one process and all below it: ends them when podium-local is gone, however it went.
+"""The parent of one process and all below it: ends them when podium-local has ended, for whatever reason.
 
     python -m podium_local.guard FD GRACE_S ARGV…
 
 FD is the read end of a pipe whose only writer is podium-local. When the writer is gone (also by kill -9), every
-process below this one gets SIGTERM, and after GRACE_S seconds SIGKILL. Children that left their session are found
+process below this one gets SIGTERM, and after GRACE_S seconds SIGKILL. Children that left their session are included
 too: this process is their subreaper. SIGINT and SIGTERM are passed on to the process itself, which may take its time.
 """
 
@@ -23,7 +23,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def descendants(pid: int) -> list[int]:
     """Every living process below `pid`, children before grandchildren."""
-    found: list[int] = []
+    below: list[int] = []
     queue = [pid]
     while queue:
         current = queue.pop(0)
@@ -36,9 +36,9 @@ def descendants(pid: int) -> list[int]:
                 children = [int(child) for child in (task / "children").read_text().split()]
             except OSError:
                 continue
-            found += children
+            below += children
             queue += children
-    return found
+    return below
 
 
 def signal_below(pid: int, number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Is a service ready? urllib in a thread: one small request, no client to keep."""
+"""Readiness checks of services: one small request by urllib in a thread, no client to keep."""
 
 import asyncio
 import json

@@ -55,10 +55,10 @@ _SCRIPTS: Final = {
 
 def commands() -> dict[str, tuple[str, ...]]:
     """Every console command with its sub-commands."""
-    found: dict[str, tuple[str, ...]] = {command: subs for command, subs, _ in WHOLE.values()}
+    subcommands: dict[str, tuple[str, ...]] = {command: subs for command, subs, _ in WHOLE.values()}
     for word, (command, _) in SHORT.items():
-        found[command] = tuple(dict.fromkeys((*found.get(command, ()), word)))
-    return found | {"podium": (*SHORT, *WHOLE, "completion")}
+        subcommands[command] = tuple(dict.fromkeys((*subcommands.get(command, ()), word)))
+    return subcommands | {"podium": (*SHORT, *WHOLE, "completion")}
 
 
 def overview() -> str:
@@ -71,7 +71,7 @@ def overview() -> str:
 
 
 def argv_of(words: Sequence[str]) -> list[str] | None:
-    """The console command that `podium WORDS` stands for; None: there is none."""
+    """The console command that `podium WORDS` runs; None: there is none."""
     if words and words[0] in SHORT:
         return [SHORT[words[0]][0], *words]
     if words and words[0] in WHOLE:
@@ -80,7 +80,7 @@ def argv_of(words: Sequence[str]) -> list[str] | None:
 
 
 def complete(words: Sequence[str]) -> list[str]:
-    """What may stand for the last of `words`, which begin with the command's name: sub-commands, then options."""
+    """Completions of the last of `words`, which begin with the command's name: sub-commands, then options."""
     command, current = os.path.basename(words[0]), words[-1] if len(words) > 1 else ""
     before = list(words[1:-1])
     if command == "podium" and before:
@@ -100,17 +100,17 @@ def complete(words: Sequence[str]) -> list[str]:
 def _options(command: str, sub: str) -> list[str]:
     """The long options that the sub-command's help lists."""
     try:
-        told = subprocess.run(
+        helped = subprocess.run(
             [sys.executable, "-m", command.replace("-", "_"), sub, "--help"],
             capture_output=True, text=True, timeout=HELP_TIMEOUT_S, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return list(dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", told.stdout)))
+    return list(dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", helped.stdout)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Become the command; 2: there is no such one."""
+    """Replace this process by the command; 2: no such command."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["complete"]:
         print("\n".join(complete(words[1:])) if words[1:] else "")

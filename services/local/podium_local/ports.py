@@ -1,4 +1,4 @@
-"""Where the services listen: as set, or on free ports; and who holds one that is taken."""
+"""The services' ports: as set, or free ones; and which process holds a port that is in use."""
 
 import socket
 from collections.abc import Iterable, Mapping
@@ -22,40 +22,45 @@ def addresses(environment: Mapping[str, str], *, auto: bool, reuse: Iterable[str
     Raises:
         ValueError: a port that is none.
     """
-    found: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     free = iter(_free(len(_SERVICES))) if auto else None
     kept = set(reuse)
     for name, (address, port_name, form) in _SERVICES.items():
         port = environment.get(port_name, "")
         if free is not None and name not in kept:
-            found[address] = form.format(port=next(free))
+            addresses[address] = form.format(port=next(free))
         elif port and not environment.get(address):
             if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError(f"{port_name}={port} is no port: a number from 1 to 65535, or --ports auto")
-            found[address] = form.format(port=int(port))
-    return found
+            addresses[address] = form.format(port=int(port))
+    return addresses
 
 
 def holder(url: str) -> str:
     """` by process 812 (python -m http.server)`; empty where it cannot be seen."""
     wanted = urlsplit(url).port
     try:
-        for one in psutil.net_connections("tcp"):
-            if one.status == psutil.CONN_LISTEN and one.pid and one.laddr and one.laddr.port == wanted:
-                words = " ".join(" ".join(psutil.Process(one.pid).cmdline()).split())[:80]
-                return f" by process {one.pid} ({words})"
+        for connection in psutil.net_connections("tcp"):
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.pid
+                and connection.laddr
+                and connection.laddr.port == wanted
+            ):
+                words = " ".join(" ".join(psutil.Process(connection.pid).cmdline()).split())[:80]
+                return f" by process {connection.pid} ({words})"
     except (psutil.Error, OSError):
         pass
     return ""
 
 
 def _free(count: int) -> list[int]:
-    """Ports that nobody listens on, all held until all are known, so that they differ."""
+    """Free ports, all bound until all are known, so that they differ."""
     held = [socket.socket() for _ in range(count)]
     try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
+        for held_socket in held:
+            held_socket.bind(("127.0.0.1", 0))
+        return [int(held_socket.getsockname()[1]) for held_socket in held]
     finally:
-        for one in held:
-            one.close()
+        for held_socket in held:
+            held_socket.close()

@@ -26,7 +26,7 @@ class ServiceSpec:
 
 
 class NotReady(RuntimeError):
-    """The service does not answer as a ready one; the message says how it answered."""
+    """The service is not ready; the message gives its answer."""
 
 
 class ServiceFailed(RuntimeError):
@@ -91,7 +91,7 @@ class Service:
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, indented, under its path; says so when there is none."""
+    """The last lines of a log, indented, under its path; a note where there is none."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - 64 * 1024))

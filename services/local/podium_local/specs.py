@@ -12,7 +12,7 @@ from podium_local.settings import LocalSettings
 def vllm(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec:
     """vLLM, started by Podium's own serve script where ORCHESTRATOR_URL points."""
     host, port = _address(settings.orchestrator_url, "ORCHESTRATOR_URL")
-    own = {
+    variables = {
         **without_keys(environment),
         **_gpu(settings.orchestrator_gpu),
         "SERVE_HOST": host,
@@ -23,7 +23,7 @@ def vllm(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec
         name="vllm",
         url=settings.orchestrator_url,
         argv=(sys.executable, "-m", "podium_vllm", "serve"),
-        environment=own,
+        environment=variables,
         healthy=serves_model(settings.orchestrator_url, settings.orchestrator_model),
     )
 
@@ -31,7 +31,7 @@ def vllm(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec
 def retrieval(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec:
     """Retrieval, with two keys: the web search's and that of a remote embeddings server."""
     host, port = _address(settings.retrieval_url, "RETRIEVAL_URL")
-    own = {
+    variables = {
         **without_keys(environment, keep=("TAVILY_API_KEY", "RETRIEVAL_EMBEDDER_API_KEY")),
         **_gpu(settings.retrieval_gpu),
         "RETRIEVAL_HOST": host,
@@ -41,7 +41,7 @@ def retrieval(settings: LocalSettings, environment: Mapping[str, str]) -> Servic
         name="retrieval",
         url=settings.retrieval_url,
         argv=(sys.executable, "-m", "podium_retrieval", "serve"),
-        environment=own,
+        environment=variables,
         healthy=answers(settings.retrieval_url.rstrip("/") + "/health"),
     )
 
@@ -50,12 +50,14 @@ def sandbox(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceS
     """The sandbox, with nothing but its own settings: what experts write runs below it."""
     host, port = _address(settings.sandbox_url, "SANDBOX_URL")
     passed = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
-    own = {k: v for k, v in environment.items() if k in passed or (k.startswith("SANDBOX_") and k != "SANDBOX_URL")}
+    variables = {
+        k: v for k, v in environment.items() if k in passed or (k.startswith("SANDBOX_") and k != "SANDBOX_URL")
+    }
     return ServiceSpec(
         name="sandbox",
         url=settings.sandbox_url,
         argv=(sys.executable, "-m", "podium_sandbox", "serve"),
-        environment={**own, "SANDBOX_HOST": host, "SANDBOX_PORT": port},
+        environment={**variables, "SANDBOX_HOST": host, "SANDBOX_PORT": port},
         healthy=answers(settings.sandbox_url.rstrip("/") + "/health"),
     )
 

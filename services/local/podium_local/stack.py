@@ -87,7 +87,7 @@ class Stack:
             self._say(f"{name}: healthy again after {time.monotonic() - began:.0f} s")
 
     async def _check_addresses(self) -> None:
-        """A service to reuse must be healthy; an address to start on must be free, or eval would ask a stranger."""
+        """A service to reuse must be healthy; a port to start on must be free, or eval calls another program."""
         for spec in self._reuse:
             try:
                 await spec.healthy()

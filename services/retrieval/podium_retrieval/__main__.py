@@ -24,7 +24,7 @@ _SECRETS: Final = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 screen found leaks, 2 could not start (one line on standard error says why)."""
+    """Exit status: 0 done, 1 screen found leaks, 2 could not start (one line on standard error gives the reason)."""
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
     restart: bool = arguments.pop("restart", False)

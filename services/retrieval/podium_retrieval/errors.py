@@ -1,4 +1,4 @@
-"""The two ways this service says no: it cannot start, or it refuses one request."""
+"""The errors of this service: it cannot start, or it refuses one request."""
 
 from typing import Final, Literal
 
@@ -32,7 +32,7 @@ class StartError(Exception):
 
 
 class Refusal(Exception):
-    """One request gets no answer; `type` says why and fixes the HTTP status."""
+    """A request is refused; `type` is the reason and determines the HTTP status."""
 
     def __init__(self, type: RefusalType, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Files that are not what their names say, and folders that one process works in."""
+"""Checks of files against the format their names promise, and locks on folders that one process works in."""
 
 import fcntl
 import os

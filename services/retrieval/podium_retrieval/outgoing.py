@@ -1,4 +1,4 @@
-"""What may be said of a call to another server: no header, no key, no password; and when to call it again."""
+"""Errors of calls to other servers without headers, keys and passwords; and when to call again."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ import httpx2
 def describe_failure(error: Exception, key: str | None) -> str:
     """An httpx2 exception in one line, without the key.
 
-    The words of an exception that speaks of a header are left out: httpx2 puts the header itself there.
+    The text of an exception about a header is left out: httpx2 puts the header itself there.
     """
     words = str(error)
     if not words or isinstance(error, httpx2.LocalProtocolError) or "header" in words.lower():

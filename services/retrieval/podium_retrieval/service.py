@@ -55,15 +55,15 @@ class SearchService:
         """
         deadline = time.monotonic() + self.deadline_s
         allowed = self._documents.allowed_ids(request.eid)
-        found: list[Found | None] = [self._cached(request, query) for query in request.queries]
-        missing = [at for at, one in enumerate(found) if one is None]
+        answers_known: list[Found | None] = [self._cached(request, query) for query in request.queries]
+        missing = [index for index, fresh_answer in enumerate(answers_known) if fresh_answer is None]
         if missing:
-            fresh = await self._ask(request, [request.queries[at] for at in missing], allowed, deadline, left)
-            for at, one in zip(missing, fresh, strict=True):
-                found[at] = one
-                self._cache.put(_key(request, request.queries[at]), one.documents)
-        answers = cast("list[Found]", found)
-        documents: list[Sequence[bytes]] = [one.documents for one in answers]
+            fresh = await self._ask(request, [request.queries[index] for index in missing], allowed, deadline, left)
+            for index, fresh_answer in zip(missing, fresh, strict=True):
+                answers_known[index] = fresh_answer
+                self._cache.put(_key(request, request.queries[index]), fresh_answer.documents)
+        answers = cast("list[Found]", answers_known)
+        documents: list[Sequence[bytes]] = [answer.documents for answer in answers]
         web = SearchTiming()
         if self._top_up is not None:
             documents, web = await self._top_up.add(request, documents, deadline, left)
@@ -114,15 +114,15 @@ def _key(request: SearchRequest, query: str) -> tuple[str, int, bool, str | None
     return query, request.topk, request.return_scores, request.eid
 
 
-def _timing(found: Sequence[Found], web: SearchTiming) -> SearchTiming:
+def _timing(answers: Sequence[Found], web: SearchTiming) -> SearchTiming:
     """The slowest of the request's queries, None where all came from the cache, and the web's part."""
-    measured = [one.candidates for one in found if one.candidates is not None]
+    measured = [answer.candidates for answer in answers if answer.candidates is not None]
     if not measured:
         return web
     return replace(
         web,
-        queue_ms=max(one.queue_ms for one in measured),
-        encode_ms=max(one.encode_ms for one in measured),
-        search_ms=max(one.search_ms for one in measured),
-        batch_size=max(one.batch_size for one in measured),
+        queue_ms=max(timing.queue_ms for timing in measured),
+        encode_ms=max(timing.encode_ms for timing in measured),
+        search_ms=max(timing.search_ms for timing in measured),
+        batch_size=max(timing.batch_size for timing in measured),
     )

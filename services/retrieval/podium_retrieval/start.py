@@ -70,8 +70,8 @@ class Ready:
             "measured": None
             if measured is None
             else [
-                {"queries": one.queries, "tokens": one.tokens, "queries_per_s": round(one.queries_per_s, 1)}
-                for one in measured.points
+                {"queries": point.queries, "tokens": point.tokens, "queries_per_s": round(point.queries_per_s, 1)}
+                for point in measured.points
             ],
         }
 

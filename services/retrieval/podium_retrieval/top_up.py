@@ -31,7 +31,7 @@ class TopUp:
     async def add(
         self,
         request: SearchRequest,
-        found: Sequence[Sequence[bytes]],
+        corpus_documents: Sequence[Sequence[bytes]],
         deadline: float,
         left: "asyncio.Future[object]",
     ) -> tuple[list[Sequence[bytes]], SearchTiming]:
@@ -40,13 +40,15 @@ class TopUp:
         Raises:
             ClientLeft: `left` was done first.
         """
-        documents = list(found)
-        few = [at for at, rows in enumerate(found) if len(rows) < min(self._below, request.topk)]
+        documents = list(corpus_documents)
+        few = [index for index, rows in enumerate(corpus_documents) if len(rows) < min(self._below, request.topk)]
         if not few:
             return documents, SearchTiming()
         started = time.monotonic()
         bills = [Bill(None, None) for _ in few]
-        looks = [asyncio.ensure_future(self._look(request, at, bill)) for at, bill in zip(few, bills, strict=True)]
+        looks = [
+            asyncio.ensure_future(self._look(request, index, bill)) for index, bill in zip(few, bills, strict=True)
+        ]
         errors: set[str] = set()
         all_looks = asyncio.ensure_future(asyncio.wait(looks))
         try:
@@ -55,16 +57,16 @@ class TopUp:
             )
             if left.done():
                 raise ClientLeft
-            for at, look, bill in zip(few, looks, bills, strict=True):
+            for index, look, bill in zip(few, looks, bills, strict=True):
                 pages = look.result() if look.done() else []
                 if (error := bill.error if look.done() else "timeout") is not None:
                     errors.add(error)
-                room = request.topk - len(documents[at])
+                room = request.topk - len(documents[index])
                 web = [_web_hit(page, rank, request.return_scores) for rank, page in enumerate(pages[:room], 1)]
-                documents[at] = [*documents[at], *web]
+                documents[index] = [*documents[index], *web]
         finally:
-            for one in (all_looks, *looks):
-                one.cancel()
+            for task in (all_looks, *looks):
+                task.cancel()
         return documents, SearchTiming(
             web_ms=(time.monotonic() - started) * 1e3,
             web_searches=_sum(bill.searches for bill in bills),
@@ -75,10 +77,10 @@ class TopUp:
             else None,
         )
 
-    async def _look(self, request: SearchRequest, at: int, bill: Bill) -> list[Page]:
+    async def _look(self, request: SearchRequest, index: int, bill: Bill) -> list[Page]:
         started = time.monotonic()
         try:
-            pages = await self._web.search(request.queries[at], bill, request.screen)
+            pages = await self._web.search(request.queries[index], bill, request.screen)
             self._metrics.count_screened(bill.screened)
         except WebFailed as error:
             _LOG.warning("web search failed: %s", error)

@@ -1,1 +1,1 @@
-"""Runs the Python programs that experts write, behind walls, and says what became of them."""
+"""Runs the Python programs that experts write, in isolation, and reports how they ended."""

@@ -1,4 +1,4 @@
-"""`podium-sandbox serve`: read the settings, set up the log, serve until told to stop."""
+"""`podium-sandbox serve`: read the settings, set up the log, serve until a signal to stop."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from podium_sandbox.api.app import create_app
 from podium_sandbox.isolation import libc
-from podium_sandbox.process.supervisor import Supervisor, TooFewWalls
+from podium_sandbox.process.supervisor import Supervisor, TooLittleIsolation
 from podium_sandbox.process.zygote_client import SandboxBroken
 from podium_sandbox.settings import SandboxSettings
 
@@ -25,7 +25,7 @@ BAD_SETTINGS = 2
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="podium-sandbox", description="Runs Python programs behind walls. Settings: SANDBOX_* variables."
+        prog="podium-sandbox", description="Runs Python programs in isolation. Settings: SANDBOX_* variables."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve POST /run, GET /health and GET /metrics")
@@ -76,7 +76,7 @@ async def _serve(settings: SandboxSettings) -> int:
     supervisor = Supervisor(settings)
     try:
         await supervisor.start()
-    except (TooFewWalls, SandboxBroken, OSError) as error:
+    except (TooLittleIsolation, SandboxBroken, OSError) as error:
         print(error, file=sys.stderr)
         return NOT_STARTED
     stopping = asyncio.Event()

@@ -54,7 +54,8 @@ class SandboxSettings(BaseSettings):
         description="How programs are confined: by namespaces, by Landlock and seccomp alone, or the first that works.",
     )
     unsafe: bool = Field(
-        default=False, description="1: start even where the kernel allows too few walls. Only for programs you trust."
+        default=False,
+        description="1: start even where the kernel allows too little isolation. Only for programs you trust.",
     )
     uid_base: PositiveInt = Field(
         default=1_879_048_192,
@@ -65,7 +66,9 @@ class SandboxSettings(BaseSettings):
         "matplotlib.pyplot",
         description="Modules imported once, which every program then finds loaded.",
     )
-    start_timeout_s: PositiveFloat = Field(default=60.0, description="Longest time for loading and testing the walls.")
+    start_timeout_s: PositiveFloat = Field(
+        default=60.0, description="Longest time for loading and testing the isolation layers."
+    )
     grace_s: PositiveFloat = Field(
         default=30.0, description="Longest wait for the system: starting a program, ending its processes, its output."
     )

@@ -1,4 +1,4 @@
-"""A sandbox as a real process for the tests, behind each kind of walls that this machine allows."""
+"""A sandbox as a real process for the tests, in each kind of isolation that this machine allows."""
 
 import ctypes
 import json
@@ -172,11 +172,11 @@ class Container(Sandbox):
     def __init__(self) -> None:
         root = Path(__file__).parents[3]
         self._docker("build", "-q", "-f", str(root / "services/sandbox/Dockerfile"), "-t", IMAGE, str(root))
-        walls = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
+        confined = ("--init", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true")
         limits = ("--tmpfs", "/tmp:mode=1777,size=512m", "--pids-limit", "256", "--memory", "3g")
         address = ("SANDBOX_HOST", "SANDBOX_PORT")
         settings = [f"--env={name}={value}" for name, value in (SMALL | LIBRARIES).items() if name not in address]
-        self._id = self._docker("run", "-d", *walls, *limits, *settings, "-p", "127.0.0.1:0:1402", IMAGE)
+        self._id = self._docker("run", "-d", *confined, *limits, *settings, "-p", "127.0.0.1:0:1402", IMAGE)
         port = self._docker("port", self._id, "1402/tcp").rpartition(":")[2]
         self.connect(f"http://127.0.0.1:{port}")
         self.pids = list(range(1, 40))
@@ -279,7 +279,7 @@ def interpreter_is_closed() -> bool:
     params=["auto", "filters", "own user", "another user", pytest.param("container", marks=pytest.mark.docker)],
 )
 def shared_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """One sandbox for each kind of walls, shared by the tests of a worker. As root `auto` has root's namespaces."""
+    """One sandbox for each kind of isolation, shared by the tests of a worker. As root `auto` has root's namespaces."""
     if request.param == "container":
         if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode != 0:
             pytest.skip("no Docker engine answers")

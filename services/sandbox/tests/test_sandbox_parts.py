@@ -5,7 +5,7 @@ import signal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from podium_sandbox.isolation.layers import Walls
+from podium_sandbox.isolation.layers import Isolation
 from podium_sandbox.isolation.rlimits import Limits
 from podium_sandbox.process import protocol as wire
 from podium_sandbox.run.outcome import Limit, judge
@@ -72,7 +72,7 @@ def test_each_ending_has_its_name_and_sentence(stop, wait_status, memory_error, 
     [
         wire.Run(1, Limits(1.0, 2, 3, 4, 5, 6), None, "/s", "/c"),
         wire.Kill(2),
-        wire.Ready(Walls("user", 7, True, False, ("x",)), 1.5, 10, {"python": "3"}),
+        wire.Ready(Isolation("user", 7, True, False, ("x",)), 1.5, 10, {"python": "3"}),
         wire.Started(3, 4),
         wire.Exited(5, None, 1.0, 0.5, 7),
         wire.Gone(6),

@@ -1,4 +1,4 @@
-"""How the service starts: which walls it takes, and when it refuses."""
+"""How the service starts: which isolation it takes, and when it refuses."""
 
 import ctypes
 import os
@@ -40,7 +40,7 @@ def test_where_no_way_lets_programs_import_it_refuses_to_start(tmp_path: Any):
     assert "No module named 'no_such_module'" in result.stdout
 
 
-def without_walls() -> None:
+def without_isolation() -> None:
     """A kernel that allows neither namespaces nor Landlock nor filters, made by a filter."""
     from podium_sandbox.isolation.seccomp import _Filter
 
@@ -52,14 +52,14 @@ def without_walls() -> None:
     rules.load()
 
 
-def test_without_walls_it_refuses_to_start_and_says_how_to(tmp_path: Any):
+def test_without_isolation_it_refuses_to_start_with_the_remedy(tmp_path: Any):
     result = subprocess.run(
         [sys.executable, "-m", "podium_sandbox", "serve", "--port", "0"],
         env={"PATH": os.environ["PATH"], "SANDBOX_SCRATCH_DIR": str(tmp_path), "SANDBOX_PRELOAD": "math"},
         capture_output=True,
         text=True,
         timeout=WAIT_S,
-        preexec_fn=without_walls,
+        preexec_fn=without_isolation,
     )
     assert result.returncode == 1
     assert "SANDBOX_UNSAFE=1" in result.stderr
@@ -67,11 +67,11 @@ def test_without_walls_it_refuses_to_start_and_says_how_to(tmp_path: Any):
     assert "Traceback" not in result.stderr
 
 
-def test_unsafe_starts_without_walls_and_says_so(start_sandbox: Start):
-    service = start_sandbox({"SANDBOX_UNSAFE": "1", "SANDBOX_PRELOAD": "math"}, before=without_walls)
+def test_unsafe_starts_without_isolation_and_warns(start_sandbox: Start):
+    service = start_sandbox({"SANDBOX_UNSAFE": "1", "SANDBOX_PRELOAD": "math"}, before=without_isolation)
     assert service.health()["unsafe"] is True
     assert service.health()["walls"]["enough"] is False
-    service.log(lambda line: "WITHOUT ENOUGH WALLS" in str(line.get("message")))
+    service.log(lambda line: "WITHOUT ENOUGH ISOLATION" in str(line.get("message")))
     assert service.run("print(1)")["stdout"] == "1\n"
     assert service.run("import time; time.sleep(60)", timeout_s=0.3)["status"] == "timeout"
     assert service.run("import os, time\nos.fork() or time.sleep(60)")["status"] == "ok"

@@ -117,8 +117,8 @@ def serve(settings: ServeSettings) -> NoReturn:
     argv = command(settings, launcher)
     if os.path.isdir(settings.model):
         room = cache_bytes(settings, None if launcher == "module" else gpu_total())
-        if room is not None and (found := sizes(settings, room)) is not None:
-            print(json.dumps({"event": "sizes", "line": found.line()}), flush=True)
+        if room is not None and (checked := sizes(settings, room)) is not None:
+            print(json.dumps({"event": "sizes", "line": checked.line()}), flush=True)
     extra = {k: v for k, v in environment(settings, launcher).items() if k not in os.environ}
     # SERVE_ variables have done their work; vLLM's children need not see them.
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SERVE_")}

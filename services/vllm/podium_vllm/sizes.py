@@ -33,7 +33,7 @@ class Sizes:
 
 
 def sizes(settings: ServeSettings, cache_bytes: int) -> Sizes | None:
-    """From a checkpoint folder's config.json; None where it does not tell.
+    """From a checkpoint folder's config.json; None where it lacks the sizes.
 
     Raises:
         SettingError: not even one request of SERVE_MAX_MODEL_LEN fits.
@@ -45,14 +45,14 @@ def sizes(settings: ServeSettings, cache_bytes: int) -> Sizes | None:
         context = settings.max_model_len or int(config["max_position_embeddings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    found = Sizes(context, max(0, cache_bytes) // per_token, settings.max_num_seqs)
-    if found.tokens < context:
+    sizes = Sizes(context, max(0, cache_bytes) // per_token, settings.max_num_seqs)
+    if sizes.tokens < context:
         raise SettingError(
-            f"the KV cache of about {max(0, cache_bytes) / GIB:.1f} GiB holds {found.tokens:,} tokens, "
+            f"the KV cache of about {max(0, cache_bytes) / GIB:.1f} GiB holds {sizes.tokens:,} tokens, "
             f"one request may have {context:,}: lower SERVE_MAX_MODEL_LEN or give it more "
             "(SERVE_GPU_MEMORY_UTILIZATION, SERVE_CPU_KV_CACHE_GB)"
         )
-    return found
+    return sizes
 
 
 def _bytes_per_token(config: Mapping[str, Any], cache_dtype: str) -> int:
@@ -69,7 +69,7 @@ def weight_bytes(folder: str) -> int:
 
 
 def cache_bytes(settings: ServeSettings, total: int | None) -> int | None:
-    """What is left for the cache. total: the GPU's memory in bytes; None: no GPU, where the CPU's setting tells."""
+    """What is left for the cache. total: the GPU's memory in bytes; None: no GPU, the CPU's setting counts."""
     if total is None:
         return None if settings.cpu_kv_cache_gb is None else settings.cpu_kv_cache_gb * GIB
     return int(total * (settings.gpu_memory_utilization or _DEFAULT_SHARE)) - weight_bytes(settings.model)
@@ -80,7 +80,7 @@ def gpu_total() -> int | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     argv = ["nvidia-smi", f"--id={visible}", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(argv, capture_output=True, text=True, timeout=_ASK_TIMEOUT_S)
-        return int(told.stdout.split()[0]) << 20
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=_ASK_TIMEOUT_S)
+        return int(answer.stdout.split()[0]) << 20
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
         return None

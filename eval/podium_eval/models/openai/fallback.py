@@ -35,8 +35,8 @@ class Fallback:
     def without_schema(self, failure: Failure, request: ChatRequest) -> bool:
         """Whether the call is worth repeating without a schema, which is then left out for good."""
         form = request.form
-        asked = form is not None and form.json_schema is not None and self.quirks.json_schema
-        if not asked or failure.error_type != "bad_request" or not _SCHEMA.search(failure.message):
+        with_schema = form is not None and form.json_schema is not None and self.quirks.json_schema
+        if not with_schema or failure.error_type != "bad_request" or not _SCHEMA.search(failure.message):
             return False
         self.quirks = replace(self.quirks, json_schema=False)
         _log.warning(

@@ -13,7 +13,7 @@ from podium_eval.transport.error_body import is_page, said
 from podium_eval.transport.pool import AnswerTooLong
 
 _SHOWN: Final = 500
-"""Characters of a server's words that a message carries."""
+"""Characters of a server's error text in a message."""
 
 _CONTEXT = re.compile(
     r"context[_ ]length|maximum context|context window|max_model_len|maximum model length|prompt is too long"

@@ -16,7 +16,7 @@ def render_body(
     """The body's bytes. `user` is the request's text, cut to fit; max_tokens None leaves the field out.
 
     Raises:
-        Failure: `bad_request`, when the row says that the model cannot do what is asked (tools, images).
+        Failure: `bad_request`, when the model cannot do what is asked (tools, images) by its row.
     """
     body: dict[str, Any] = {"model": model, "messages": _messages(request, quirks, user, model)}
     if request.tools:

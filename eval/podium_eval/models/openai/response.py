@@ -49,7 +49,7 @@ def parse_answer(raw: bytes, *, may_be_empty: bool) -> Answer:
     """Read a whole chat.completion.
 
     Raises:
-        Failure: bad_response (no JSON, no choice, nothing said at all) or content_filter. With may_be_empty a message
+        Failure: bad_response (no JSON, no choice, no content) or content_filter. With may_be_empty a message
             without content, reasoning and calls passes if the server counts tokens for it: the model did answer.
     """
     body = json_object(loads(raw), "the answer")

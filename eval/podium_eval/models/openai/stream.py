@@ -78,24 +78,24 @@ class StreamedAnswer:
                 parts.append(value)
         brought = len(self.text) + len(self.reasoning) + len(self.refusal) > before
         calls = delta.get("tool_calls")
-        for at, raw in enumerate(cast("list[Any]", calls) if isinstance(calls, list) else []):
+        for position, raw in enumerate(cast("list[Any]", calls) if isinstance(calls, list) else []):
             part = json_object(raw, "a tool call")
             function = part.get("function")
             if isinstance(function, dict):
                 named = cast("Json", function)
-                call = self._call(part, named, at)
+                call = self._call(part, named, position)
                 call.name = call.name or str(named.get("name") or "")
                 if named.get("arguments"):
                     call.arguments.append(arguments_text(named["arguments"]))
                 brought = True
         return brought
 
-    def _call(self, part: Json, function: Json, at: int) -> _Call:
+    def _call(self, part: Json, function: Json, position: int) -> _Call:
         """The call that a part belongs to: by index, unless another id or a second name says that a new one begins."""
         given: Any = part.get("index")
-        index = given if isinstance(given, int) else at
+        index = given if isinstance(given, int) else position
         id_ = part["id"] if isinstance(part.get("id"), str) and part["id"] else None
-        last = next((one for one in reversed(self.calls) if one.index == index), None)
+        last = next((call for call in reversed(self.calls) if call.index == index), None)
         if last is not None:
             other_id = id_ is not None and last.id is not None and id_ != last.id
             named_again = id_ is None and bool(function.get("name")) and bool(last.arguments)
@@ -114,7 +114,8 @@ class StreamedAnswer:
         if self.finish is None and not self.done:
             raise Failure("connection", "the stream ended before the answer did")
         calls = tuple(
-            ToolInvocation(one.name, "".join(one.arguments)) for one in sorted(self.calls, key=lambda one: one.index)
+            ToolInvocation(call.name, "".join(call.arguments))
+            for call in sorted(self.calls, key=lambda call: call.index)
         )
         return answer_of(
             content="".join(self.text) or None,

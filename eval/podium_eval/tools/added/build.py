@@ -48,7 +48,7 @@ class AddedTools:
         chosen = specs.offered(self.wanted)
         every = [*TOOLS, *(tool.name for tool in self.tools)]
         names = {spec.name for spec in chosen.specs}
-        unknown = [one for one in self.wanted if "*" not in one and one not in names and one not in every]
+        unknown = [name for name in self.wanted if "*" not in name and name not in names and name not in every]
         if unknown:
             others = sorted({*every, *installed()})
             raise ConfigError([f"TOOLS: there is no tool {unknown[0]!r}; there are {', '.join(others)}"])
@@ -96,7 +96,7 @@ async def added_tools(settings: RunSettings, clock: Clock) -> AsyncGenerator[Add
         raise ConfigError([f"MCP_SERVERS needs the extra podium-eval[mcp]: {error}"]) from error
     connections = [Connection(name, spec, settings) for name, spec in load_servers(settings.mcp_servers).items()]
     try:
-        begun = await asyncio.gather(*(one.start() for one in connections), return_exceptions=True)
+        begun = await asyncio.gather(*(connection.start() for connection in connections), return_exceptions=True)
         servers: list[tuple[Server, tuple[str, ...]]] = []
         problems: list[str] = []
         for connection, outcome in zip(connections, begun, strict=True):
@@ -112,7 +112,7 @@ async def added_tools(settings: RunSettings, clock: Clock) -> AsyncGenerator[Add
             raise ConfigError(problems)
         yield AddedTools(tuple(tools), tuple(servers), wanted)
     finally:
-        await asyncio.gather(*(one.aclose() for one in connections), return_exceptions=True)
+        await asyncio.gather(*(connection.aclose() for connection in connections), return_exceptions=True)
 
 
 def _raised(outcome: Any) -> Sequence[Any]:

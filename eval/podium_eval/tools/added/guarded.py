@@ -67,7 +67,7 @@ class GuardedTool:
             if current is not None and current.cancelling():
                 raise
             return ToolResult(failure=Failure("tool_error", f"{self.name} was cancelled from inside"))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (another package's fault is the model's to hear of)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (an added tool's failure goes to the model as its result)
             _log.error("the tool %s (%s) failed", self.name, self.source[1], exc_info=error)
             message = shortened(f"{self.name} raised {type(error).__name__}: {error}", MESSAGE_CHARS)
             return ToolResult(failure=Failure("tool_error", message))
@@ -84,9 +84,9 @@ class GuardedTool:
         result.documents = [
             {
                 key: shortened(value, self._result_chars) if isinstance(value, str) else None
-                for key, value in one.items()
+                for key, value in document.items()
             }
-            for one in result.documents[:_MOST_DOCUMENTS]
+            for document in result.documents[:_MOST_DOCUMENTS]
         ]
         result.parts.parts_ms = _times(result.parts.parts_ms)
         if isinstance(result.failure, Unavailable):

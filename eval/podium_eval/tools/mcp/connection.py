@@ -46,7 +46,7 @@ class _Life:
                 self.tools = await _listed(session)
                 self.session.set_result(session)
                 await self._closing.wait()
-        except Exception as error:  # noqa: BLE001 (whatever ends a life is told to its callers)
+        except Exception as error:  # noqa: BLE001 (whatever ends a connection is raised in its callers)
             if not self.session.done():
                 self.session.set_exception(error)
             else:
@@ -187,7 +187,7 @@ async def _listed(session: ClientSession) -> list[Tool]:
 
 
 def _reason(error: BaseException | None) -> str:
-    """The first exception of a group that tells something."""
+    """The first exception of a group that has a message."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     return "it ended" if error is None else f"{type(error).__name__}: {error}"[:500]

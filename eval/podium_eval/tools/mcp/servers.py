@@ -17,7 +17,7 @@ _TABLES: Final = ("servers", "mcpServers")
 
 
 class ServerSpec(BaseModel):
-    """One server: a command that speaks over stdin and stdout, or the address of one that speaks HTTP."""
+    """One server: a command (MCP over stdin and stdout), or an address (over HTTP)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -85,7 +85,7 @@ def load_servers(path: Path) -> dict[str, ServerSpec]:
         try:
             servers[name] = ServerSpec.model_validate(raw)
         except ValidationError as error:
-            problems += [f"{where}: {name}: {_where(one['loc'])}{one['msg']}" for one in error.errors()]
+            problems += [f"{where}: {name}: {_where(problem['loc'])}{problem['msg']}" for problem in error.errors()]
         else:
             problems += [f"{where}: {name}: {line}" for line in _unset(servers[name])]
     if problems:

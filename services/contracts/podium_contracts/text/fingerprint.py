@@ -1,4 +1,4 @@
-"""Texts as salted hashes of their words, so that a page can be compared with a question that its reader never sees."""
+"""Texts as salted hashes of their words: pages are compared with a question that the service never receives."""
 
 import hashlib
 import re
@@ -64,18 +64,18 @@ def grams(hashes: list[int]) -> list[int]:
         return []
     size = min(GRAM, len(hashes))
     top = pow(_BASE, size, 1 << 61)
-    rolling, found = 0, list[int]()
-    for at, value in enumerate(hashes):
+    rolling, hashed = 0, list[int]()
+    for position, value in enumerate(hashes):
         rolling = (rolling * _BASE + value) % (1 << 61)
-        if at >= size:
-            rolling = (rolling - top * hashes[at - size]) % (1 << 61)
-        if at >= size - 1:
-            found.append(rolling & _MASK)
-    return found
+        if position >= size:
+            rolling = (rolling - top * hashes[position - size]) % (1 << 61)
+        if position >= size - 1:
+            hashed.append(rolling & _MASK)
+    return hashed
 
 
 def is_common(word: str) -> bool:
-    """Whether a word tells nothing where words are compared in any order."""
+    """Whether a word is too common to count where words are compared in any order."""
     return word in _COMMON
 
 
@@ -107,13 +107,13 @@ class Fingerprint:
 def fingerprint(question: str, answer: str, salt: str) -> Fingerprint:
     """The fingerprint of a question and its answer under a salt."""
     of = hasher(salt)
-    asked, told = _first(question), _first(answer)
-    rare = [of(word) for word in asked if not is_common(word)]
-    # An answer of common words alone ("no", "both") is kept: it says little, but it is the answer.
-    kept = [word for word in told if not is_common(word)] or told
+    question_words, answer_words = _first(question), _first(answer)
+    rare = [of(word) for word in question_words if not is_common(word)]
+    # An answer of common words alone ("no", "both") is kept: it distinguishes little, but it is the answer.
+    kept = [word for word in answer_words if not is_common(word)] or answer_words
     return Fingerprint(
         salt=salt,
-        grams=_sorted(grams([of(word) for word in asked])),
+        grams=_sorted(grams([of(word) for word in question_words])),
         words=_sorted(rare),
         answer=_sorted(of(word) for word in kept),
         length=len(rare),

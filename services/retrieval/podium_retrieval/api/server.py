@@ -75,7 +75,7 @@ def serve(settings: Settings, announce: Callable[[dict[str, Any]], None]) -> Non
 
 
 class _Server(uvicorn.Server):
-    """Says that it serves once it does: whoever reads the line may connect. A signal to stop begins the drain."""
+    """Logs a line once connections are accepted. A signal to stop begins the drain."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None], drain: Callable[[], None]) -> None:
         super().__init__(config)

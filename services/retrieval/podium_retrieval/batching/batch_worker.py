@@ -138,7 +138,7 @@ class Owner:
             dead = Refusal("owner_dead", "the search thread has died; the service must be restarted")
             for job in left:
                 refuse(job, dead)
-            for job in (job for one in begun for job in one.jobs if not job.future.done()):
+            for job in (job for batch in begun for job in batch.jobs if not job.future.done()):
                 job.future.set_exception(dead)
 
     def _next_batch(self) -> list[Job] | None:
@@ -192,10 +192,10 @@ class Owner:
             alive.append(job)
         chosen = choose([Waiting(job.query.n_tokens, now - job.arrived) for job in alive], self._budget)
         taken = set(chosen)
-        self._waiting = [job for at, job in enumerate(alive) if at not in taken]
+        self._waiting = [job for index, job in enumerate(alive) if index not in taken]
         self._waiting_tokens = sum(job.query.n_tokens for job in self._waiting)
         self._left_over = bool(self._waiting)
-        return [alive[at] for at in chosen if alive[at].future.set_running_or_notify_cancel()]
+        return [alive[index] for index in chosen if alive[index].future.set_running_or_notify_cancel()]
 
     def _begin(self, jobs: list[Job], begun: list[_Begun]) -> None:
         """Hand a batch to the encoder, and put it at the end of `begun` unless that failed."""

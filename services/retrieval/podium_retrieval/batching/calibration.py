@@ -62,9 +62,9 @@ def calibrate(engine: Engine, samples: Sequence[Prepared], *, limit_s: float, mo
         for size in _sizes(most_queries):
             point = _measure(engine, list(itertools.islice(itertools.cycle(samples), size)))
             this_turn.append(point)
-            fastest[size] = min(point, fastest.get(size, point), key=lambda one: one.seconds)
-            best = max(one.queries_per_s for one in this_turn)
-            falling = [one.queries_per_s < _PAST_THE_TOP * best for one in this_turn[-2:]]
+            fastest[size] = min(point, fastest.get(size, point), key=lambda run: run.seconds)
+            best = max(run.queries_per_s for run in this_turn)
+            falling = [run.queries_per_s < _PAST_THE_TOP * best for run in this_turn[-2:]]
             if point.seconds > _LONGEST_BATCH_S or falling == [True, True]:
                 break
             next_size_s = 5 * point.seconds  # a warm-up and two runs, of up to twice this
@@ -85,9 +85,9 @@ def calibrate(engine: Engine, samples: Sequence[Prepared], *, limit_s: float, mo
 
 def pick(points: Sequence[Point]) -> Point:
     """The smallest batch that is within _GOOD_ENOUGH of the best, of those that are batches at all."""
-    points = [one for one in points if one.queries >= _LEAST_QUERIES] or points[-1:]
-    best = max(one.queries_per_s for one in points)
-    return next(one for one in points if one.queries_per_s >= _GOOD_ENOUGH * best)
+    points = [run for run in points if run.queries >= _LEAST_QUERIES] or points[-1:]
+    best = max(run.queries_per_s for run in points)
+    return next(run for run in points if run.queries_per_s >= _GOOD_ENOUGH * best)
 
 
 def _sizes(most: int) -> list[int]:
@@ -98,8 +98,8 @@ def _sizes(most: int) -> list[int]:
 
 
 def _measure(engine: Engine, batch: Sequence[Prepared]) -> Point:
-    tokens = sum(one.n_tokens for one in batch)
-    longest = max(one.n_tokens for one in batch)
+    tokens = sum(query.n_tokens for query in batch)
+    longest = max(query.n_tokens for query in batch)
     return Point(len(batch), tokens, longest * len(batch), _fastest(lambda: engine.run(batch), runs=2))
 
 

@@ -41,24 +41,24 @@ def choose(waiting: Sequence[Waiting], budget: Budget) -> list[int]:
 
 def _oldest_first(waiting: Sequence[Waiting], budget: Budget) -> list[int]:
     total = longest = 0
-    for at, query in enumerate(waiting):
+    for index, query in enumerate(waiting):
         total += query.n_tokens
         longest = max(longest, query.n_tokens)
-        cost = total if budget.packed else longest * (at + 1)
-        if at and (cost > budget.tokens or at >= budget.queries):
-            return list(range(at))
+        cost = total if budget.packed else longest * (index + 1)
+        if index and (cost > budget.tokens or index >= budget.queries):
+            return list(range(index))
     return list(range(len(waiting)))
 
 
 def _nearest_length(waiting: Sequence[Waiting], budget: Budget) -> list[int]:
     """Grow a run of the length-sorted queries around the oldest, to the side that is nearer to it in length."""
-    order = sorted(range(len(waiting)), key=lambda at: (waiting[at].n_tokens, at))
+    order = sorted(range(len(waiting)), key=lambda index: (waiting[index].n_tokens, index))
     anchor = order.index(0)
-    own = waiting[0].n_tokens
+    oldest_tokens = waiting[0].n_tokens
     low, high = anchor, anchor + 1
     while high - low < budget.queries:
-        below = own - waiting[order[low - 1]].n_tokens if low > 0 else None
-        above = waiting[order[high]].n_tokens - own if high < len(order) else None
+        below = oldest_tokens - waiting[order[low - 1]].n_tokens if low > 0 else None
+        above = waiting[order[high]].n_tokens - oldest_tokens if high < len(order) else None
         if below is None and above is None:
             break
         grow_up = below is None or (above is not None and above <= below)

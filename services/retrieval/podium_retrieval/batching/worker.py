@@ -89,15 +89,15 @@ class Worker(Protocol):
 
 def finish_batch(batch: Sequence[Job], result: BatchResult, started: float) -> None:
     """Resolve a batch's jobs. started: of the batch's own time, by time.monotonic(); what was before is queueing."""
-    for at, job in enumerate(batch):
-        if at in result.refused:
-            refuse_text(job, result.refused[at])
+    for index, job in enumerate(batch):
+        if index in result.refused:
+            refuse_text(job, result.refused[index])
             continue
         finish(
             job,
             Candidates(
-                scores=result.scores[at],
-                rows=result.rows[at],
+                scores=result.scores[index],
+                rows=result.rows[index],
                 queue_ms=max(0.0, started - job.arrived) * 1e3,
                 encode_ms=result.encode_ms,
                 search_ms=result.search_ms,

@@ -37,8 +37,8 @@ class Filter:
             BadDocument: a candidate's line in the corpus is broken.
         """
         kept: list[tuple[dict[str, Any], float]] = []
-        for at in range(len(rows)):  # seldom far: converting all thousand would cost more than the rest
-            score, row = float(scores[at]), int(rows[at])
+        for index in range(len(rows)):  # seldom far: converting all thousand would cost more than the rest
+            score, row = float(scores[index]), int(rows[index])
             if len(kept) == topk or row < 0 or score <= self.min_score:
                 break
             document = corpus.document(row)
@@ -68,5 +68,5 @@ def load_allowed_ids(path: Path) -> dict[str, frozenset[str]]:
     for eid, ids in rows.items():
         if not isinstance(ids, list):
             raise StartError(f"EXAMPLE_IDS_FILE={path}: the value of {eid!r} is no list of document ids")
-        allowed[eid] = frozenset(str(one) for one in ids)
+        allowed[eid] = frozenset(str(document_id) for document_id in ids)
     return allowed

@@ -197,6 +197,6 @@ def _kind(index: Any) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """What a FAISS exception says, without its place in FAISS."""
+    """A FAISS exception's message without FAISS' own file and line."""
     text = " ".join(str(error).split())
     return text.rpartition("Error: ")[2][:300] or text[:300]

@@ -80,10 +80,10 @@ def fetch_index(source: str, folder: Path | None, hub: Hub, gpu_bytes: Callable[
             httpx2.Client(headers=headers, timeout=hub.timeout_s, follow_redirects=True) as client,
         ):
             wanted = _listed(client, hub, match["repo"], match["revision"] or "main")
-            left = [one for one in wanted if not _is_there(folder / one.name, one.size)]
+            left = [remote for remote in wanted if not _is_there(folder / remote.name, remote.size)]
             _refuse_what_does_not_fit(wanted, left, folder, gpu_bytes())
-            for one in left:
-                _fetch(client, one, folder, hub)
+            for remote in left:
+                _fetch(client, remote, folder, hub)
     except httpx2.HTTPError as error:
         raise StartError(
             f"{source}: {describe_failure(error, hub.token)}; the same command goes on from here"
@@ -110,15 +110,15 @@ def _listed(client: httpx2.Client, hub: Hub, repo: str, revision: str) -> list[_
 def _chosen(entries: list[dict[str, Any]], address: str, repo: str) -> list[_Remote]:
     chosen: list[_Remote] = []
     for name in FILES:
-        found = [one for one in entries if one["type"] == "file" and PurePosixPath(one["path"]).name == name]
-        if len(found) != 1:
+        matches = [entry for entry in entries if entry["type"] == "file" and PurePosixPath(entry["path"]).name == name]
+        if len(matches) != 1:
             raise StartError(
-                f"hub:{repo} holds {len(found)} files named {name}: an index has one eval.index, one eval.jsonl"
+                f"hub:{repo} holds {len(matches)} files named {name}: an index has one eval.index, one eval.jsonl"
             )
-        lfs = found[0].get("lfs")
-        digest = ("sha256", lfs["oid"]) if lfs else ("sha1", found[0]["oid"])
-        size = int((lfs or found[0])["size"])
-        chosen.append(_Remote(name, f"{address}/{found[0]['path']}", size, *digest))
+        lfs = matches[0].get("lfs")
+        digest = ("sha256", lfs["oid"]) if lfs else ("sha1", matches[0]["oid"])
+        size = int((lfs or matches[0])["size"])
+        chosen.append(_Remote(name, f"{address}/{matches[0]['path']}", size, *digest))
     return chosen
 
 
@@ -126,9 +126,9 @@ def _is_there(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _part(folder: Path, one: _Remote) -> Path:
+def _part(folder: Path, remote: _Remote) -> Path:
     """What is there of a file so far, under its digest: work of another commit is not gone on with."""
-    return folder / f"{one.name}.{one.digest[:12]}.part"
+    return folder / f"{remote.name}.{remote.digest[:12]}.part"
 
 
 def _refuse_what_does_not_fit(wanted: list[_Remote], left: list[_Remote], folder: Path, gpu: int | None) -> None:
@@ -138,8 +138,8 @@ def _refuse_what_does_not_fit(wanted: list[_Remote], left: list[_Remote], folder
             f"eval.index has {index / _GB:.1f} GB and the largest GPU {gpu / _GB:.1f} GB: nothing was fetched; "
             "RETRIEVAL_INDEX_DEVICE=cpu holds it in memory"
         )
-    parts = [_part(folder, one) for one in left]
-    needed = sum(one.size for one in left) - sum(part.stat().st_size for part in parts if part.exists())
+    parts = [_part(folder, remote) for remote in left]
+    needed = sum(remote.size for remote in left) - sum(part.stat().st_size for part in parts if part.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StartError(
@@ -147,8 +147,8 @@ def _refuse_what_does_not_fit(wanted: list[_Remote], left: list[_Remote], folder
         )
 
 
-def _fetch(client: httpx2.Client, one: _Remote, folder: Path, hub: Hub) -> None:
-    part = _part(folder, one)
+def _fetch(client: httpx2.Client, remote: _Remote, folder: Path, hub: Hub) -> None:
+    part = _part(folder, remote)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -158,41 +158,43 @@ def _fetch(client: httpx2.Client, one: _Remote, folder: Path, hub: Hub) -> None:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(one.name, total=one.size)
-        while (begun := part.stat().st_size if part.exists() else 0) < one.size:
+        bar = progress.add_task(remote.name, total=remote.size)
+        while (begun := part.stat().st_size if part.exists() else 0) < remote.size:
             progress.update(bar, completed=begun)
             try:
-                _append(client, one, part, begun, lambda n: progress.advance(bar, n))
+                _append(client, remote, part, begun, lambda n: progress.advance(bar, n))
             except httpx2.TransportError:
                 # A connection that broke after some bytes is made again; one that brings none is given up.
                 if not part.exists() or part.stat().st_size <= begun:
                     raise
-        progress.update(bar, description=f"checking {one.name}", completed=0)
-        digest = _digest(part, one, lambda n: progress.advance(bar, n))
-    if digest != one.digest:
+        progress.update(bar, description=f"checking {remote.name}", completed=0)
+        digest = _digest(part, remote, lambda n: progress.advance(bar, n))
+    if digest != remote.digest:
         part.unlink()
-        raise StartError(f"{one.name}: its {one.algorithm} is {digest}, not {one.digest}: thrown away; fetch it again")
-    part.replace(folder / one.name)
+        raise StartError(
+            f"{remote.name}: its {remote.algorithm} is {digest}, not {remote.digest}: thrown away; fetch it again"
+        )
+    part.replace(folder / remote.name)
 
 
-def _append(client: httpx2.Client, one: _Remote, part: Path, begun: int, moved: Callable[[int], None]) -> None:
+def _append(client: httpx2.Client, remote: _Remote, part: Path, begun: int, moved: Callable[[int], None]) -> None:
     headers = {"Range": f"bytes={begun}-", "Accept-Encoding": "identity"} if begun else {"Accept-Encoding": "identity"}
-    with client.stream("GET", one.url, headers=headers) as answer:
+    with client.stream("GET", remote.url, headers=headers) as answer:
         answer.raise_for_status()
         # As pieces come: a break must not cost a megabyte. A server that knows no ranges sends the whole file again.
         with part.open("ab" if answer.status_code == 206 else "wb") as file:
             for chunk in answer.iter_raw():
                 file.write(chunk)
                 moved(len(chunk))
-    if part.stat().st_size > one.size or part.stat().st_size <= begun:
+    if part.stat().st_size > remote.size or part.stat().st_size <= begun:
         part.unlink()
-        raise StartError(f"{one.name}: the hub sent another size than the {one.size} bytes that it lists")
+        raise StartError(f"{remote.name}: the hub sent another size than the {remote.size} bytes that it lists")
 
 
-def _digest(path: Path, one: _Remote, moved: Callable[[int], None]) -> str:
-    digest = hashlib.new(one.algorithm, usedforsecurity=False)
-    if one.algorithm == "sha1":
-        digest.update(f"blob {one.size}\0".encode())
+def _digest(path: Path, remote: _Remote, moved: Callable[[int], None]) -> str:
+    digest = hashlib.new(remote.algorithm, usedforsecurity=False)
+    if remote.algorithm == "sha1":
+        digest.update(f"blob {remote.size}\0".encode())
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

@@ -62,9 +62,9 @@ def _fields_are_rows(corpus: Corpus) -> bool:
 def _looked_for(index: FaissIndex, corpus: Corpus, embedder: Documents, by_field: IdRows | None) -> IdRows | None:
     sample = _sample(corpus)
     texts = [embedder.prepare_document(text_of(corpus.document(row)) or "") for row in sample]
-    found: Rows = index.search(embedder.encode(texts), 1)[1][:, 0]
-    as_rows = int((found == np.array(sample)).sum())
-    as_field = 0 if by_field is None else int((by_field.of(found) == np.array(sample)).sum())
+    nearest: Rows = index.search(embedder.encode(texts), 1)[1][:, 0]
+    as_rows = int((nearest == np.array(sample)).sum())
+    as_field = 0 if by_field is None else int((by_field.of(nearest) == np.array(sample)).sum())
     if max(as_rows, as_field) * 2 < len(sample):
         raise StartError(
             f"{corpus.path.parent}/eval.index does not find the documents of its corpus: of {len(sample)} looked for, "

@@ -61,18 +61,18 @@ class IdRows:
 
     def of(self, ids: Rows) -> Rows:
         """The row of each id; -1 stays."""
-        at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        return np.where(ids < 0, ids, self._rows[at])
+        places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+        return np.where(ids < 0, ids, self._rows[places])
 
 
 def by_id_field(corpus: Corpus, ids: Rows) -> IdRows | None:
     """Rows by the whole numbers in the documents' `id` fields; None unless every id of the index is one's."""
-    found: dict[int, int] = {}
+    rows_by_id: dict[int, int] = {}
     for row in range(len(corpus)):
         number = number_of(corpus.document(row).get("id"))
         if number is not None:
-            found.setdefault(number, row)
-    rows = np.array([found.get(int(one), -1) for one in ids], np.int64)
+            rows_by_id.setdefault(number, row)
+    rows = np.array([rows_by_id.get(int(document_id), -1) for document_id in ids], np.int64)
     return None if len(ids) == 0 or (rows < 0).any() else IdRows(ids, rows)
 
 

@@ -60,13 +60,13 @@ class Questions:
         """The questions that a text gives away, by id, with the rule."""
         of = hasher(_SALT)
         words = [(of(word), is_common(word)) for word, _, _ in spans(text)]
-        found = {number for gram in set(grams([word for word, _ in words])) for number in self._by_gram.get(gram, ())}
+        numbers = {number for gram in set(grams([word for word, _ in words])) for number in self._by_gram.get(gram, ())}
         present = {word for word, common in words if not common}
-        for number in {number for word in present for number in self._by_word.get(word, ())} - found:
+        for number in {number for word in present for number in self._by_word.get(word, ())} - numbers:
             wanted = self._asked[number].print_.words
             if sum(word in present for word in wanted) >= WITH_ANSWER * len(wanted):
-                found.add(number)
-        for number in sorted(found):
+                numbers.add(number)
+        for number in sorted(numbers):
             if (rule := self._asked[number].matcher.rule(text)) is not None:
                 yield self._asked[number].id, rule
 

@@ -32,8 +32,8 @@ class Mirrors:
 
     def __init__(self, mirrors: Iterable[Mirror]) -> None:
         self._by_domain: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for one in mirrors:
-            self._by_domain[one.domain].append(one.path)
+        for mirror in mirrors:
+            self._by_domain[mirror.domain].append(mirror.path)
 
     @property
     def whole_domains(self) -> list[str]:
@@ -46,7 +46,7 @@ class Mirrors:
 
     def _listed(self, host: str, path: list[str]) -> bool:
         labels = host.split(".")
-        names = [".".join(labels[at:]) for at in range(max(0, len(labels) - 8), len(labels))]
+        names = [".".join(labels[start:]) for start in range(max(0, len(labels) - 8), len(labels))]
         return any(_begins(path, wanted) for name in ("*", *names) for wanted in self._by_domain.get(name, ()))
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a web search for a question: its query, and each page that it brings."""
+"""Screens a web search for a question: its query, and each page in its results."""
 
 import logging
 from collections.abc import Sequence

@@ -46,22 +46,22 @@ class Matcher:
     def shortened(self, query: str, words: int) -> str | None:
         """The query with every run of the question's words cut to `words`; None where it has no longer one."""
         places = list(spans(query))
-        found = grams([self._hash(word) for word, _, _ in places]) if len(places) >= GRAM else []
+        page_grams = grams([self._hash(word) for word, _, _ in places]) if len(places) >= GRAM else []
         quoted = [False] * (len(places) + 1)
         reach = 0
-        for at, value in enumerate(found):
+        for position, value in enumerate(page_grams):
             if value in self._grams:
-                for covered in range(max(at, reach), at + GRAM):
+                for covered in range(max(position, reach), position + GRAM):
                     quoted[covered] = True
-                reach = at + GRAM
+                reach = position + GRAM
         parts, kept_to, run = list[str](), 0, 0
-        for at, is_quoted in enumerate(quoted):
+        for position, is_quoted in enumerate(quoted):
             if is_quoted:
                 run += 1
                 continue
             if run > words:
-                parts.append(query[kept_to : places[at - run + words - 1][2]])
-                kept_to = places[at - 1][2]
+                parts.append(query[kept_to : places[position - run + words - 1][2]])
+                kept_to = places[position - 1][2]
             run = 0
         return " ".join(" ".join([*parts, query[kept_to:]]).split()) if kept_to else None
 
@@ -71,13 +71,13 @@ class Matcher:
         inside: Counter[int] = Counter()
         n_words = n_answer = 0
         enough, alone = WITH_ANSWER * len(self._words), _WITHOUT_ANSWER * len(self._words)
-        for at, value in enumerate(rare):
+        for position, value in enumerate(rare):
             if value in self._words or value in self._answer:
                 inside[value] += 1
                 if inside[value] == 1:
                     n_words += value in self._words
                     n_answer += value in self._answer
-            if at >= stretch and (gone := rare[at - stretch]) in inside:
+            if position >= stretch and (gone := rare[position - stretch]) in inside:
                 inside[gone] -= 1
                 if not inside[gone]:
                     del inside[gone]

@@ -61,10 +61,8 @@ class WebCache:
         Raises:
             sqlite3.Error: the file cannot be read. OSError: nor can a new one be opened.
         """
-        found = self._run(
-            lambda database: database.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-        )
-        return None if found is None else bytes(found[0])
+        row = self._run(lambda database: database.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone())
+        return None if row is None else bytes(row[0])
 
     def put(self, key: str, value: bytes) -> None:
         """Keep a value, unless it alone exceeds the limit.

@@ -25,7 +25,7 @@ _EXTRACT_AT_ONCE: Final = 20
 _EXCLUDED_AT_MOST: Final = 150
 """Domains in one search; the rest is left out here."""
 _DEPTH: Final = "basic"
-"""Of search and extraction, said in every request, since the price of either depends on it."""
+"""Tavily's depth of search and extraction, sent in every request, since the price depends on it."""
 
 
 @dataclass(slots=True)
@@ -35,12 +35,12 @@ class Bill:
     searches: int | None = 0
     pages: int | None = 0
     error: WebError | None = field(default=None, compare=False)
-    """Why the search or the extraction failed; told to all who share a look-up."""
+    """Why the search or the extraction failed, for all requests that share a look-up."""
     screened: Screened | None = field(default=None, compare=False)
     """Of this caller's own; None without screening."""
 
     def take(self) -> "Bill":
-        """What nobody has taken yet: of all who share a look-up the first one who hears of it pays."""
+        """Costs not yet reported: of all requests that share a look-up the first to finish reports them."""
         taken = Bill(self.searches, self.pages, self.error)
         self.searches = self.pages = 0
         return taken
@@ -107,28 +107,28 @@ class WebSearch:
         if self._screen is None:
             return await self._found(query, bill)
         bill = bill or Bill()
-        asked, bill.screened = self._screen.query(query, question)
-        if asked is None:
+        words, bill.screened = self._screen.query(query, question)
+        if words is None:
             bill.searches = bill.pages = 0
             return []
-        pages = await self._found(asked, bill)
+        pages = await self._found(words, bill)
         kept, blocked = await asyncio.to_thread(self._screen.pages, pages, question)
         bill.screened += blocked
         return kept
 
     async def _found(self, query: str, bill: Bill | None) -> list[Page]:
         key = hashlib.sha256(lossless_bytes(f"{self._limits.results}\0{query}")).hexdigest()
-        found = self._running.get(key)
-        if found is None:
-            own = Bill()
-            found = _LookUp(asyncio.create_task(self._look_up(key, query, own), name="web-search"), own)
-            self._running[key] = found
-            found.task.add_done_callback(lambda done: self._done(key, done))
+        running = self._running.get(key)
+        if running is None:
+            shared = Bill()
+            running = _LookUp(asyncio.create_task(self._look_up(key, query, shared), name="web-search"), shared)
+            self._running[key] = running
+            running.task.add_done_callback(lambda done: self._done(key, done))
         try:
-            return await asyncio.shield(found.task)  # one caller who leaves does not end it for the others
+            return await asyncio.shield(running.task)  # one caller who leaves does not end it for the others
         finally:
-            if bill is not None and found.task.done():
-                taken = found.bill.take()
+            if bill is not None and running.task.done():
+                taken = running.bill.take()
                 bill.searches, bill.pages, bill.error = taken.searches, taken.pages, taken.error
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from podium_retrieval.outgoing import describe_failure, without_key
 _LOG = logging.getLogger(__name__)
 
 WebError = Literal["auth", "rate_limit", "plan_limit", "timeout", "connection", "bad_answer", "server_error", "refused"]
-"""Why the web gave nothing: what X-Podium-Web-Error says."""
+"""Why the web gave nothing, as in X-Podium-Web-Error."""
 _BY_STATUS: Final[Mapping[int, WebError]] = {
     401: "auth",
     403: "auth",
@@ -116,10 +116,10 @@ class Tavily:
         status = response.status_code
         why: WebError = _BY_STATUS.get(status) or ("server_error" if status >= 500 else "refused")
         pause = retry_after_s(response.headers) or (_PLAN_PAUSE_S if why == "plan_limit" else 0.0)
-        said = without_key(content.decode(errors="replace"), self._key)[:200]
+        message = without_key(content.decode(errors="replace"), self._key)[:200]
         if pause and (why in ("rate_limit", "plan_limit") or status == 503):
             until = self._clock() + min(pause, _LONGEST_PAUSE_S)
             if until > self._paused_until:
                 self._paused_until, self._paused_by = until, why
             _LOG.warning("the web is not asked for %.0f s: %s answered %d", min(pause, _LONGEST_PAUSE_S), path, status)
-        return Refused(why, f"{path} answered {status}: {said}")
+        return Refused(why, f"{path} answered {status}: {message}")

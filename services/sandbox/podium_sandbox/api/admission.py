@@ -1,4 +1,4 @@
-"""So many programs at once, so many waiting, and a plain refusal beyond."""
+"""Admission: a bounded number of programs run, a bounded number wait, further ones are refused."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class QueueFull(Exception):
-    """As many programs wait as may."""
+    """The queue of waiting programs is full."""
 
 
 class WaitedTooLong(Exception):

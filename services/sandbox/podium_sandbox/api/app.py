@@ -37,7 +37,7 @@ class RunBody(BaseModel):
 
 
 class RunAnswer(BaseModel):
-    """What became of it. exit_code: negative for a signal, null where the sandbox ended the program."""
+    """Result of a run. exit_code: negative for a signal, null where the sandbox ended the program."""
 
     status: Status
     exit_code: int | None
@@ -48,7 +48,7 @@ class RunAnswer(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why there was no run."""
+    """Why a program was not run."""
 
     detail: str
 
@@ -76,7 +76,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyn
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:  # pyright: ignore[reportUnusedFunction]
         # FastAPI's own answer repeats the input, which JSON cannot hold when it is NaN.
-        problems = (f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+        problems = (f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
         return JSONResponse({"detail": "; ".join(problems)}, 422)
 
     async def execute(body: RunBody, timeout_s: float) -> tuple[Outcome, float]:
@@ -94,7 +94,7 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyn
         responses={code: {"model": Problem} for code in (408, 413, 429, 500, 503)},
     )
     async def run(body: RunBody, request: Request) -> Any:  # pyright: ignore[reportUnusedFunction]
-        """Run a program and say what became of it. A client that leaves ends its program."""
+        """Run a program and return its result. A client's disconnect ends its program."""
         timeout_s = body.timeout_s or settings.timeout_s
         if timeout_s > settings.max_timeout_s:
             return refuse(
@@ -148,20 +148,20 @@ def create_app(settings: SandboxSettings, supervisor: Supervisor, stopping: asyn
 
     @app.get("/health", responses={503: {"model": Problem}})
     async def health() -> Any:  # pyright: ignore[reportUnusedFunction]
-        """200 while programs can be run: which walls are up, how many programs run and wait."""
+        """200 while programs can be run: which isolation layers apply, how many programs run and wait."""
         current = supervisor.current
         if current is None:
             return JSONResponse(
                 {"status": "unavailable", "detail": "the process that starts programs is being restarted"}, 503
             )
         _, ready = current
-        walls = asdict(ready.walls)
-        walls.update({name: getattr(ready.walls, name) for name in ("files", "network", "processes", "enough")})
+        isolation = asdict(ready.isolation)
+        isolation.update({name: getattr(ready.isolation, name) for name in ("files", "network", "processes", "enough")})
         return {
             "status": "ok",
-            "walls": walls,
+            "walls": isolation,
             "memory": "watch" if supervisor.cgroup is None else "cgroup",
-            "unsafe": settings.unsafe and not ready.walls.enough,
+            "unsafe": settings.unsafe and not ready.isolation.enough,
             "versions": ready.versions,
             "running": slots.running,
             "waiting": slots.waiting,

@@ -1,4 +1,4 @@
-"""What Prometheus can read of the sandbox."""
+"""The sandbox's metrics for Prometheus."""
 # pyright: reportUnknownMemberType=false
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -7,7 +7,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """One registry of its own, so that two services in one process stay apart."""
+    """A separate registry, so that two services in one process do not share metrics."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -1,6 +1,6 @@
-"""A cgroup (v2) for each run, where the service has one of its own to divide: the kernel then bounds its memory.
+"""A cgroup (v2) for each run, where the service may create them: the kernel then limits the run's memory.
 
-Such a one is what systemd gives with Delegate=yes, and a container whose /sys/fs/cgroup can be written.
+It may with systemd's Delegate=yes, and in a container whose /sys/fs/cgroup is writable.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ _RUN = "podium-run-"
 
 
 class NoCgroup(OSError):
-    """Why there is none to divide."""
+    """Why the service may create no cgroups."""
 
 
 class Cgroup:
@@ -46,7 +46,7 @@ class Cgroup:
         return str(folder)
 
     def close(self) -> None:
-        """Leave it as it was found."""
+        """Move the service back and remove what was created."""
         with contextlib.suppress(OSError):
             (self._folder / "cgroup.subtree_control").write_text("-memory")
         with contextlib.suppress(OSError):
@@ -80,10 +80,12 @@ def remove(folder: str) -> None:
 
 def _own_folder() -> Path:
     with contextlib.suppress(OSError):
-        own = next((line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), None)
+        path = next(
+            (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line[:3] == "0::"), None
+        )
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
             fields, _, kind = line.partition(" - ")
             root, mount = fields.split()[3:5]
-            if own is not None and kind.split()[0] == "cgroup2" and (own + "/").startswith(root.rstrip("/") + "/"):
-                return Path(mount + own.removeprefix(root.rstrip("/")))
+            if path is not None and kind.split()[0] == "cgroup2" and (path + "/").startswith(root.rstrip("/") + "/"):
+                return Path(mount + path.removeprefix(root.rstrip("/")))
     raise NoCgroup("this process is in no cgroup of version 2 that is mounted")

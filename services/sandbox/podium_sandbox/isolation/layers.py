@@ -1,4 +1,4 @@
-"""Which walls this kernel allows, and putting them up around a process."""
+"""The layers that isolate a process, and how each is applied."""
 
 import os
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _NAMESPACES = libc.CLONE_NEWPID | libc.CLONE_NEWIPC | libc.CLONE_NEWNET | libc.C
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
-    """What confines a program.
+class Isolation:
+    """The layers around a program.
 
     namespaces: own processes, files, network and IPC; made with root's rights or by a user namespace. None: none.
     landlock: the kernel's version of it, 0 for none. seccomp: the system call filter. own_uid: a user id of its own.
-    missing: why something is not there. imports: behind them a program finds the standard library and its packages.
+    missing: why a layer is not available. imports: a program can import the standard library and its packages inside.
     """
 
     namespaces: Namespaces | None
@@ -30,7 +30,7 @@ class Walls:
 
     @property
     def files(self) -> bool:
-        """Files outside the program's own are closed to it."""
+        """Whether the program is kept from files outside its own."""
         return self.namespaces is not None or self.landlock > 0
 
     @property
@@ -66,26 +66,26 @@ def isolate(kind: Namespaces) -> None:
 
 
 def furnish(view: rootfs.View, base: str, *, uid: int, scratch_bytes: int) -> None:
-    """Inside new namespaces: files of our own."""
+    """Give new namespaces a root file system of their own."""
     libc.unshare(libc.CLONE_NEWNS)
     rootfs.enter(view, base, uid=uid, scratch_bytes=scratch_bytes)
 
 
 def become(uid: int) -> None:
-    """From root to a user without any rights."""
+    """Drop from root to an unprivileged user."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 
 
-def confine(walls: Walls, view: rootfs.View, scratch: str) -> None:
-    """The last walls, around the process that will run the program. No way back."""
+def confine(isolation: Isolation, view: rootfs.View, scratch: str) -> None:
+    """Apply Landlock and seccomp to the process that will run the program. Irreversible."""
     libc.drop_capabilities()
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    if walls.landlock:
-        if walls.namespaces is not None:
+    if isolation.landlock:
+        if isolation.namespaces is not None:
             landlock.restrict(read=("/",), write=(scratch, "/dev/shm"), devices=rootfs.DEVICES)
         else:
             landlock.restrict(read=view.readable, write=(scratch,), devices=rootfs.DEVICES)
-    if walls.seccomp:
-        seccomp.install(own_processes=walls.namespaces is not None)
+    if isolation.seccomp:
+        seccomp.install(own_processes=isolation.namespaces is not None)

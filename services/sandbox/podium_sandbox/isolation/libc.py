@@ -50,7 +50,7 @@ def syscall(number: int, *arguments: object, what: str) -> int:
 
 
 def open_beneath(folder: int, path: str, flags: int) -> int:
-    """Open a path below an open folder; whoever puts a link into its way gets ELOOP."""
+    """Open a path below an open folder. A symbolic link anywhere in the path fails with ELOOP."""
     how = struct.pack("QQQ", flags, 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
     return syscall(_SYS_OPENAT2, folder, os.fsencode(path), how, ctypes.c_size_t(len(how)), what="openat2")
 
@@ -106,7 +106,7 @@ def drop_capabilities() -> None:
 @contextmanager
 def acting_as(uid: int) -> Generator[None]:
     """Reach files, and other processes' entries of /proc, as this user; holds for the calling thread only."""
-    user, group = _libc.setfsuid(-1), _libc.setfsgid(-1)  # an impossible id changes nothing and tells the present one
+    user, group = _libc.setfsuid(-1), _libc.setfsgid(-1)  # an invalid id changes nothing and returns the current one
     _libc.setfsgid(uid)
     _libc.setfsuid(uid)
     try:

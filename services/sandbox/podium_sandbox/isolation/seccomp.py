@@ -1,4 +1,4 @@
-"""A system call filter through libseccomp: no sockets, no reaching into other processes, no kernel back doors."""
+"""A system call filter through libseccomp: no sockets, no access to other processes, no rare kernel interfaces."""
 
 import ctypes
 import errno
@@ -71,7 +71,7 @@ def _library() -> ctypes.CDLL:
 
 
 def preload() -> None:
-    """Load the library before it is out of reach. Raises OSError where it is not installed."""
+    """Load the library while its file can still be read. Raises OSError where it is not installed."""
     _library()
 
 

@@ -1,4 +1,4 @@
-"""Trying which walls this kernel allows, each in a process that ends at once."""
+"""Tests which isolation layers this kernel allows, each in a process that ends at once."""
 
 import importlib
 import os
@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Literal
 
 from podium_sandbox.isolation import landlock, libc, rootfs, seccomp
-from podium_sandbox.isolation.layers import INSIDE_UID, Namespaces, Walls, become, confine, furnish, isolate
+from podium_sandbox.isolation.layers import INSIDE_UID, Isolation, Namespaces, become, confine, furnish, isolate
 
 _UNUSUAL = ("colorsys", "tabnanny", "sched", "wave", "mailbox")
-"""Modules of the standard library that hardly any other imports."""
+"""Modules of the standard library that few others import, so that they are not loaded yet."""
 
 
-def survey(wanted: Literal["auto", "namespaces", "filters"], base: str, uid_base: int) -> Walls:
-    """The best walls behind which programs still find their modules.
+def survey(wanted: Literal["auto", "namespaces", "filters"], base: str, uid_base: int) -> Isolation:
+    """Returns the strongest isolation in which programs can still import their modules.
 
     base: a folder to build on; uid_base: an unused user id.
     """
@@ -32,20 +32,22 @@ def survey(wanted: Literal["auto", "namespaces", "filters"], base: str, uid_base
     filtered = works("seccomp", lambda: seccomp.install(own_processes=True))
     abi = landlock.abi() if works("Landlock", _try_landlock) else 0
     own_uid = os.geteuid() == 0 and works("a user id of its own", lambda: become(uid_base))
-    ways: list[Walls] = []
+    ways: list[Isolation] = []
     if wanted != "filters":
-        ways += [Walls("root", abi, filtered, own_uid=True)] if own_uid else []
-        ways.append(Walls("user", abi, filtered, own_uid=False))
-    ways += [Walls(None, abi, filtered, own_uid=True)] if own_uid else []
-    ways.append(Walls(None, abi, filtered, own_uid=False))
-    for walls in ways:
-        kind = walls.namespaces
+        ways += [Isolation("root", abi, filtered, own_uid=True)] if own_uid else []
+        ways.append(Isolation("user", abi, filtered, own_uid=False))
+    ways += [Isolation(None, abi, filtered, own_uid=True)] if own_uid else []
+    ways.append(Isolation(None, abi, filtered, own_uid=False))
+    for isolation in ways:
+        kind = isolation.namespaces
         if kind is not None and not works(f"namespaces ({kind})", lambda kind=kind: _try_namespaces(kind, view, base)):
             continue
-        behind = f"namespaces ({kind})" if kind else f"filters, {'a' if walls.own_uid else 'no'} user id of its own"
-        uid = uid_base if walls.own_uid else None
-        if works(f"imports behind {behind}", lambda walls=walls, uid=uid: _rehearse(walls, view, base, uid)):
-            return replace(walls, missing=tuple(missing))
+        layers = f"namespaces ({kind})" if kind else f"filters, {'a' if isolation.own_uid else 'no'} user id of its own"
+        uid = uid_base if isolation.own_uid else None
+        if works(
+            f"imports behind {layers}", lambda isolation=isolation, uid=uid: _rehearse(isolation, view, base, uid)
+        ):
+            return replace(isolation, missing=tuple(missing))
     return replace(ways[-1], missing=tuple(missing), imports=False)
 
 
@@ -54,29 +56,29 @@ def _try_namespaces(kind: Namespaces, view: rootfs.View, base: str) -> None:
     _in_child(lambda: furnish(view, base, uid=INSIDE_UID, scratch_bytes=1 << 20))
 
 
-def _rehearse(walls: Walls, view: rootfs.View, base: str, uid: int | None) -> None:
-    """Become what a program is and import what no zygote has loaded."""
+def _rehearse(isolation: Isolation, view: rootfs.View, base: str, uid: int | None) -> None:
+    """Apply the isolation to this process and import modules that the zygote has not loaded."""
     folders = [path for path in sys.path if os.path.isdir(path) and path.startswith(view.readable)]
 
     def inside() -> None:
         scratch = os.path.dirname(base)  # where programs without a file system of their own have theirs
-        if walls.namespaces is not None:
+        if isolation.namespaces is not None:
             scratch = rootfs.SCRATCH
-            owner = INSIDE_UID if walls.namespaces == "user" else os.geteuid() if uid is None else uid
+            owner = INSIDE_UID if isolation.namespaces == "user" else os.geteuid() if uid is None else uid
             furnish(view, base, uid=owner, scratch_bytes=1 << 20)
         if uid is not None:
             become(uid)
         os.chdir(scratch)
-        confine(walls, view, scratch)
+        confine(isolation, view, scratch)
         for path in folders:
             os.listdir(path)
         for name in _UNUSUAL:
             importlib.import_module(name)
 
-    if walls.namespaces is None:
+    if isolation.namespaces is None:
         inside()
     else:
-        isolate(walls.namespaces)
+        isolate(isolation.namespaces)
         _in_child(inside)
 
 
@@ -101,7 +103,7 @@ def _attempt(action: Callable[[], None]) -> str | None:
         os.dup2(write, 2)
         try:
             action()
-        except BaseException as error:  # noqa: BLE001  # anything that stops this wall is the answer
+        except BaseException as error:  # noqa: BLE001  # whatever stops this layer is the result
             os.write(write, f"{error}\n".encode())
             os._exit(1)
         os._exit(0)

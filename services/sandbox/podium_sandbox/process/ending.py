@@ -40,7 +40,7 @@ def end(status: int, preloaded: Collection[str]) -> NoReturn:
         if not _flush_streams():
             status = CANNOT_FLUSH
         _destroy(preloaded)
-        _flush_streams()  # whose failure the interpreter does not tell either, as sys is cleared by then
+        _flush_streams()  # the interpreter does not report their failure either, as sys is cleared by then
         ctypes.CDLL(None).fflush(None)  # what C code printed
     except BaseException:  # noqa: BLE001  # a signal handler of the program's
         _print_exception()
@@ -76,7 +76,7 @@ def _destroy(preloaded: Collection[str]) -> None:
 
 
 def _flush_files() -> None:
-    files: list[Any] = [one for one in get_objects() if isinstance(one, _WRITERS)]
+    files: list[Any] = [item for item in get_objects() if isinstance(item, _WRITERS)]
     for file in sorted(files, key=lambda file: not isinstance(file, io.TextIOWrapper)):  # text goes into the others
         with contextlib.suppress(Exception):
             file.flush()

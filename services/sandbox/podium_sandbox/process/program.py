@@ -1,4 +1,4 @@
-"""The last step inside the walls: run a program as `__main__` and end as the interpreter would."""
+"""The last step inside the isolation: run a program as `__main__` and end as the interpreter would."""
 
 import linecache
 import os
@@ -24,7 +24,7 @@ def write_source(code: bytes) -> None:
 
 
 def execute(code: str, note: int) -> NoReturn:
-    """Run the code and end this process. A MemoryError that nobody caught is told to `note` (a descriptor)."""
+    """Run the code and end this process. An uncaught MemoryError is written to `note` (a descriptor)."""
     random.seed()
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed()  # or each program would draw what the zygote's copy draws
@@ -33,7 +33,7 @@ def execute(code: str, note: int) -> NoReturn:
     sys.modules["__main__"].__dict__["__file__"] = os.path.abspath(FILENAME)
     sys.argv = [FILENAME]
     sys.path[0:0] = [os.getcwd()]
-    # Tracebacks take the source from here, whatever becomes of the file.
+    # Tracebacks take the source from here, even when the file is changed or deleted.
     linecache.cache[FILENAME] = (len(code), None, code.splitlines(keepends=True), FILENAME)
     ending.end(_guarded(code, note), preloaded)
 
@@ -86,12 +86,12 @@ def _report(error: BaseException) -> None:
         os.write(2, f"{type(error).__name__} (its traceback could not be printed)\n".encode())
 
 
-def _without_streams(at: types.TracebackType | None) -> None:
+def _without_streams(traceback: types.TracebackType | None) -> None:
     """Cut the frames of our own streams, which failed where the interpreter's would have none."""
-    while at is not None:
-        if at.tb_next is not None and at.tb_next.tb_frame.f_code.co_filename == streams.__file__:
-            at.tb_next = None
-        at = at.tb_next
+    while traceback is not None:
+        if traceback.tb_next is not None and traceback.tb_next.tb_frame.f_code.co_filename == streams.__file__:
+            traceback.tb_next = None
+        traceback = traceback.tb_next
 
 
 def _exit_status(stop: SystemExit) -> int:
@@ -114,10 +114,10 @@ def _shorten(error: BaseException | None) -> None:
         if error is None:
             return
         frames: list[types.TracebackType] = []
-        at = error.__traceback__
-        while at is not None:
-            frames.append(at)
-            at = at.tb_next
+        frame = error.__traceback__
+        while frame is not None:
+            frames.append(frame)
+            frame = frame.tb_next
         if len(frames) > 2 * FRAMES:
             frames[FRAMES - 1].tb_next = frames[-FRAMES]
         error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""What the service and the zygote say to each other: one JSON object a packet of their Unix socket.
+"""The messages between service and zygote: one JSON object a packet of their Unix socket.
 
 To the zygote: Run (with four descriptors: program, stdout, stderr, note) and Kill. From it: Ready once; for each run
 Started, Exited (from the run's reaper, when all of its processes are gone) and Gone (the reaper is gone too).
@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from podium_sandbox.isolation.layers import Walls
+from podium_sandbox.isolation.layers import Isolation
 from podium_sandbox.isolation.rlimits import Limits
 
 PACKET_BYTES = 65_536
@@ -35,7 +35,7 @@ class Kill:
 class Ready:
     """anon_bytes: memory that every program shows as its own though it is shared with the zygote."""
 
-    walls: Walls
+    isolation: Isolation
     load_ms: float
     anon_bytes: int
     versions: dict[str, str]
@@ -81,7 +81,7 @@ def decode(data: bytes) -> Packet:
     if name == "Run":
         values["limits"] = Limits(**values["limits"])
     elif name == "Ready":
-        wall: dict[str, Any] = values["walls"]
-        wall["missing"] = tuple(wall["missing"])
-        values["walls"] = Walls(**wall)
+        isolation: dict[str, Any] = values["isolation"]
+        isolation["missing"] = tuple(isolation["missing"])
+        values["isolation"] = Isolation(**isolation)
     return _KINDS[name](**values)

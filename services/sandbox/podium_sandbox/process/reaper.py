@@ -1,6 +1,6 @@
 """The processes around one program: a reaper, with namespaces an init below it, and the program itself.
 
-The reaper and the init run this file's code only. When the program's first process ends, or the reaper is told to
+The reaper and the init run this file's code only. When the program's first process ends, or the reaper is asked to
 stop, every process of the program is killed: by the kernel, with the process namespace whose init ends; without
 namespaces there is one process only, as the filter lets it start none.
 """
@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from os import _exit
 from typing import NoReturn
 
-from podium_sandbox.isolation import cgroup, libc, rlimits, rootfs
-from podium_sandbox.isolation import layers as walls
+from podium_sandbox.isolation import cgroup, layers, libc, rlimits, rootfs
 from podium_sandbox.process import program
 from podium_sandbox.process.protocol import Exited, Run
 from podium_sandbox.process.streams import Pending, open_streams
@@ -29,7 +28,7 @@ _ENDED = struct.Struct("id")
 class Site:
     """What all runs share. base: the folder that mounts are built on."""
 
-    walls: walls.Walls
+    isolation: layers.Isolation
     view: rootfs.View
     baseline: rlimits.Baseline
     base: str
@@ -65,8 +64,8 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
     pending = Pending()
     read, write = os.pipe()
     try:
-        if site.walls.namespaces is not None:
-            walls.isolate(site.walls.namespaces)
+        if site.isolation.namespaces is not None:
+            layers.isolate(site.isolation.namespaces)
         child = os.fork()
     except OSError as error:
         os.write(streams.note, f"reaper: {error}\n".encode())
@@ -78,15 +77,15 @@ def keep(run: Run, site: Site, streams: Streams) -> Exited:
     for descriptor in (streams.code, streams.note, write):
         os.close(descriptor)
     _, status, usage = os.wait4(child, 0)
-    if site.walls.namespaces is None and not site.walls.seccomp:
+    if site.isolation.namespaces is None and not site.isolation.seccomp:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # without walls, what stayed in its session
+            os.killpg(child, signal.SIGKILL)  # without isolation: what stayed in its session
     child = 0  # its number may belong to another process from here on
     known: int | None = status
     ended = time.monotonic()
-    if site.walls.namespaces is not None:
-        told = os.read(read, _ENDED.size)
-        known, ended = _ENDED.unpack(told) if len(told) == _ENDED.size else (None, ended)
+    if site.isolation.namespaces is not None:
+        end_note = os.read(read, _ENDED.size)
+        known, ended = _ENDED.unpack(end_note) if len(end_note) == _ENDED.size else (None, ended)
     for which, descriptor in enumerate((streams.stdout, streams.stderr)):
         os.set_blocking(descriptor, False)
         with contextlib.suppress(OSError):  # a pipe full of output that ended the program
@@ -103,12 +102,12 @@ def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if run.cgroup is not None:
             cgroup.enter(run.cgroup)
-        if site.walls.namespaces is None:
+        if site.isolation.namespaces is None:
             if os.getppid() != parent:
                 _exit(1)
             _program(run, site, streams, pending)
         uid = _uid_inside(run, site)
-        walls.furnish(site.view, site.base, uid=uid, scratch_bytes=run.limits.scratch_bytes)
+        layers.furnish(site.view, site.base, uid=uid, scratch_bytes=run.limits.scratch_bytes)
         child = os.fork()
         if child == 0:
             _program(run, site, streams, pending)
@@ -126,19 +125,19 @@ def _first(run: Run, site: Site, streams: Streams, pending: Pending, result: int
 
 
 def _uid_inside(run: Run, site: Site) -> int:
-    if site.walls.namespaces == "user":
-        return walls.INSIDE_UID
+    if site.isolation.namespaces == "user":
+        return layers.INSIDE_UID
     return os.geteuid() if run.uid is None else run.uid
 
 
 def _others_of_its_user(run: Run, site: Site) -> int | None:
-    if site.walls.namespaces == "user":
+    if site.isolation.namespaces == "user":
         return 2  # the reaper and the init, in a user namespace that counts for itself
     return None if run.uid is None else 0
 
 
 def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoReturn:
-    """Put up the last walls and become the program."""
+    """Apply the last layers and become the program."""
     confined = False
     note = streams.note
     try:
@@ -150,9 +149,9 @@ def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoRetu
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if site.walls.own_uid and run.uid is not None:
-            walls.become(run.uid)
-        if site.walls.namespaces is None:
+        if site.isolation.own_uid and run.uid is not None:
+            layers.become(run.uid)
+        if site.isolation.namespaces is None:
             libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)  # becoming another user cleared it
         os.chdir(scratch)
         os.environ.clear()
@@ -161,7 +160,7 @@ def _program(run: Run, site: Site, streams: Streams, pending: Pending) -> NoRetu
         program.write_source(source)
         rlimits.apply(run.limits, site.baseline, extra_processes=_others_of_its_user(run, site))
         libc.prctl(libc.PR_SET_DUMPABLE, 1)  # the watch reads its open files and memory; no other program can
-        walls.confine(site.walls, site.view, scratch)
+        layers.confine(site.isolation, site.view, scratch)
         os.write(note, READY_NOTE + f"{time.monotonic()}\n".encode())
         confined = True
         program.execute(code, note)

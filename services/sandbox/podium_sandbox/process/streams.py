@@ -1,4 +1,4 @@
-"""Text streams of a program whose last words outlive it.
+"""Text streams of a program whose buffered output survives its end.
 
 What a program has printed without an end of line stays in its buffer, so that lines of several threads do not mix. A
 copy of it lies in memory shared with the reaper, which prints it where the program was ended before it could.
@@ -16,7 +16,7 @@ _PART = _LENGTH + _ROOM
 
 
 class Pending:
-    """What stdout (0) and stderr (1) of a program hold back, in memory that forked processes share."""
+    """The buffered output of stdout (0) and stderr (1), in memory that forked processes share."""
 
     def __init__(self) -> None:
         self.memory = memoryview(mmap.mmap(-1, 2 * _PART))
@@ -58,7 +58,7 @@ class _Kept(io.BufferedWriter):
             if data:
                 super().write(data)
             super().flush()
-        except RuntimeError:  # a signal handler prints within a print: its words go out with the next
+        except RuntimeError:  # a signal handler prints within a print: its output is written with the next
             self._pieces = data + self._pieces
         if self._copied or self._pieces:
             self._copy()
@@ -69,7 +69,7 @@ class _Kept(io.BufferedWriter):
         self._copied = bool(held)
 
     def _disown(self) -> None:
-        self._part = memoryview(bytearray(_PART))  # a child's words must not replace its parent's
+        self._part = memoryview(bytearray(_PART))  # a child's output must not replace its parent's
 
 
 def open_streams(pending: Pending) -> None:

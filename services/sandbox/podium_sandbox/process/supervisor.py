@@ -1,4 +1,4 @@
-"""Keeps a zygote alive, and refuses to be ready with too few walls."""
+"""Keeps a zygote alive, and is not ready without enough isolation."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ from podium_sandbox.settings import SandboxSettings
 log = logging.getLogger("podium_sandbox")
 
 
-class TooFewWalls(RuntimeError):
-    """The kernel does not allow enough walls and SANDBOX_UNSAFE is not set, or programs cannot import behind any."""
+class TooLittleIsolation(RuntimeError):
+    """The kernel does not allow enough isolation and SANDBOX_UNSAFE is not set, or programs can import in none."""
 
 
 class Supervisor:
-    """Owner of the zygote: starts it, starts another when it ends, closes it."""
+    """Starts the zygote, restarts it when it ends, closes it."""
 
     def __init__(self, settings: SandboxSettings) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class Supervisor:
         return self._zygote, self._ready
 
     async def start(self) -> None:
-        """Raises TooFewWalls, or SandboxBroken where the zygote cannot start at all."""
+        """Raises TooLittleIsolation, or SandboxBroken where the zygote cannot start at all."""
         (self._settings.scratch_dir / "root").mkdir(parents=True, exist_ok=True)
         memory = "cgroup"
         try:
@@ -45,29 +45,29 @@ class Supervisor:
         except NoCgroup as error:
             memory = f"watch ({error})"
         zygote, ready = await ZygoteProcess.start(self._settings)
-        walls = ready.walls
-        if not walls.enough and not self._settings.unsafe:
+        isolation = ready.isolation
+        if not isolation.enough and not self._settings.unsafe:
             await zygote.close()
-            raise TooFewWalls(
+            raise TooLittleIsolation(
                 "This kernel lets the sandbox confine too little "
-                f"(files {walls.files}, network {walls.network}, processes {walls.processes}; "
-                f"missing: {'; '.join(walls.missing) or 'nothing'}). Allow user namespaces, or run a kernel with "
-                "Landlock (5.13 or newer) and install libseccomp2. To run programs that you trust without walls, set "
-                "SANDBOX_UNSAFE=1."
+                f"(files {isolation.files}, network {isolation.network}, processes {isolation.processes}; "
+                f"missing: {'; '.join(isolation.missing) or 'nothing'}). Allow user namespaces, or run a kernel with "
+                "Landlock (5.13 or newer) and install libseccomp2. To run programs that you trust without isolation, "
+                "set SANDBOX_UNSAFE=1."
             )
-        if not walls.imports:
+        if not isolation.imports:
             await zygote.close()
-            raise TooFewWalls(
-                "Behind no walls that this kernel allows can a program import the standard library: "
-                f"{'; '.join(walls.missing)}. Often the interpreter lies below a folder that the programs' user cannot "
+            raise TooLittleIsolation(
+                f"No isolation lets a program import the standard library: {'; '.join(isolation.missing)}. Often the "
+                "interpreter lies below a folder that the programs' user cannot "
                 "enter: move it, or run the service as the folder's owner."
             )
-        level = logging.INFO if walls.enough else logging.WARNING
+        level = logging.INFO if isolation.enough else logging.WARNING
         log.log(
             level,
-            "sandbox ready" if walls.enough else "sandbox ready WITHOUT ENOUGH WALLS (SANDBOX_UNSAFE=1)",
+            "sandbox ready" if isolation.enough else "sandbox ready WITHOUT ENOUGH ISOLATION (SANDBOX_UNSAFE=1)",
             extra={
-                "walls": asdict(walls),
+                "walls": asdict(isolation),
                 "memory": memory,
                 "load_ms": round(ready.load_ms),
                 "loaded_bytes": ready.anon_bytes,
@@ -78,7 +78,7 @@ class Supervisor:
         self._keeping = asyncio.create_task(self._keep())
 
     async def replace(self) -> None:
-        """End a zygote that does not do as told; another is started."""
+        """End a zygote that does not respond; another is started."""
         if self._zygote is not None:
             await self._zygote.close()
 

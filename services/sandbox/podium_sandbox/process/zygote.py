@@ -27,7 +27,7 @@ from podium_sandbox.process import reaper
 
 
 def main() -> None:
-    """Load, survey the walls, say so, and serve until the service closes its end."""
+    """Load, test the isolation layers, report ready, and serve until the service closes its end."""
     control = socket.socket(fileno=int(sys.argv[1]))
     config = json.loads(sys.argv[2])
     started = time.monotonic()
@@ -35,11 +35,11 @@ def main() -> None:
     with contextlib.suppress(OSError):  # surveyed below, with its reason
         seccomp.preload()
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
-    surveyed = survey(config["walls"], config["base"], config["uid_base"])
+    surveyed = survey(config["isolation"], config["base"], config["uid_base"])
     gc.collect()
     gc.freeze()  # no collection touches, and so copies, the pages that programs share
     site = reaper.Site(
-        walls=surveyed,
+        isolation=surveyed,
         view=rootfs.interpreter_view(),
         baseline=rlimits.measure_baseline(),
         base=config["base"],

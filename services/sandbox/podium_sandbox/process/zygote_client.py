@@ -1,4 +1,4 @@
-"""The service's side of the zygote: starting it, sending it programs, hearing how they ended."""
+"""The service's client of the zygote: starts it, sends it programs, receives how they ended."""
 
 import asyncio
 import contextlib
@@ -84,7 +84,7 @@ class ZygoteProcess:
 
     @classmethod
     async def start(cls, settings: SandboxSettings) -> tuple["ZygoteProcess", wire.Ready]:
-        """Start one and wait until it has loaded and tested the walls.
+        """Start one and wait until it has loaded and tested the isolation layers.
 
         Raises:
             SandboxBroken: it ended or took too long.
@@ -93,7 +93,7 @@ class ZygoteProcess:
         config = {
             "package": str(Path(__file__).parents[2]),
             "preload": [name.strip() for name in settings.preload.split(",") if name.strip()],
-            "walls": settings.walls,
+            "isolation": settings.walls,
             "base": str(settings.scratch_dir / "root"),
             "uid_base": settings.uid_base,
         }

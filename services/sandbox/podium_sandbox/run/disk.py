@@ -19,7 +19,7 @@ _LONGEST_PATH = 2048
 _ATTEMPTS = 3
 _TOO_MUCH = 1 << 62
 _REPLACED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
-"""What opening a folder says when the program has put something else in its place."""
+"""Errors of opening a folder that the program has replaced by something else."""
 
 
 class _Folder:

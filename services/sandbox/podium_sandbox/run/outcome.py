@@ -1,4 +1,4 @@
-"""What became of a program, and the sentence that tells its author which limit it met."""
+"""How a program ended, and the message for its author that names the limit it met."""
 
 import os
 import signal
@@ -48,9 +48,9 @@ _HINTS: dict[int, str] = {
 
 
 def judge(*, stop: Stop | None, wait_status: int | None, memory_error: bool, limit: Limit) -> Verdict:
-    """Name the ending of a program.
+    """Classify how a program ended.
 
-    stop: why the service ended it, if it did. wait_status: as from wait(2), None where none was left to tell.
+    stop: why the service ended it, if it did. wait_status: as from wait(2), None where no process reported it.
     memory_error: the program ended by a MemoryError that it did not catch.
     """
     if stop is not None:

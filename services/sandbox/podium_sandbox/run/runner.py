@@ -1,4 +1,4 @@
-"""Runs one program after another, each in its own walls, and watches its limits."""
+"""Runs one program after another, each in its own isolation, and watches its limits."""
 
 import asyncio
 import contextlib
@@ -26,10 +26,10 @@ from podium_sandbox.settings import SandboxSettings
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to a run, and what the log and the metrics say of it.
+    """The result of a run, with what the log and the metrics record of it.
 
     exit_code: negative for a signal, None where the sandbox ended the program. duration_ms: wall time from the
-    program's start to its end. startup_ms: before it. cpu_ms, max_rss_bytes: None where the system did not say.
+    program's start to its end. startup_ms: before it. cpu_ms, max_rss_bytes: None where the system did not report them.
     """
 
     status: Status
@@ -64,9 +64,9 @@ class _Stream(asyncio.Protocol):
 class Runner:
     """Owns the user ids, scratch folders and cgroups of runs; the zygote is handed in with each."""
 
-    def __init__(self, settings: SandboxSettings, own: cgroup.Cgroup | None) -> None:
+    def __init__(self, settings: SandboxSettings, service_cgroup: cgroup.Cgroup | None) -> None:
         self._settings = settings
-        self._cgroup = own
+        self._cgroup = service_cgroup
         self._runs = 0
         # The kernel counts processes by user id: two sandboxes on one machine must not share any.
         first = settings.uid_base + os.getpid() % 1_000_000 * 256
@@ -76,16 +76,16 @@ class Runner:
         """Run `code` for at most timeout_s. Cancelling ends the program.
 
         Raises:
-            SandboxBroken: the walls or the processes failed, not the program.
+            SandboxBroken: the isolation or the processes failed, not the program.
         """
-        uid = self._free_uids.pop() if ready.walls.own_uid else None
+        uid = self._free_uids.pop() if ready.isolation.own_uid else None
         scratch: str | None = None
         group: str | None = None
         try:
             if self._cgroup is not None:
                 self._runs += 1
                 group = self._cgroup.add(self._runs, self._hard_memory_bytes(ready))
-            if ready.walls.namespaces is None:
+            if ready.isolation.namespaces is None:
                 scratch = tempfile.mkdtemp(prefix="run-", dir=self._settings.scratch_dir)
                 if uid is not None:
                     os.chown(scratch, uid, uid)
@@ -140,15 +140,15 @@ class Runner:
         exited = await handle.exited
         if stop is None and request.cgroup is not None and cgroup.out_of_memory(request.cgroup):
             stop, stopped = "memory", exited.ended
-        said = note.held.text().encode()
-        if said.startswith(READY_NOTE):
-            started = float(said.removeprefix(READY_NOTE).partition(b"\n")[0])
+        note_text = note.held.text().encode()
+        if note_text.startswith(READY_NOTE):
+            started = float(note_text.removeprefix(READY_NOTE).partition(b"\n")[0])
         elif stop is None:
-            raise SandboxBroken(f"the walls could not be put up: {said.decode().strip() or 'no reason given'}")
+            raise SandboxBroken(f"the isolation could not be set up: {note_text.decode().strip() or 'no reason given'}")
         verdict = judge(
             stop=stop,
             wait_status=exited.status,
-            memory_error=MEMORY_NOTE in said,
+            memory_error=MEMORY_NOTE in note_text,
             limit=self._limit(timeout_s),
         )
         stderr = err.held.text()

@@ -1,4 +1,4 @@
-"""The watch over limits that the kernel does not hold all processes of a program to together."""
+"""Checks the limits that the kernel enforces for each process alone, over all processes of a program."""
 
 import contextlib
 from dataclasses import dataclass
