@@ -5,8 +5,8 @@ tools, D no contention. Each order meets prompts that no earlier one has left in
 product's own (podium_eval.scheduling), in front of vLLM's defaults. A router is fetched into a folder of its own and
 stays out of the tree: --router 'python3 -m ThunderAgent --port {port} --backends {backend} --backend-type vllm'.
 
-    python bench/gpu/orders.py --gpu 0 --port 2600 --model DIR --out orders-A.jsonl --regime A
-    python bench/gpu/orders.py --gpu 0,1 --port 2700 --model DIR --out replicas.jsonl --replicas
+    python bench/gpu/orders.py --gpu 0 --port 2600 --model DIR --out orders.jsonl --runs D:server,D:adaptive,A:server
+    python bench/gpu/orders.py --gpu 0,1,2,3 --port 2700 --model DIR --out replicas.jsonl --replicas
 """
 
 import argparse
@@ -20,8 +20,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +54,15 @@ class Regime:
 
 REGIMES = {
     "A": Regime(512, 512, 6, 2.0, False, None),
-    "B": Regime(96, 48, 10, 5.0, True, 6400),
-    "C": Regime(128, 128, 8, 10.0, True, 18750),
-    "D": Regime(48, 48, 10, 5.0, True, None),
+    "B": Regime(60, 48, 10, 5.0, True, 6400),
+    "C": Regime(128, 128, 6, 10.0, True, 18750),
+    "D": Regime(48, 48, 6, 5.0, True, None),
 }
 ORDERS = ("server", "adaptive", "program", "depth_first")
-"""Those that share a server first: depth first wants flags of its own."""
+
+
+# Random weights would fill a grammar with white space for ever: --then may ask for tool calls.
+GRAMMAR = "--structured-outputs-config.backend=xgrammar --structured-outputs-config.disable_any_whitespace=true"
 
 
 class Client:
@@ -84,7 +89,7 @@ class Client:
         if self.least_busy:
             url = min(self.urls, key=self.in_flight.__getitem__)
         else:
-            url = self.homes.get(place) or min(self.urls, key=lambda one: self.gates[one].tokens)
+            url = self.homes.get(place) or min(self.urls, key=lambda address: self.gates[address].tokens)
             self.homes[place] = url
         self.in_flight[url] += 1
         try:
@@ -213,14 +218,12 @@ def write(row: dict[str, Any], out: Path) -> None:
     print(json.dumps(row), flush=True)
 
 
-def one_regime(args: argparse.Namespace) -> None:
-    extra = "" if args.spec.blocks is None else f"--num-gpu-blocks-override {args.spec.blocks}"
-    log = args.out.with_suffix(".log")
-    wanted = [order for order in ORDERS if order in args.orders.split(",")]
-    shared = [order for order in wanted if order != "depth_first"]
-    url = f"http://127.0.0.1:{args.port}"
+def lane(args: argparse.Namespace) -> None:
+    """The runs in turn on one GPU; runs beside each other that want the same cache and flags share a server."""
+    log, url = args.out.with_suffix(".log"), f"http://127.0.0.1:{args.port}"
 
-    def run(order: str, first: int) -> None:
+    def run(name: str, order: str, first: int) -> None:
+        args.spec = regime(name, args)
         try:
             with ExitStack() as stack:
                 where = url
@@ -228,36 +231,62 @@ def one_regime(args: argparse.Namespace) -> None:
                     where = stack.enter_context(router(args.router, args.port + 1, url, log.with_suffix(".router")))
                 client = Client([where], order, args.spec, least_busy=False)
                 row = asyncio.run(load(client, args, first))
-            write({"regime": args.regime, **row}, args.out)
+            write({"regime": name, **row}, args.out)
         except Exception as error:
-            write({"regime": args.regime, "order": order, "failed": repr(error)}, args.out)
+            write({"regime": name, "order": order, "failed": repr(error)}, args.out)
 
-    if shared:
-        with variants.served(args.gpu, args.port, args.model, {"SERVE_EXTRA_ARGS": extra}, log, 400):
-            for number, order in enumerate(shared):
-                run(order, 100_000 * (number + 1))
-    if "depth_first" in wanted:
-        flags = {**variants.PODIUM, "SERVE_EXTRA_ARGS": extra}
+    runs = [tuple(run.split(":")) for run in args.runs.split(",")]
+    for (blocks, depth_first), group in groupby(runs, lambda run: (REGIMES[run[0]].blocks, run[1] == "depth_first")):
+        extra = "" if blocks is None else f"--num-gpu-blocks-override {blocks}"
+        flags = {**(variants.PODIUM if depth_first else {}), "SERVE_EXTRA_ARGS": extra}
         with variants.served(args.gpu, args.port, args.model, flags, log, 400):
-            run("depth_first", 900_000)
+            for name, order in group:
+                args.first += 100_000
+                run(name, order, args.first)
 
 
 def replicas(args: argparse.Namespace) -> None:
-    """Regime A with 1,024 tasks over two servers: each task with its own, then each turn at the least busy one."""
+    """Regime A with 512 tasks for each server: each task with its own; then the same on one half of the servers beside
+    each turn at the least busy one on the other. --then runs while the servers are still there."""
     gpus = args.gpu.split(",")
-    spec = REGIMES["A"]
-    args.spec = Regime(512 * len(gpus), 512 * len(gpus), spec.turns, spec.tool_s, spec.exponential, None)
-    with ExitStack() as stack:
-        servers = [
-            variants.served(gpu, args.port + 10 * n, args.model, {}, args.out.with_suffix(f".{n}.log"), 400)
-            for n, gpu in enumerate(gpus)
-        ]
-        for server in servers:
-            stack.enter_context(server)
-        urls = [f"http://127.0.0.1:{args.port + 10 * n}" for n in range(len(gpus))]
-        for number, least_busy in enumerate((False, True)):
-            client = Client(urls, "adaptive", args.spec, least_busy=least_busy)
-            write({"regime": "A", **asyncio.run(load(client, args, 100_000 * (number + 1)))}, args.out)
+    urls = [f"http://127.0.0.1:{args.port + 10 * n}" for n in range(len(gpus))]
+    args.spec = regime("A", args)
+
+    async def measured(some: list[str], first: int, *, least_busy: bool) -> None:
+        tasks = args.spec.tasks * len(some)
+        mine = argparse.Namespace(**{**vars(args), "spec": replace(args.spec, tasks=tasks, at_once=tasks)})
+        row = await load(Client(some, "adaptive", mine.spec, least_busy=least_busy), mine, first)
+        write({"regime": "A", **row}, args.out)
+
+    async def halves() -> None:
+        half = len(urls) // 2
+        await asyncio.gather(
+            measured(urls[:half], 200_000, least_busy=False), measured(urls[half:], 300_000, least_busy=True)
+        )
+
+    def started(n: int, gpu: str) -> Any:
+        return variants.served(
+            gpu, args.port + 10 * n, args.model, {"SERVE_EXTRA_ARGS": GRAMMAR}, args.out.with_suffix(f".{n}.log"), 400
+        )
+
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        for server in list(pool.map(lambda pair: _entered(started(*pair)), enumerate(gpus))):
+            stack.push(server)
+        asyncio.run(measured(urls, 100_000, least_busy=False))
+        if len(urls) >= 4:
+            asyncio.run(halves())
+        if args.then:
+            subprocess.run(args.then, shell=True, check=False)
+
+
+def _entered(server: Any) -> Any:
+    server.__enter__()
+    return server
+
+
+def regime(name: str, args: argparse.Namespace) -> Regime:
+    changes = {part: value for part in ("tasks", "turns") if (value := getattr(args, part)) is not None}
+    return replace(REGIMES[name], **changes)
 
 
 def main() -> None:
@@ -266,23 +295,23 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=2600)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--regime", choices=sorted(REGIMES), default="A")
+    every = ",".join(f"{name}:{order}" for name in REGIMES for order in ORDERS)
+    parser.add_argument("--runs", default=every, help="REGIME:ORDER,…; orders: " + ", ".join(ORDERS))
     parser.add_argument("--tasks", type=int, help="another number of tasks than the regime's")
     parser.add_argument("--turns", type=int, help="another number of turns")
-    parser.add_argument("--orders", default=",".join(ORDERS))
+    parser.add_argument("--first", type=int, default=0, help="number of the first prompt, beyond those of other lanes")
+    parser.add_argument("--then", help="with --replicas: a shell command run at the end, before the servers stop")
     parser.add_argument("--router", default="", help="command with {port} and {backend}; needed for `program`")
     parser.add_argument("--replicas", action="store_true")
     args = parser.parse_args()
-    changes = {name: value for name in ("tasks", "turns") if (value := getattr(args, name)) is not None}
-    args.spec = replace(REGIMES[args.regime], **changes)
     args.seed, args.documents, args.document_words, args.layout = 1, 10, 150, "podium"
     if not args.router:
-        args.orders = ",".join(order for order in args.orders.split(",") if order != "program")
+        args.runs = ",".join(run for run in args.runs.split(",") if not run.endswith(":program"))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     if args.replicas:
         replicas(args)
     else:
-        one_regime(args)
+        lane(args)
 
 
 if __name__ == "__main__":

@@ -86,10 +86,14 @@ class Chain:
 
     def _stack(self) -> Stack:
         settings = self._settings
-        services = [build(settings, self._environment) for build in (specs.vllm, specs.retrieval, specs.sandbox)]
+        services = [
+            *specs.orchestrators(settings, self._environment),
+            specs.retrieval(settings, self._environment),
+            specs.sandbox(settings, self._environment),
+        ]
         return Stack(
-            [spec for spec in services if spec.name not in settings.reuse],
-            [spec for spec in services if spec.name in settings.reuse],
+            [spec for spec in services if not spec.reused],
+            [spec for spec in services if spec.reused],
             logs=self._run_folder / "services",
             start_timeout_s=settings.local_start_timeout_s,
             stop_timeout_s=settings.local_stop_timeout_s,

@@ -34,7 +34,8 @@ def package_file(package: str, *parts: str) -> Path:
 def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
     """The embedded default's settings, to be laid under the user's own.
 
-    `root` is the clone, `state` the folder of what is made once; the experts and the judge are the same server.
+    `root` is the clone, `state` the folder of what is made once; the experts and the judge are the same server, of
+    several replicas the first.
 
     Raises:
         NotPrepared: `root` is no clone, or podium-eval is not installed.
@@ -44,7 +45,7 @@ def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
         raise NotPrepared(f"{settings_file} is missing: run podium-local in a clone of Podium, or name it with --root")
     values = {name: value for name, value in dotenv_values(settings_file).items() if value is not None}
     values |= {
-        "EXPERT_BASE_URL": orchestrator_url,
+        "EXPERT_BASE_URL": orchestrator_url.split(",")[0].strip(),
         "SERVE_MODEL": str(state / "models" / "smollm2-135m"),
         "INDEX_DIR": str(state / "index" / "demo"),
         "DATASET": str(package_file("podium_eval", "data", "demo", "questions.jsonl")),

@@ -64,21 +64,22 @@ def read_gpus() -> list[Gpu]:
 
 
 def choose(wanted: Mapping[str, str], gpus: Sequence[Gpu]) -> dict[str, str]:
-    """Setting to device, with `auto` replaced by the freest GPUs that no other setting names, in the settings' order.
+    """Setting to devices, with each `auto` replaced by the freest GPU that no other part names, in the settings' order.
 
     Raises:
         NoGpus: fewer GPUs than settings.
     """
-    named = {part.strip() for value in wanted.values() if value != AUTO for part in value.split(",")}
+    named = {part.strip() for value in wanted.values() for part in value.split(",")}
     left = sorted((gpu for gpu in gpus if str(gpu.index) not in named), key=lambda gpu: (-gpu.free, gpu.index))
     chosen: dict[str, str] = {}
     for setting, value in wanted.items():
-        if value != AUTO:
-            chosen[setting] = value
-        elif left:
-            chosen[setting] = str(left.pop(0).index)
-        else:
-            raise NoGpus(f"{setting}=auto: {len(gpus)} GPU(s) here and none left: name one that is to be shared")
+        parts = [part.strip() for part in value.split(",")]
+        if parts.count(AUTO) > len(left):
+            left_over = len(left) or "none"
+            raise NoGpus(
+                f"{setting}={value}: {len(gpus)} GPU(s) here and {left_over} left: name one that is to be shared"
+            )
+        chosen[setting] = ",".join(str(left.pop(0).index) if part == AUTO else part for part in parts)
     return chosen
 
 

@@ -17,18 +17,20 @@ _SERVICES: Final = {
 def addresses(environment: Mapping[str, str], *, auto: bool, reuse: Iterable[str] = ()) -> dict[str, str]:
     """The services' addresses that follow from their ports; an address that is set stays, and so does a reused one's.
 
-    auto: free ports instead, for every service that is started.
+    auto: free ports instead, for every service that is started, and for each replica of ORCHESTRATOR_URL.
 
     Raises:
         ValueError: a port that is none.
     """
     addresses: dict[str, str] = {}
-    free = iter(_free(len(_SERVICES))) if auto else None
+    replicas = len([url for url in environment.get("ORCHESTRATOR_URL", "").split(",") if url.strip()]) or 1
+    free = iter(_free(len(_SERVICES) + replicas - 1)) if auto else None
     kept = set(reuse)
     for name, (address, port_name, form) in _SERVICES.items():
         port = environment.get(port_name, "")
         if free is not None and name not in kept:
-            addresses[address] = form.format(port=next(free))
+            n = replicas if name == "vllm" else 1
+            addresses[address] = ",".join(form.format(port=next(free)) for _ in range(n))
         elif port and not environment.get(address):
             if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError(f"{port_name}={port} is no port: a number from 1 to 65535, or --ports auto")

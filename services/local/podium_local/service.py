@@ -23,6 +23,8 @@ class ServiceSpec:
     environment: Mapping[str, str]
     healthy: Callable[[], Awaitable[None]]
     """Returns when the service is ready; raises NotReady, with the reason, at once when it is not."""
+    reused: bool = False
+    """It runs already and is only checked."""
 
 
 class NotReady(RuntimeError):

@@ -18,7 +18,8 @@ class LocalSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     orchestrator_url: str = Field(
-        default="http://127.0.0.1:1406/v1", description="Where vLLM is started, or reused, and eval finds it."
+        default="http://127.0.0.1:1406/v1",
+        description="Where vLLM is started or reused and eval finds it; a replica at each address, by commas.",
     )
     orchestrator_model: str = Field(default="orchestrator", description="Name under which vLLM serves the model.")
     retrieval_url: str = Field(default="http://127.0.0.1:1401", description="Where retrieval is started or reused.")
@@ -27,7 +28,8 @@ class LocalSettings(BaseModel):
     run_id: str | None = Field(default=None, description="The run's name; an existing one is resumed.")
     index_dir: Path | None = Field(default=None, description="Folder with eval.index and eval.jsonl for retrieval.")
     orchestrator_gpu: str = Field(
-        default="", description="GPU that vLLM sees; empty: all; podium-local also takes auto, the freest."
+        default="",
+        description="GPUs that vLLM sees, divided among replicas; empty: all; podium-local takes auto too, the freest.",
     )
     retrieval_gpu: str = Field(
         default="", description="GPU that retrieval sees; empty: all; podium-local also takes auto, the freest."

@@ -9,22 +9,46 @@ from podium_local.service import ServiceSpec
 from podium_local.settings import LocalSettings
 
 
-def vllm(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceSpec:
-    """vLLM, started by Podium's own serve script where ORCHESTRATOR_URL points."""
-    host, port = _address(settings.orchestrator_url, "ORCHESTRATOR_URL")
+def orchestrators(settings: LocalSettings, environment: Mapping[str, str]) -> list[ServiceSpec]:
+    """vLLM by Podium's own serve script, one replica for each address of ORCHESTRATOR_URL, the GPUs divided among them.
+
+    Raises:
+        ValueError: an address without host and port, or GPUs that the replicas cannot share evenly.
+    """
+    urls = [url.strip() for url in settings.orchestrator_url.split(",") if url.strip()]
+    gpus = [gpu.strip() for gpu in settings.orchestrator_gpu.split(",") if gpu.strip()]
+    each, rest = divmod(len(gpus), max(1, len(urls)))
+    if rest:
+        raise ValueError(
+            f"ORCHESTRATOR_GPU={settings.orchestrator_gpu}: {len(gpus)} GPUs for the {len(urls)} addresses of "
+            "ORCHESTRATOR_URL: name as many for each replica"
+        )
+    return [
+        _vllm(
+            settings, environment, url, ",".join(gpus[each * index : each * (index + 1)]), index if urls[1:] else None
+        )
+        for index, url in enumerate(urls)
+    ]
+
+
+def _vllm(
+    settings: LocalSettings, environment: Mapping[str, str], url: str, gpus: str, replica: int | None
+) -> ServiceSpec:
+    host, port = _address(url, "ORCHESTRATOR_URL")
     variables = {
         **without_keys(environment),
-        **_gpu(settings.orchestrator_gpu),
+        **_gpu(gpus),
         "SERVE_HOST": host,
         "SERVE_PORT": port,
         "SERVE_NAME": settings.orchestrator_model,
     }
     return ServiceSpec(
-        name="vllm",
-        url=settings.orchestrator_url,
+        name="vllm" if replica is None else f"vllm-{replica + 1}",
+        url=url,
         argv=(sys.executable, "-m", "podium_vllm", "serve"),
         environment=variables,
-        healthy=serves_model(settings.orchestrator_url, settings.orchestrator_model),
+        healthy=serves_model(url, settings.orchestrator_model),
+        reused="vllm" in settings.reuse,
     )
 
 
@@ -43,6 +67,7 @@ def retrieval(settings: LocalSettings, environment: Mapping[str, str]) -> Servic
         argv=(sys.executable, "-m", "podium_retrieval", "serve"),
         environment=variables,
         healthy=answers(settings.retrieval_url.rstrip("/") + "/health"),
+        reused="retrieval" in settings.reuse,
     )
 
 
@@ -59,6 +84,7 @@ def sandbox(settings: LocalSettings, environment: Mapping[str, str]) -> ServiceS
         argv=(sys.executable, "-m", "podium_sandbox", "serve"),
         environment={**variables, "SANDBOX_HOST": host, "SANDBOX_PORT": port},
         healthy=answers(settings.sandbox_url.rstrip("/") + "/health"),
+        reused="sandbox" in settings.reuse,
     )
 
 

@@ -38,7 +38,9 @@ def test_retrieval_gets_its_own_two_keys_alone() -> None:
 
 
 def test_vllm_is_started_where_eval_will_ask() -> None:
-    spec = specs.vllm(LocalSettings(orchestrator_url="http://127.0.0.1:1500/v1", orchestrator_model="m"), ENVIRONMENT)
+    settings = LocalSettings(orchestrator_url="http://127.0.0.1:1500/v1", orchestrator_model="m")
+    (spec,) = specs.orchestrators(settings, ENVIRONMENT)
+    assert spec.name == "vllm"
     assert {k: v for k, v in spec.environment.items() if k.startswith("SERVE_")} == {
         "SERVE_MODEL": "org/model",
         "SERVE_HOST": "127.0.0.1",
@@ -50,9 +52,26 @@ def test_vllm_is_started_where_eval_will_ask() -> None:
 
 def test_each_sees_its_own_gpu() -> None:
     settings = LocalSettings(orchestrator_gpu="0", retrieval_gpu="1")
-    assert specs.vllm(settings, ENVIRONMENT).environment["CUDA_VISIBLE_DEVICES"] == "0"
+    (vllm,) = specs.orchestrators(settings, ENVIRONMENT)
+    assert vllm.environment["CUDA_VISIBLE_DEVICES"] == "0"
     assert specs.retrieval(settings, ENVIRONMENT).environment["CUDA_VISIBLE_DEVICES"] == "1"
-    assert "CUDA_VISIBLE_DEVICES" not in specs.vllm(LocalSettings(), ENVIRONMENT).environment
+    assert "CUDA_VISIBLE_DEVICES" not in specs.orchestrators(LocalSettings(), ENVIRONMENT)[0].environment
+
+
+def test_each_orchestrator_address_gets_a_replica_with_its_gpus() -> None:
+    addresses = "http://127.0.0.1:1406/v1, http://127.0.0.1:1407/v1"
+    settings = LocalSettings(orchestrator_url=addresses, orchestrator_gpu="0,1,2,3", local_reuse="vllm")
+    first, second = specs.orchestrators(settings, ENVIRONMENT)
+    assert (first.name, second.name) == ("vllm-1", "vllm-2")
+    assert [spec.environment["SERVE_PORT"] for spec in (first, second)] == ["1406", "1407"]
+    assert [spec.environment["CUDA_VISIBLE_DEVICES"] for spec in (first, second)] == ["0,1", "2,3"]
+    assert [first.reused, second.reused] == [True, True]
+
+
+def test_gpus_that_replicas_cannot_share_evenly_are_refused() -> None:
+    addresses = "http://127.0.0.1:1406/v1,http://127.0.0.1:1407/v1"
+    with pytest.raises(ValueError, match="3 GPUs for the 2 addresses"):
+        specs.orchestrators(LocalSettings(orchestrator_url=addresses, orchestrator_gpu="0,1,2"), ENVIRONMENT)
 
 
 def test_an_address_without_a_port_is_named() -> None:
