@@ -11,8 +11,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd); RESULTS=${RESULTS:-/tmp/podium-gpu/re
 export RESULTS WORK=${WORK:-/tmp/podium-gpu} RUNS_DIR=${RUNS_DIR:-/tmp/podium-gpu/runs} PYTHONUNBUFFERED=1
 
 kit() {
-  cd "$1" && . ./unpack.sh
-  ls ./*.whl > /dev/null 2>&1 && python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target /tmp/site ./*.whl
+  cd "$1" && ls ./*.whl > /dev/null 2>&1 && python3 -m pip install -q --no-index --no-deps --no-compile --upgrade --target /tmp/site ./*.whl
+  . ./unpack.sh   # after pip, which replaces the bin folder of its target
   cd "$root" && env | grep -E '^(PYTHONPATH|PATH|HF_HUB_OFFLINE|VLLM_[A-Z_]*|LD_LIBRARY_PATH)=' > "$WORK/kit.env"
 }
 

@@ -2,8 +2,8 @@
 # Four GPUs of one host, packages unpacked as all.sh does (WORK/kit.env): docs/serving.md's orders, then docs/gpu.md's fleet.
 #
 #   bench/gpu/fleet.sh prepare     shapes of the models, embedder and index, on GPU 3
-#   bench/gpu/fleet.sh orders      regimes A to D in four orders, a lane on each GPU, in the background
-#   bench/gpu/fleet.sh replicas    once those are done: four replicas, halves, then `stack` on the same servers
+#   bench/gpu/fleet.sh orders [RUNS…]  regimes A to D in four orders, a lane on each GPU, in the background
+#   bench/gpu/fleet.sh replicas    once those are done: four replicas, halves (NO_HALVES=1: none), `stack` on the same servers
 #   bench/gpu/fleet.sh stack       podium-eval: replicas 0 and 1, experts and judge on 2, retrieval on GPU 3 in the place
 #                                  of replica 3, TASKS (1024) in flight, kill -9 of replica 1 and its return
 #
@@ -54,13 +54,13 @@ case ${1:-} in
     [ -e "$model/config.json" ] || python3 "$root/bench/gpu/shapes.py" "$model"
     detached embedder bash -c "CUDA_VISIBLE_DEVICES=3 python3 '$root/bench/gpu/embedder.py' '$WORK' --tokenizer '$model' && touch '$WORK/embedder.done'" ;;
   orders)
-    lane 0 D:server,D:adaptive,A:adaptive,A:server
-    lane 1 D:program,A:program,D:depth_first,A:depth_first
-    lane 2 B:server,B:adaptive,B:program,B:depth_first
-    lane 3 C:server,C:adaptive,C:program,C:depth_first ;;
+    shift
+    [ $# -gt 0 ] || set -- D:server,D:adaptive,A:adaptive,A:server D:program,A:program,D:depth_first,A:depth_first \
+      B:server,B:adaptive,B:program,B:depth_first C:server,C:adaptive,C:program,C:depth_first
+    gpu=0; for runs in "$@"; do lane "$gpu" "$runs"; gpu=$((gpu + 1)); done ;;
   replicas)
     detached replicas python3 "$root/bench/gpu/orders.py" --gpu 0,1,2,3 --port 2700 \
-      --model "$model" --out "$RESULTS/replicas.jsonl" --replicas --then "$root/bench/gpu/fleet.sh stack" ;;
+      --model "$model" --out "$RESULTS/replicas.jsonl" --replicas ${NO_HALVES:+--no-halves} --then "$root/bench/gpu/fleet.sh stack" ;;
   stack) stack ;;
   *) sed -n '2,12p' "$0"; exit 2 ;;
 esac

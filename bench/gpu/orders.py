@@ -273,7 +273,7 @@ def replicas(args: argparse.Namespace) -> None:
         for server in list(pool.map(lambda pair: _entered(started(*pair)), enumerate(gpus))):
             stack.push(server)
         asyncio.run(measured(urls, 100_000, least_busy=False))
-        if len(urls) >= 4:
+        if len(urls) >= 4 and not args.no_halves:
             asyncio.run(halves())
         if args.then:
             subprocess.run(args.then, shell=True, check=False)
@@ -300,6 +300,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, help="another number of tasks than the regime's")
     parser.add_argument("--turns", type=int, help="another number of turns")
     parser.add_argument("--first", type=int, default=0, help="number of the first prompt, beyond those of other lanes")
+    parser.add_argument("--no-halves", action="store_true", help="with --replicas: all servers together alone")
     parser.add_argument("--then", help="with --replicas: a shell command run at the end, before the servers stop")
     parser.add_argument("--router", default="", help="command with {port} and {backend}; needed for `program`")
     parser.add_argument("--replicas", action="store_true")

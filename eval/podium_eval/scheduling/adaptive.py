@@ -27,6 +27,9 @@ _GROWTH: Final = 2000
 _IDLE: Final = 8
 """Turns at the server, in the mean, below which it has time to spare while others wait here."""
 
+_START: Final = 128
+"""Turns at the server at once until a few tools have come back: enough to fill it, and few begin what must then wait."""
+
 _LEAST: Final = 4
 """Turns at the server at once, however small the cache."""
 
@@ -73,10 +76,23 @@ class Adaptive:
     def admitted(self, now: float) -> list[int]:
         if not self._waiting:
             return []
-        going = self._fitting(now) if self.holding else list(self._waiting)
+        if self._seen.tool_s(now) is None:
+            going = self._starting()
+        else:
+            going = self._fitting(now) if self.holding else list(self._waiting)
         for place in going:
             self._held[place] = self._waiting.pop(place)[1] + self._growth
             self._running.add(place)
+        return going
+
+    def _starting(self) -> list[int]:
+        """The lowest places while few are at the server and what the tasks have so far fits; their growth comes later."""
+        going, used = list[int](), sum(self._held.values()) - self._growth * len(self._held)
+        for place in sorted(self._waiting)[: max(0, _START - len(self._running))]:
+            used += self._waiting[place][1]
+            if used > _FILL * self._kv_tokens and len(self._running) + len(going) >= _LEAST:
+                break
+            going.append(place)
         return going
 
     def _fitting(self, now: float) -> list[int]:
