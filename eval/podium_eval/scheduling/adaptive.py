@@ -28,7 +28,7 @@ _IDLE: Final = 8
 """Turns at the server, in the mean, below which it has time to spare while others wait here."""
 
 _START: Final = 128
-"""Turns at the server at once until a few tools have come back: enough to fill it, and few begin what must then wait."""
+"""Turns at the server at once until a few tools have come back: enough to fill it; few begin what must then wait."""
 
 _LEAST: Final = 4
 """Turns at the server at once, however small the cache."""
@@ -77,7 +77,7 @@ class Adaptive:
         if not self._waiting:
             return []
         if self._seen.tool_s(now) is None:
-            going = self._starting()
+            going = self._starting(now)
         else:
             going = self._fitting(now) if self.holding else list(self._waiting)
         for place in going:
@@ -85,20 +85,26 @@ class Adaptive:
             self._running.add(place)
         return going
 
-    def _starting(self) -> list[int]:
-        """The lowest places while few are at the server and what the tasks have so far fits; their growth comes later."""
-        going, used = list[int](), sum(self._held.values()) - self._growth * len(self._held)
-        for place in sorted(self._waiting)[: max(0, _START - len(self._running))]:
+    def _starting(self, now: float) -> list[int]:
+        """Those that have waited too long, then the lowest places while few run and their prompts fit the cache."""
+        going = self._late(now)
+        used = sum(self._held.values()) - self._growth * len(self._held)
+        used += sum(self._waiting[place][1] for place in going)
+        for place in sorted(self._waiting.keys() - set(going)):
             used += self._waiting[place][1]
-            if used > _FILL * self._kv_tokens and len(self._running) + len(going) >= _LEAST:
+            under_way = len(self._running) + len(going)
+            if under_way >= _START or (used > _FILL * self._kv_tokens and under_way >= _LEAST):
                 break
             going.append(place)
         return going
 
+    def _late(self, now: float) -> list[int]:
+        return [place for place, (since, _) in self._waiting.items() if now - since >= self._longest_wait_s]
+
     def _fitting(self, now: float) -> list[int]:
         """Those that have waited too long, then the lowest places while there is room."""
-        late = [place for place, (since, _) in self._waiting.items() if now - since >= self._longest_wait_s]
-        going, used, growth = late, sum(self._held.values()), self._growth
+        late = self._late(now)
+        going, used, growth = list(late), sum(self._held.values()), self._growth
         used += sum(self._waiting[place][1] + growth for place in late)
         most = self._most_running()
         for place in sorted(self._waiting.keys() - set(late)):

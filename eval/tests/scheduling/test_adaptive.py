@@ -48,6 +48,15 @@ def test_nobody_waits_longer_than_the_limit() -> None:
     assert len(outcome.ends_s) == 256
 
 
+def test_the_limit_of_waiting_holds_before_any_tool_came_back() -> None:
+    order = Adaptive(10_000_000, at_once=400, longest_wait_s=10.0)
+    for place in range(400):
+        order.arrive(place, 700, 0.0)
+    assert len(order.admitted(0.0)) == 128
+    assert order.admitted(9.0) == []
+    assert sorted(order.admitted(11.0)) == list(range(128, 400))
+
+
 def test_a_task_that_leaves_makes_room() -> None:
     order = Adaptive(10_000, at_once=8, longest_wait_s=60.0)
     for place in range(8):
