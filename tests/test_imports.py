@@ -115,6 +115,7 @@ def test_these_need_the_standard_library_alone(package: str) -> None:
     modules = [
         ".".join((package, *f.relative_to(PACKAGES[package]).with_suffix("").parts)).removesuffix(".__init__")
         for f in sorted(PACKAGES[package].rglob("*.py"))
+        if f.relative_to(PACKAGES[package]) != Path("otel/export.py")  # what eval[otel] and analysis[otel] are for
     ]
     program = f"import sys; sys.path.insert(0, {str(PACKAGES[package].parent)!r})\n" + "\n".join(
         f"import {module}" for module in modules

@@ -33,6 +33,7 @@ from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
 from podium_eval.telemetry.gpus import GpuProbe, gpu_reader
+from podium_eval.telemetry.trace_context import TraceContext
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.toolbox import make_toolbox
@@ -51,12 +52,13 @@ class Account:
     budget: Budget | None
     troubles: Troubles
     early_stop: EarlyStop | None = None
+    trace: TraceContext | None = None
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
-        others = (part.observe for part in (self.budget, self.early_stop) if part is not None)
+        others = (part.observe for part in (self.budget, self.early_stop, self.trace) if part is not None)
         return (*observers, *others)
 
 

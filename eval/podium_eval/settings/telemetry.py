@@ -1,6 +1,8 @@
 """The settings of what a run shows of itself to other programs: GPU samples, OpenTelemetry, Prometheus."""
 
-from pydantic import Field
+from urllib.parse import urlsplit
+
+from pydantic import Field, NonNegativeFloat, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,3 +15,21 @@ class TelemetrySettings(BaseSettings):
         default="all",
         description="GPUs of the run, whose use and power are sampled: all, none, or NVML's indexes or UUIDs.",
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="OpenTelemetry collector (OTLP over HTTP, http://host:4318) that gets a trace of each task; needs "
+        "podium-eval[otel].",
+    )
+    otel_content: bool = Field(
+        default=False, description="Put questions, answers, programs and documents into the traces too."
+    )
+    otel_finish_s: NonNegativeFloat = Field(
+        default=15.0, description="Longest wait at a run's end for traces that are not exported yet."
+    )
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith(("http://", "https://")) and urlsplit(value).netloc):
+            raise ValueError(f"{value!r} is no address of an OTLP collector over HTTP, such as http://127.0.0.1:4318")
+        return value
