@@ -76,20 +76,19 @@ def run(args: argparse.Namespace) -> int:
         from podium_contracts.otel.export import Sender
     except ImportError as error:
         return _failed(f"{error}: pip install 'podium-analysis[otel]'")
-    sender: Sender | None = None
     try:
         folder = run_folder(args.run)
-        sender = Sender(
-            endpoint, folder.name, lambda text: print(f"podium-analysis export-otel: {text}", file=sys.stderr)
-        )
+    except (OSError, ValueError) as error:
+        return _failed(str(error))
+    sender = Sender(endpoint, folder.name, _warn)
+    try:
         bad = export_otel(folder, sender, content=args.content)
     except Away as error:
         return _failed(f"{error}: {endpoint}", 1)
     except (OSError, ValueError) as error:
         return _failed(str(error))
     finally:
-        if sender is not None:
-            sender.close()
+        sender.close()
     if bad:
         _warn(f"{bad} lines are no events; skipped")
     print(f"{sender.n_sent:,} spans sent to {endpoint}, {sender.n_dropped:,} dropped")
