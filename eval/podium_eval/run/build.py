@@ -33,6 +33,7 @@ from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
 from podium_eval.telemetry.gpus import GpuProbe, gpu_reader
+from podium_eval.telemetry.metrics import RunMetrics
 from podium_eval.telemetry.trace_context import TraceContext
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
@@ -53,13 +54,14 @@ class Account:
     troubles: Troubles
     early_stop: EarlyStop | None = None
     trace: TraceContext | None = None
+    metrics: RunMetrics | None = None
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
-        others = (part.observe for part in (self.budget, self.early_stop, self.trace) if part is not None)
-        return (*observers, *others)
+        others = (self.budget, self.early_stop, self.trace, self.metrics)
+        return (*observers, *(part.observe for part in others if part is not None))
 
 
 async def build_runner(

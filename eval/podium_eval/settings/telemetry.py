@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, NonNegativeFloat, field_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -26,6 +26,10 @@ class TelemetrySettings(BaseSettings):
     otel_finish_s: NonNegativeFloat = Field(
         default=15.0, description="Longest wait at a run's end for traces that are not exported yet."
     )
+    eval_metrics_port: NonNegativeInt = Field(
+        default=0, le=65535, description="Port of the run's own /metrics for Prometheus, such as 1404; 0: none."
+    )
+    eval_metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics is served on.")
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
