@@ -1,9 +1,11 @@
 """A run against the stub model server, and a collector that gets its spans or does not."""
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from harness.chain import numbered, questions, server
 from harness.process import Eval, assert_whole
@@ -95,6 +97,30 @@ async def test_content_is_exported_only_when_asked_for(tmp_path: Path, content: 
     everything = b"".join(collector.bodies)
     for text in (b"what is six times seven", b"print(6 * 7)", b"melting point of gallium"):
         assert (text in everything) == content
+
+
+async def test_a_killed_run_s_tasks_are_exported_as_cut_off(tmp_path: Path) -> None:
+    async with receiver() as collector, server(latency_s=0.3) as stub:
+        run = Eval(
+            tmp_path,
+            stub.address,
+            questions(tmp_path / "q.jsonl", IDS),
+            concurrency=1,
+            otel_exporter_otlp_endpoint=collector.endpoint,
+        )
+        await run.start()
+        await run.says("[HLE_TASK_COMPLETE]")
+        process = psutil.Process(run.process.pid if run.process else 0)
+        children = process.children()
+        assert [str(run.folder.path) in child.cmdline() for child in children] == [True]
+        await stub.arrived(9)  # the third call of the second task
+        await run.kill()
+        gone = await asyncio.to_thread(psutil.wait_procs, children, timeout=30)
+        assert gone[1] == [], "the exporter outlives the run"
+        statuses = {span.attributes["podium.status"] for span in collector.spans if not span.parent}
+        assert statuses == {"done", "cut off"}
+        by_task = {span.attributes["podium.task_id"]: span for span in collector.spans if not span.parent}
+        assert sum(span.error for span in by_task.values()) == 1
 
 
 async def test_a_collector_that_is_away_costs_spans_alone(tmp_path: Path) -> None:
