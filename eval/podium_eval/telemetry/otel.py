@@ -26,15 +26,12 @@ async def exporting(
     if settings.otel_exporter_otlp_endpoint is None:
         yield
         return
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "podium_eval.telemetry.follow", str(folder), settings.otel_exporter_otlp_endpoint),
-        *("--run-id", run_id, "--segment", str(segment), "--finish-s", str(settings.otel_finish_s)),
-        *(("--content",) if settings.otel_content else ()),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # ^C at the terminal ends the run; the exporter ends after it
-    )
+    try:
+        process = await _start(settings, settings.otel_exporter_otlp_endpoint, folder, run_id, segment)
+    except OSError as error:
+        _log.warning("[OTEL] nothing is exported: the exporter cannot be started: %s", error)
+        yield
+        return
     assert process.stdin is not None
     assert process.stdout is not None
     reading = asyncio.create_task(_told(process.stdout))
@@ -44,7 +41,7 @@ async def exporting(
         process.stdin.close()
         with contextlib.suppress(TimeoutError):
             async with clock.timeout(settings.otel_finish_s + _EXIT_S):
-                await reading
+                await asyncio.wait([reading])
                 await process.wait()
         if process.returncode is None:
             process.kill()
@@ -53,9 +50,26 @@ async def exporting(
         reading.cancel()
 
 
+async def _start(
+    settings: TelemetrySettings, endpoint: str, folder: Path, run_id: str, segment: int
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "podium_eval.telemetry.follow", str(folder), endpoint),
+        *("--run-id", run_id, "--segment", str(segment), "--finish-s", str(settings.otel_finish_s)),
+        *(("--content",) if settings.otel_content else ()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # ^C at the terminal ends the run; the exporter ends after it
+    )
+
+
 async def _told(lines: asyncio.StreamReader) -> None:
     async for line in lines:
-        fields = orjson.loads(line)
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # of a library, not the exporter's own
         if "warning" in fields:
             _log.warning("[OTEL] %s", fields["warning"])
             continue

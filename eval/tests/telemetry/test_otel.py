@@ -11,6 +11,9 @@ from harness.chain import numbered, questions, server
 from harness.process import Eval, assert_whole
 from loopback.otlp_receiver import Received, Receiver, receiver
 from podium_contracts.otel.spans import SCHEMA_URL, Traces
+from podium_eval.clock import SystemClock
+from podium_eval.settings.telemetry import TelemetrySettings
+from podium_eval.telemetry.otel import exporting
 
 pytest.importorskip("opentelemetry.sdk", reason="needs podium-eval[otel]")
 IDS = numbered(3)
@@ -142,3 +145,13 @@ async def test_a_collector_that_is_away_costs_spans_alone(tmp_path: Path) -> Non
     assert f"spans are not exported: {away}/v1/traces" in told[0]
     assert "[OTEL] 0 spans exported, " in told[1]
     assert " dropped" in told[1]
+
+
+async def test_an_exporter_that_cannot_start_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no-python"))
+    settings = TelemetrySettings(otel_exporter_otlp_endpoint="http://127.0.0.1:9")
+    async with exporting(settings, tmp_path, run_id="r", segment=1, clock=SystemClock()):
+        pass
+    assert "the exporter cannot be started" in caplog.text
