@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "list": "podium_analysis.load.run_list",
     "export": "podium_analysis.export.frames",
     "trace": "podium_analysis.export.trace",
+    "export-otel": "podium_analysis.export.otel",
     "export-inspect": "podium_analysis.export.inspect_log",
 }
 """Command -> module with register(subparsers), which sets `handler`: namespace -> exit status."""

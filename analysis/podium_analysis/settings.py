@@ -49,6 +49,9 @@ class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=0, description="Logs of more events get no trace.json by themselves: a viewer would not open it."),
     ] = 250_000
+    otel_exporter_otlp_endpoint: Annotated[
+        str | None, Meta(description="OpenTelemetry collector (OTLP over HTTP) that export-otel sends to.")
+    ] = None
 
 
 def read_settings(**given: object) -> AnalysisSettings:

@@ -7,6 +7,7 @@ written as it is read: memory holds the tasks in flight, not the run.
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -83,15 +84,24 @@ def _counters(run_dir: Path, tracer: Tracer, writer: TraceWriter) -> None:
                 ts = round(tracer.at(sample) * 1000)
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
                 continue  # the last line of a run that is still going may be cut off
-            for name, path in _COUNTERS:
-                value: Any = sample
-                for part in path:
-                    value = value.get(part) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-                if isinstance(value, int | float):
-                    shown = value * 100 if name.endswith("%") else value
-                    writer.event(
-                        {"ph": "C", "name": name, "pid": COUNTERS_PID, "tid": 0, "ts": ts, "args": {"value": shown}}
-                    )
+            for name, value in _values(sample):
+                writer.event(
+                    {"ph": "C", "name": name, "pid": COUNTERS_PID, "tid": 0, "ts": ts, "args": {"value": value}}
+                )
+
+
+def _values(sample: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """The counters that the sample has."""
+    for name, path in _COUNTERS:
+        value: Any = sample
+        for part in path:
+            value = value.get(part) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if isinstance(value, int | float):
+            yield name, value * 100 if name.endswith("%") else value
+    for gpu in sample.get("gpus") or ():
+        for key, unit in (("util_pct", "use %"), ("power_w", "power W")):
+            if isinstance(gpu.get(key), int | float):
+                yield f"GPU {gpu.get('index')} {unit}", gpu[key]
 
 
 def register(subparsers: Any) -> None:

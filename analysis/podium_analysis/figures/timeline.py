@@ -1,4 +1,4 @@
-"""Load over the run: tasks in flight, output and time to first token, vLLM's queue and KV cache, and retrieval's."""
+"""Load over the run: tasks in flight, output and time to first token, vLLM's queue and KV cache, retrieval's, GPUs'."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -11,11 +11,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from podium_analysis.figures.colours import CYCLE, GRID, MUTED
 from podium_analysis.figures.style import axis_unit, count, empty, new_figure, place
+from podium_analysis.quantities import number
 from podium_analysis.stats.compute import Stats
-from podium_analysis.stats.timeline import Timeline
+from podium_analysis.stats.machine.gpus import Gpus
 
-PANELS: Final[tuple[dict[str, tuple[str, str, str]], ...]] = (
-    # name in stats.json: (label, colour, line style)
+Lines = dict[str, tuple[str, str, str]]
+"""Name in stats.json: (label, colour, line style)."""
+PANELS: Final[tuple[Lines, ...]] = (
     {"in_flight": ("tasks in flight", CYCLE[0], "-")},
     {"output_tokens_per_s": ("orchestrator's output, tokens/s", CYCLE[0], "-")},
     {"ttft_ms": ("time to first token (queue and prefill), ms", CYCLE[3], "-")},
@@ -26,7 +28,8 @@ PANELS: Final[tuple[dict[str, tuple[str, str, str]], ...]] = (
         "retrieval_batch_size": ("retrieval batch size", CYCLE[0], "-"),
     },
 )
-HEIGHT: Final = 0.45 + 1.04 * len(PANELS) + 0.39
+GPU_PANELS: Final = {"util_pct": "use, %", "power_w": "power, W"}
+_STYLES: Final = ("-", "--", ":", "-.")
 
 
 def timeline_figure(stats: Stats) -> Figure:
@@ -43,16 +46,24 @@ def timeline_figure(stats: Stats) -> Figure:
     parts = [f"CONCURRENCY {count(concurrency)}"] if concurrency else []
     if len(segments) > 1:
         parts.append(f"{len(segments)} segments end to end, pauses left out (vertical lines)")
-    figure = new_figure(title, " · ".join(parts), height=HEIGHT)
+    shown: list[tuple[Lines, dict[str, list[Any]]]] = [
+        (lines, {name: getattr(found, name) for name in lines}) for lines in PANELS
+    ]
+    if stats.gpus is not None:
+        shown += [_gpu_panel(stats.gpus, name) for name in GPU_PANELS]
+        parts += _energy(stats.gpus)
+    height = 0.45 + 1.04 * len(shown) + 0.39
+    figure = new_figure(title, " · ".join(parts), height=height)
     factor, unit = axis_unit(0.0, float(times[-1]), "ms")
     x = times * factor
     panels = [
-        place(figure, left=0.62, bottom=0.45 + 1.04 * k, right=0.12, top=HEIGHT - 0.45 - 1.04 * k - 0.82)
-        for k in reversed(range(len(PANELS)))
+        place(figure, left=0.62, bottom=0.45 + 1.04 * k, right=0.12, top=height - 0.45 - 1.04 * k - 0.82)
+        for k in reversed(range(len(shown)))
     ]
-    for axes, lines in zip(panels, PANELS, strict=True):
-        _lines(axes, x, found, lines)
-    panels[-2].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes, (lines, values) in zip(panels, shown, strict=True):
+        _lines(axes, x, values, lines)
+        if "vllm_kv_use" in lines:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for axes in panels:
         axes.set_xlim(0.0, float(x[-1]))
         for segment in segments[1:]:
@@ -62,11 +73,26 @@ def timeline_figure(stats: Stats) -> Figure:
     return figure
 
 
-def _lines(axes: Axes, x: np.ndarray[Any, Any], found: Timeline, lines: dict[str, tuple[str, str, str]]) -> None:
+def _gpu_panel(found: Gpus, name: str) -> tuple[Lines, dict[str, list[Any]]]:
+    lines: Lines = {}
+    for k, gpu in enumerate(found.gpus):
+        label = f"GPU {gpu.index}" if k else f"GPU {gpu.index} {GPU_PANELS[name]}"
+        lines[str(k)] = (label, CYCLE[k % len(CYCLE)], _STYLES[k // len(CYCLE) % len(_STYLES)])
+    return lines, {str(k): getattr(gpu, name) for k, gpu in enumerate(found.gpus)}
+
+
+def _energy(found: Gpus) -> list[str]:
+    """What the title adds; nothing where it is not known."""
+    each = ((found.joules_per_task_estimate, "task"), (found.joules_per_correct_estimate, "correct answer"))
+    known = [f"{number(joules)} J a {what}" for joules, what in each if joules is not None]
+    return [f"about {', '.join(known)} (estimate from sampled power)"] if known else []
+
+
+def _lines(axes: Axes, x: np.ndarray[Any, Any], found: dict[str, list[Any]], lines: Lines) -> None:
     top = 0.0
     labels: list[tuple[str, str, str]] = []
     for name, (label, colour, style) in lines.items():
-        values = np.array([np.nan if v is None else v for v in getattr(found, name)], dtype=float)
+        values = np.array([np.nan if v is None else v for v in found[name]], dtype=float)
         known = ~np.isnan(values)
         if known.any():
             axes.plot(x[known], values[known], color=colour, linestyle=style, linewidth=1.2)

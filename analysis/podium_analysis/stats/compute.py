@@ -24,6 +24,7 @@ from podium_analysis.stats.choices import Choices, choice_statistics
 from podium_analysis.stats.context_latency import ContextLatency, context_latency
 from podium_analysis.stats.costs import Costs, costs
 from podium_analysis.stats.counted import counted_events, part_sums
+from podium_analysis.stats.machine.gpus import Gpus, gpu_statistics
 from podium_analysis.stats.overview import Log, Scores, TaskCounts, Throughput, overview
 from podium_analysis.stats.server_check import ServerCheck, server_check
 from podium_analysis.stats.slowest import N_SLOWEST, SlowTask, slowest_tasks
@@ -73,6 +74,7 @@ class Stats(Section, frozen=True, kw_only=True):
     errors: Errors
     server_check: ServerCheck | None
     timeline: Timeline
+    gpus: Gpus | None
     context_latency: ContextLatency
     answer_models: list[AnswerModel]
 
@@ -94,6 +96,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
         errors = pool.submit(error_statistics, run)
         check = pool.submit(lambda: server_check(run, run.samples()))
         load = pool.submit(lambda: timeline(run, run.samples()))
+        gpus = pool.submit(lambda: gpu_statistics(run, run.samples()))
         context = pool.submit(context_latency, run)
         models = pool.submit(answer_models, run)
     return Stats(
@@ -109,6 +112,7 @@ def compute_stats(run: RunData, *, bins: int = 10, in_memory: int = IN_MEMORY) -
         errors=errors.result(),
         server_check=check.result(),
         timeline=load.result(),
+        gpus=gpus.result(),
         context_latency=context.result(),
         answer_models=models.result(),
     )

@@ -52,8 +52,7 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
     if wall <= 0:
         nothing: dict[str, list[Any]] = {name: [] for name in Timeline.__struct_fields__}
         return Timeline(**nothing)
-    n = int(min(POINTS, max(1, np.ceil(wall / 1000.0))))
-    edges = np.linspace(0.0, wall, n + 1)
+    edges = stretches(wall)
     offsets = {segment.n: segment.offset_ms for segment in run.segments}
     points: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in GAUGES}
     for sample in samples:
@@ -66,8 +65,14 @@ def timeline(run: RunData, samples: Iterable[dict[str, Any]]) -> Timeline:
             if isinstance(value, int | float):
                 points[name][0].append(offset + at)
                 points[name][1].append(float(value))
-    gauges = {name: _means(np.array(times), np.array(values), edges) for name, (times, values) in points.items()}
+    gauges = {name: means(np.array(times), np.array(values), edges) for name, (times, values) in points.items()}
     return Timeline(edges[1:].tolist(), _in_flight(run, edges).tolist(), **_calls(run, edges), **gauges)
+
+
+def stretches(wall_ms: float) -> npt.NDArray[np.float64]:
+    """The edges, in ms, of the stretches that the columns are of."""
+    n = int(min(POINTS, max(1, np.ceil(wall_ms / 1000.0))))
+    return np.linspace(0.0, wall_ms, n + 1)
 
 
 def _in_flight(run: RunData, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -133,9 +138,10 @@ def _integral(times: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) ->
     return np.diff(count * edges - sums[count])
 
 
-def _means(
+def means(
     times: npt.NDArray[np.float64], values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]
 ) -> list[float | None]:
+    """Mean of the values in each stretch between edges; None where there is none."""
     n = len(edges) - 1
     if not times.size:
         return [None] * n

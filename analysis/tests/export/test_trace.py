@@ -79,6 +79,17 @@ def test_counters_come_from_the_samples_and_none_is_left_out(make_run: MakeRun) 
     assert set(counters["vllm KV use %"]) == {25.0}
 
 
+def test_each_gpu_has_counters_of_what_its_driver_tells(make_run: MakeRun) -> None:
+    run = make_run(n=2)
+    path = run / "samples.jsonl"
+    gpus = [{"index": 0, "power_w": 300.5, "util_pct": 0}, {"index": 1, "util_pct": 90}]
+    lines = [json.dumps(json.loads(line) | {"gpus": gpus}) for line in path.read_text().splitlines()]
+    path.write_text("\n".join(lines))
+    events = json.loads(write_trace(run).path.read_text())["traceEvents"]
+    found = {(e["name"], e["args"]["value"]) for e in events if e["ph"] == "C" and e["name"].startswith("GPU")}
+    assert found == {("GPU 0 power W", 300.5), ("GPU 0 use %", 0), ("GPU 1 use %", 90)}
+
+
 def test_a_task_cut_off_ends_with_its_segment(make_run: MakeRun) -> None:
     run = make_run(n=4, concurrency=4)
     log = run / "events.jsonl"

@@ -1,8 +1,8 @@
-"""Samples vLLM's and retrieval's metrics and the lag of this process's event loop, each interval."""
+"""Samples vLLM's and retrieval's metrics, the GPUs and the lag of this process's event loop, each interval."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -106,12 +106,14 @@ class Sources:
     """Addresses of metrics pages (retrieval None: not asked), tasks in flight, milliseconds since the segment began.
 
     vllm: one for each replica of the orchestrator; with several, each one's own values follow their sum.
+    gpus: their readings within so many seconds, none: a sample without the field; None: not asked.
     """
 
     vllm: Sequence[str]
     retrieval: str | None
     in_flight: Callable[[], int]
     mono_ms: Callable[[], float]
+    gpus: Callable[[float], Awaitable[list[dict[str, Any]]]] | None = None
 
 
 class Sampler:
@@ -150,10 +152,16 @@ class Sampler:
             await self._sample(None)
 
     async def _sample(self, lag_ms: float | None) -> None:
-        *replicas, retrieval = await asyncio.gather(
-            *(self._scrape(url, VLLM) for url in self._sources.vllm), self._scrape(self._sources.retrieval, RETRIEVAL)
+        (retrieval, *replicas), gpus = await asyncio.gather(
+            asyncio.gather(
+                self._scrape(self._sources.retrieval, RETRIEVAL),
+                *(self._scrape(url, VLLM) for url in self._sources.vllm),
+            ),
+            self._gpus(),
         )
-        own = {"replicas": dict(zip(self._sources.vllm, replicas, strict=True))} if len(replicas) > 1 else {}
+        own: dict[str, Any] = {"gpus": gpus} if gpus else {}
+        if len(replicas) > 1:
+            own["replicas"] = dict(zip(self._sources.vllm, replicas, strict=True))
         line = orjson.dumps(
             {
                 "ts": iso(self._clock.wall()),
@@ -167,6 +175,9 @@ class Sampler:
             }
         )
         self._writer.put_job(lambda data=line + b"\n": append_line(self._path, data))
+
+    async def _gpus(self) -> list[dict[str, Any]]:
+        return [] if self._sources.gpus is None else await self._sources.gpus(self._interval_s + 1)
 
     async def _scrape(self, url: str | None, wanted: dict[str, tuple[str, ...]]) -> dict[str, Any] | None:
         if url is None:

@@ -160,6 +160,7 @@ class _Builder:
                 tokenizer=self._own_tokenizer,
                 timing=settings.orchestrator_timing,
                 may_be_empty=True,
+                traced=True,
             ),
         )
 

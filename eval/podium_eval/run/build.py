@@ -32,6 +32,9 @@ from podium_eval.run.stop import EarlyStop
 from podium_eval.run.task_runner import Restorer, TaskRunner
 from podium_eval.scheduling.build import build_replicas
 from podium_eval.settings.read import Settings
+from podium_eval.telemetry.gpus import GpuProbe, gpu_reader
+from podium_eval.telemetry.metrics import RunMetrics
+from podium_eval.telemetry.trace_context import TraceContext
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
 from podium_eval.tools.toolbox import make_toolbox
@@ -50,13 +53,15 @@ class Account:
     budget: Budget | None
     troubles: Troubles
     early_stop: EarlyStop | None = None
+    trace: TraceContext | None = None
+    metrics: RunMetrics | None = None
 
     @property
     def observers(self) -> tuple[Callable[[Event], None], ...]:
         """Those who are shown every event."""
         observers = (self.meter.observe, self.reporter.observe, self.troubles.observe)
-        others = (part.observe for part in (self.budget, self.early_stop) if part is not None)
-        return (*observers, *others)
+        others = (self.budget, self.early_stop, self.trace, self.metrics)
+        return (*observers, *(part.observe for part in others if part is not None))
 
 
 async def build_runner(
@@ -148,6 +153,7 @@ def start_background(
         monitor = Monitor(output.folder.monitor, account.meter, writer, output.clock, settings.monitor_interval_s)
         tasks.append(asyncio.create_task(monitor.run(), name="monitor"))
     if settings.sample_interval_s > 0:
+        read_gpus = gpu_reader(settings.sample_gpus)
         sampler = Sampler(
             models.pool.session,
             Sources(
@@ -155,6 +161,7 @@ def start_background(
                 retrieval=f"{settings.retrieval_url.rstrip('/')}/metrics",
                 in_flight=lambda: len(account.meter.in_flight),
                 mono_ms=lambda: output.sink.mono_ms,
+                gpus=GpuProbe(read_gpus, output.clock).sample if read_gpus is not None else None,
             ),
             output.folder.samples,
             writer,

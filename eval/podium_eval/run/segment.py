@@ -28,6 +28,10 @@ from podium_eval.run.plan import Prepared, plan_tools, refuse_images
 from podium_eval.run.recorder import Output, RunIds
 from podium_eval.run.stop import EarlyStop, stopped_by_signals
 from podium_eval.settings.read import Settings
+from podium_eval.telemetry.metrics import RunMetrics
+from podium_eval.telemetry.metrics_server import serving
+from podium_eval.telemetry.otel import exporting
+from podium_eval.telemetry.trace_context import TraceContext
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +103,11 @@ class Segment:
         if (goal := settings.stop_at_half_width) is not None:
             early_stop = EarlyStop(goal, saved.values(), lambda line: self._stop.request("half_width", line, "drain"))
             early_stop.look()
-        account = Account(endings, meter, reporter, budget, troubles, early_stop)
+        trace = TraceContext() if settings.otel_exporter_otlp_endpoint is not None else None
+        metrics = None
+        if settings.eval_metrics_port:
+            metrics = RunMetrics(meter, prepared.models.limits, prepared.models.breakers, settings.budget)
+        account = Account(endings, meter, reporter, budget, troubles, early_stop, trace, metrics)
         prepared.ids["segment"] = next_segment(folder.manifest)
         sink = EventLog(writer, level=settings.log_level, clock=self._clock, observers=account.observers)
         prepared.sink.attach(sink)
@@ -156,7 +164,11 @@ class Segment:
                 segment=ids.segment,
                 find=lambda name: [task for task in prepared.plan.tasks(settings) if named(task, name)],
             )
-            async with serve(folder.path, steering.perform, self._clock):
+            async with (
+                serve(folder.path, steering.perform, self._clock),
+                exporting(settings, folder.path, run_id=ids.run_id, segment=ids.segment, clock=self._clock),
+                serving(settings, metrics),
+            ):
                 with stopped_by_signals(self._stop, settings.grace_s), reporter:
                     await runner.run()
         finally:

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from podium_eval.settings.secrets import Key
+from podium_eval.settings.telemetry import TelemetrySettings
 from podium_eval.settings.tools import ToolSettings
 
 
@@ -42,7 +43,7 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-class RunSettings(ToolSettings):
+class RunSettings(ToolSettings, TelemetrySettings):
     """Every field is an environment variable of the same name in capitals, and an option of `podium-eval run`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)

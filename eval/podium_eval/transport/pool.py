@@ -71,8 +71,9 @@ class _NoTransport(httpx2.AsyncBaseTransport):
 class PooledClient(httpx2.AsyncClient):
     """The http_client of one AsyncOpenAI.
 
-    headers are all that is sent beside the body's type: what the openai package reads from the environment
-    (organization, project, custom headers) stays out. A call's `timeout` bounds it as a whole, to its last byte.
+    headers, and a call's own traceparent, are all that is sent beside the body's type: what the openai package reads
+    from the environment (organization, project, custom headers) stays out. A call's `timeout` bounds it as a whole, to
+    its last byte.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class PooledClient(httpx2.AsyncClient):
             known = self._urls[text] = httpx2.URL(text)
         timeout = options.get("timeout")
         seconds = timeout.read if isinstance(timeout, httpx2.Timeout) else timeout
+        trace = dict[str, str](options.get("headers") or ()).get("traceparent")
+        headers = self._fixed if trace is None else {**self._fixed, "traceparent": trace}
         return httpx2.Request(
             method,
             known,
             headers=self._fixed,
             content=options.get("content"),
-            extensions={"seconds": seconds if isinstance(seconds, int | float) else None},
+            extensions={"seconds": seconds if isinstance(seconds, int | float) else None, "headers": headers},
         )
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **_: Any) -> httpx2.Response:
@@ -120,7 +123,7 @@ class PooledClient(httpx2.AsyncClient):
             response = await self._pool.session.request(
                 request.method,
                 str(request.url),
-                headers=self._fixed,
+                headers=request.extensions.get("headers", self._fixed),
                 data=request.content or None,
                 allow_redirects=False,
                 timeout=timeout,

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.chain import server
@@ -92,3 +93,32 @@ def test_a_dead_replica_s_counters_stay_and_go_on() -> None:
     back = fleet.add([sample(2, 1, 0.1), sample(26, 6, 0.9)])
     assert back is not None
     assert back["requests_total"] == 10 + 2 + 26
+
+
+async def read_gpus(wait_s: float) -> list[dict[str, object]]:
+    assert wait_s > 0
+    return [{"index": 0, "power_w": 300.5}]
+
+
+async def no_gpus(wait_s: float) -> list[dict[str, object]]:
+    return []
+
+
+@pytest.mark.parametrize(("gpus", "field"), [(read_gpus, [{"index": 0, "power_w": 300.5}]), (no_gpus, None)])
+async def test_a_machine_without_gpus_has_no_such_field(tmp_path: Path, gpus: Any, field: Any) -> None:
+    writer = LogWriter(tmp_path / "e", tmp_path / "l", redactor=Redactor(), on_failure=[].append)
+    writer.start()
+    pool, path = HttpPool(8), tmp_path / "samples.jsonl"
+    sources = Sources([], None, in_flight=lambda: 0, mono_ms=lambda: 1.0, gpus=gpus)
+    sampler = Sampler(pool.session, sources, path, writer, SystemClock(), segment=1, interval_s=60)
+    task = asyncio.create_task(sampler.run())
+    async with asyncio.timeout(10):
+        while not path.exists():
+            await writer.flush_to_disk()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await pool.aclose()
+    writer.close()
+    for line in path.read_bytes().splitlines():
+        assert json.loads(line).get("gpus") == field
+        assert ("gpus" in json.loads(line)) == (field is not None)

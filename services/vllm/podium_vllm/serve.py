@@ -72,6 +72,8 @@ def command(settings: ServeSettings, launcher: Launcher) -> list[str]:
         argv.append("--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching")
     if settings.async_scheduling is not None:
         argv.append("--async-scheduling" if settings.async_scheduling else "--no-async-scheduling")
+    if settings.otlp_endpoint:
+        argv += ["--otlp-traces-endpoint", f"{settings.otlp_endpoint.rstrip('/')}/v1/traces"]
     if settings.enforce_eager:
         argv.append("--enforce-eager")
     return [*argv, *settings.extra_args]
@@ -84,6 +86,9 @@ def environment(settings: ServeSettings, launcher: Launcher) -> dict[str, str]:
         values["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
         if settings.cpu_kv_cache_gb is not None:
             values["VLLM_CPU_KVCACHE_SPACE"] = str(settings.cpu_kv_cache_gb)
+    if settings.otlp_endpoint:
+        values["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] = "http/protobuf"  # vLLM's default is gRPC
+        values["OTEL_SERVICE_NAME"] = "vllm"
     if os.path.isdir(settings.model):
         values["HF_HUB_OFFLINE"] = "1"
     return values

@@ -106,6 +106,9 @@ class ServeSettings:
     cpu_kv_cache_gb: int | None = _setting(
         None, _whole(1, 4096), "KV cache in GiB when vLLM runs on the CPU (VLLM_CPU_KVCACHE_SPACE)."
     )
+    otlp_endpoint: str = _setting(
+        "", _text, "OpenTelemetry collector (http://host:4318) that vLLM's own spans of a request go to; empty: none."
+    )
     extra_args: tuple[str, ...] = _setting(
         (), _words, "Further vLLM flags, split as a shell would, such as --load-format dummy."
     )

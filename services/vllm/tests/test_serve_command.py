@@ -154,3 +154,11 @@ def test_serve_prints_its_command_and_becomes_vllm(tmp_path) -> None:
     assert env["HF_TOKEN"] == "kept"
     assert env["VLLM_NO_USAGE_STATS"] == "1"
     assert not any(name.startswith("SERVE_") for name in env)
+
+
+def test_a_collector_gets_vllm_s_spans_over_http() -> None:
+    with_collector = settings(SERVE_OTLP_ENDPOINT="http://collector:4318/")
+    assert flag(command(with_collector, "vllm"), "--otlp-traces-endpoint") == "http://collector:4318/v1/traces"
+    assert environment(with_collector, "vllm")["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == "http/protobuf"
+    assert "--otlp-traces-endpoint" not in command(settings(), "vllm")
+    assert not any(name.startswith("OTEL_") for name in environment(settings(), "vllm"))

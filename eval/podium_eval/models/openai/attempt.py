@@ -20,12 +20,21 @@ _PATH: Final = "/chat/completions"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What each attempt of one call sends. stream: whether its answer is streamed. address: the only one to ask."""
+    """What each attempt of one call sends. stream: whether its answer is streamed. address: the only one to ask.
+    traceparent: the trace context that its server gets."""
 
     content: bytes
     stream: bool
     fitted: Fitted
     address: str | None = None
+    traceparent: str | None = None
+
+    def options(self, timeout_s: float) -> Any:
+        """AsyncOpenAI's options of one request."""
+        options: dict[str, Any] = {"timeout": timeout_s}
+        if self.traceparent is not None:
+            options["headers"] = {"traceparent": self.traceparent}
+        return options
 
 
 @dataclass(slots=True)
@@ -58,15 +67,15 @@ async def exchange(client: AsyncOpenAI, call: Call, *, timeout_s: float, may_be_
     """
     began = clock.mono()
     read = _streamed if call.stream else _whole
-    answer, first_ms = await read(client, call.content, timeout_s, may_be_empty, clock)
+    answer, first_ms = await read(client, call, timeout_s, may_be_empty, clock)
     return Received(answer, began, since_ms(clock, began), first_ms)
 
 
 async def _whole(
-    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool, clock: Clock
+    client: AsyncOpenAI, call: Call, timeout_s: float, may_be_empty: bool, clock: Clock
 ) -> tuple[Answer, float | None]:
     # post() with bytes ready-made: building and reading AsyncOpenAI's typed models takes longer than all the rest.
-    options: Any = {"timeout": timeout_s}
+    content, options = call.content, call.options(timeout_s)
     try:
         response = await client.post(_PATH, cast_to=httpx2.Response, content=content, options=options)
     except APIStatusError as error:
@@ -77,10 +86,10 @@ async def _whole(
 
 
 async def _streamed(
-    client: AsyncOpenAI, content: bytes, timeout_s: float, may_be_empty: bool, clock: Clock
+    client: AsyncOpenAI, call: Call, timeout_s: float, may_be_empty: bool, clock: Clock
 ) -> tuple[Answer, float | None]:
     began = clock.mono()
-    options: Any = {"timeout": timeout_s}
+    content, options = call.content, call.options(timeout_s)
     response: Any = await client.post(
         _PATH, cast_to=httpx2.Response, content=content, options=options, stream=True, stream_cls=AsyncStream[Any]
     )

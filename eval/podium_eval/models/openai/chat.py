@@ -18,6 +18,7 @@ from podium_eval.models.openai.refusal import Refusal, classify
 from podium_eval.models.openai.request import render_body
 from podium_eval.models.openai.target import RetryLimits, Role, Target
 from podium_eval.models.truncation import Fitting
+from podium_eval.telemetry.trace_context import next_traceparent
 from podium_eval.transport.auth_streak import AuthStreak
 from podium_eval.transport.concurrency_limit import AdaptiveLimit, Slot
 from podium_eval.transport.load_balancer import Address
@@ -108,7 +109,8 @@ class OpenAIChat:
             max_tokens=fitted.max_tokens,
             stream=stream,
         )
-        call, spent = Call(content, stream, fitted, request.address), Spent(self._clock.mono())
+        trace = next_traceparent() if self._role.traced else None
+        call, spent = Call(content, stream, fitted, request.address, trace), Spent(self._clock.mono())
         try:
             return await attempted(
                 lambda: self._attempt(call, spent),

@@ -32,6 +32,7 @@ class Role:
 
     timing: whether calls are streamed to be timed; `auto` streams once an answer has come without the server's own
     timings. may_be_empty: an answer without text counts as one (an orchestrator's turn) instead of being retried.
+    traced: its server gets the trace context of the call.
     """
 
     timeout_s: float
@@ -39,6 +40,7 @@ class Role:
     tokenizer: TokenizerCounter | None = None
     timing: Timing = "server"
     may_be_empty: bool = False
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What a run shows of itself to other programs while it runs: GPUs, traces, metrics."""
