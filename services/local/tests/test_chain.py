@@ -151,7 +151,9 @@ def test_services_then_eval_then_analysis_and_nothing_left(local: Local) -> None
     assert process.returncode == 1, out
     assert json.loads((local.run_folder / "options").read_text()) == ["run", "--limit", "3"]
     assert f"report: {local.run_folder / 'analysis' / 'report.html'}" in out
-    assert {p.name for p in (local.run_folder / "services").iterdir()} == {"vllm.log", "retrieval.log", "sandbox.log"}
+    assert {p.name for p in (local.run_folder / "services").iterdir()} == {
+        *("vllm.log", "retrieval.log", "sandbox.log", "live.log"),
+    }
     assert local.left() == []
 
 
@@ -192,7 +194,7 @@ def test_a_signal_while_services_start_ends_everything(local: Local) -> None:
 def test_kill_9_of_podium_local_leaves_nothing(local: Local) -> None:
     process = local.start(EVAL_WAITS="1")
     local.wait_for_eval()
-    assert len(local.left()) == 4
+    wait_until(lambda: len(local.left()) == 5, "the live page beside the four others")
     process.kill()
     process.communicate(timeout=30)
     wait_until(lambda: local.left() == [], "the end of everything")
