@@ -10,6 +10,7 @@ import orjson
 from podium_analysis.load.run_list import STILL_S, RunLine
 
 from podium_live.files import LOG, NotThere, open_below, read_below
+from podium_live.follow.clean import clean
 from podium_live.follow.parts import Parts
 from podium_live.follow.tail import Tail
 from podium_live.follow.totals import Totals
@@ -65,6 +66,7 @@ class Follower:
                 self._begin()
                 whole = False
                 continue
+            events = [clean(event) for event in events]
             for event in events:
                 self.totals.observe(event)
                 if event.get("type") == "task_complete":

@@ -90,7 +90,7 @@ def _samples(follower: Follower) -> list[Table]:
             text_cell(f"{gpu.get('index')}: {gpu.get('name')}"),
             *(number_cell(number_of(gpu.get(name))) for name in ("util_pct", "power_w", "memory_used_mib", "sm_mhz")),
         ]
-        for gpu in (mapping_of(one) for one in sample.get("gpus") or ())
+        for gpu in (mapping_of(one) for one in list_of(sample.get("gpus")))
     ]
     wide = [Column(name, True) for name in ("running", "waiting", "KV use")]
     shown = [Column(name, True) for name in ("use, %", "power, W", "memory, MiB", "clock, MHz")]
@@ -106,7 +106,7 @@ def load(follower: Follower) -> list[dict[str, Any]]:
     vllm = [mapping_of(sample.get("vllm")) for sample in samples]
 
     def gpu_use(sample: dict[str, Any]) -> float | None:
-        known = [number_of(mapping_of(gpu).get("util_pct")) for gpu in sample.get("gpus") or ()]
+        known = [number_of(mapping_of(gpu).get("util_pct")) for gpu in list_of(sample.get("gpus"))]
         use = [value for value in known if value is not None]
         return sum(use) / len(use) if use else None
 
@@ -130,6 +130,11 @@ def load(follower: Follower) -> list[dict[str, Any]]:
 def mapping_of(value: object) -> Mapping[str, Any]:
     """The object, or an empty one for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def list_of(value: object) -> list[Any]:
+    """The list, or an empty one for anything else."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def number_of(value: object) -> float | None:

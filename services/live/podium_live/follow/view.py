@@ -14,7 +14,7 @@ from podium_analysis.stats.compute import Stats
 from podium_analysis.stats.overview import Scores
 
 from podium_live.follow.follower import Follower
-from podium_live.follow.tables import load, mapping_of, number_of, tables
+from podium_live.follow.tables import list_of, load, mapping_of, number_of, tables
 
 TIME_NOTE: Final = "Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time."
 Tone = dict[str, str]
@@ -107,7 +107,7 @@ def _load(follower: Follower) -> list[Fact]:
         found.append(
             Fact("vLLM", f"{number(number_of(vllm.get('running')), 0)} running", f"{waiting}; KV {percent(kv)}")
         )
-    gpus = [mapping_of(gpu) for gpu in sample.get("gpus") or ()]
+    gpus = [mapping_of(gpu) for gpu in list_of(sample.get("gpus"))]
     use = [value for gpu in gpus if (value := number_of(gpu.get("util_pct"))) is not None]
     power = [value for gpu in gpus if (value := number_of(gpu.get("power_w"))) is not None]
     if use or power:
