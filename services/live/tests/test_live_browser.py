@@ -72,7 +72,7 @@ async def facts(page: Any) -> dict[str, str]:
 async def until(page: Any, condition: str, limit_s: float = 30.0) -> None:
     """Wait for a condition; Playwright's own wait needs `eval`, which the pages' policy forbids."""
     async with asyncio.timeout(limit_s):
-        while not await page.evaluate(condition):
+        while not await page.evaluate(condition):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

@@ -85,9 +85,10 @@ def _add_pages(router: APIRouter, parts: Parts) -> None:
     async def runs() -> Response:
         return HTMLResponse(parts.pages.runs())
 
-    async def run(run_id: str) -> Response:
-        run_folder(parts.settings.runs_dir, run_id)
-        return HTMLResponse(parts.pages.run(run_id))
+    def run(run_id: str) -> Response:
+        with parts.runs.followed(run_id) as follower:
+            epochs = follower.manifest.get("epochs")
+        return HTMLResponse(parts.pages.run(run_id, epochs if isinstance(epochs, int) else 1))
 
     async def task(run_id: str, key: str) -> Response:
         run_folder(parts.settings.runs_dir, run_id)

@@ -45,16 +45,18 @@ class Pages:
     def runs(self) -> str:
         return self._render("runs.html.j2", "Runs", "/stream/runs")
 
-    def run(self, run_id: str) -> str:
+    def run(self, run_id: str, epochs: int) -> str:
         at = quote(run_id, safe="")
-        return self._render("run.html.j2", run_id, f"/stream/runs/{at}", run_id, folder=f"/runs/{at}/rows")
+        return self._render("run.html.j2", run_id, f"/stream/runs/{at}", run_id, f"/runs/{at}/rows", epochs)
 
     def task(self, run_id: str, key: str) -> str:
         at = f"{quote(run_id, safe='')}/tasks/{quote(key, safe='')}"
         return self._render("task.html.j2", key, f"/stream/runs/{at}", run_id)
 
-    def _render(self, template: str, heading: str, stream: str, run_id: str = "", folder: str = "") -> str:
-        index = script_safe(orjson.dumps({"columns": COLUMNS, "rows": [], "folder": folder, "epochs": 2}))
+    def _render(
+        self, template: str, heading: str, stream: str, run_id: str = "", folder: str = "", epochs: int = 1
+    ) -> str:
+        index = script_safe(orjson.dumps({"columns": COLUMNS, "rows": [], "folder": folder, "epochs": epochs}))
         return self._environment.get_template(template).render(
             heading=heading, stream=stream, run_id=run_id, at=quote(run_id, safe=""), controls=self._controls,
             task_columns=TASK_COLUMNS, index=Markup(index.decode()),

@@ -60,9 +60,8 @@ def facts(follower: Follower) -> list[Fact]:
         Fact(
             "Ended",
             number(len(totals.ended)) + (f" of {number(totals.n_tasks)}" if totals.n_tasks is not None else ""),
-            f"{number(n_errors)} with an error" if n_errors else "none with an error",
-            "bad" if n_errors else "",
         ),
+        Fact("Errors", number(n_errors), "of the tasks that ended", "bad" if n_errors else ""),
         Fact("In flight", number(len(totals.in_flight)), f"{number(totals.start.get('concurrency'))} at once at most"),
         Fact(
             "This start runs for" if totals.on else "This start ran for",
@@ -77,7 +76,7 @@ def facts(follower: Follower) -> list[Fact]:
         Fact("Tokens", f"{number(completion, 0)}/s out", f"{number(prompt, 0)}/s in, all models"),
         _cost(follower),
     ]
-    return [*first, *_load(follower)]
+    return [*first, *(_load(follower) if totals.on else [])]
 
 
 def _cost(follower: Follower) -> Fact:
