@@ -95,7 +95,7 @@ async def test_every_number_is_the_logs_at_that_moment(
         await run.says("[HLE_TASK_COMPLETE]", times=16)
         await asyncio.to_thread(ask_line, run.folder.path, b'{"act":"pause"}', 20.0)
         await until(page, "document.querySelector('#state').textContent.startsWith('paused')")
-        await until(page, "document.querySelectorAll('#facts .value')[1].textContent === '0'")
+        await until(page, "document.querySelectorAll('#facts .value')[2].textContent === '0'")
         with load_run(run.folder.path) as data:
             stats = compute_stats(data)
         n_events = len(run.events())

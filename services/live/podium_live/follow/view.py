@@ -8,8 +8,9 @@ import msgspec
 from podium_analysis.quantities import duration, money, number, percent
 from podium_analysis.report.findings import score_of
 from podium_analysis.report.page import Fact, Segment, segments
+from podium_analysis.report.page import Score as PageScore
 from podium_analysis.report.summary import TIME_KINDS
-from podium_analysis.scoring.scores import Score
+from podium_analysis.scoring.scores import Score, wilson
 from podium_analysis.stats.compute import Stats
 from podium_analysis.stats.overview import Scores
 
@@ -36,7 +37,7 @@ def snapshot(follower: Follower, *, controls: bool) -> dict[str, Any]:
         "state": follower.state,
         "tone": STATE_TONES.get(follower.state, "bad"),
         "facts": [asdict(fact) for fact in facts(follower)],
-        "score": asdict(score_of(cast(Stats, _Scored(_scores(follower, score))))),
+        "score": asdict(_words(follower, score)),
         "outcomes": [asdict(piece) for piece in _outcomes(score)],
         "time": [asdict(piece) for piece in _time(follower)],
         "time_note": TIME_NOTE,
@@ -113,6 +114,18 @@ def _load(follower: Follower) -> list[Fact]:
         shown = f"{sum(use) / len(use):.0f} %" if use else "–"
         found.append(Fact("GPUs", shown, f"{number(sum(power), 0)} W together" if power else "power not known"))
     return found
+
+
+def _words(follower: Follower, score: Score | None) -> PageScore:
+    """The report's words; while tasks are missing also the score of those that ended."""
+    words = score_of(cast(Stats, _Scored(_scores(follower, score))))
+    if score is None or not score.n_missing:
+        return words
+    n = score.n - score.n_missing
+    low, high = wilson(score.n_right, n)
+    shown = f"{100 * score.n_right / n:.1f} % of the {number(n)} that ended"
+    so_far = f"So far {shown}, 95 % interval {low:.1f} to {high:.1f} (Wilson)"
+    return PageScore(words.label, words.value, [so_far, *words.details])
 
 
 def _scores(follower: Follower, score: Score | None) -> Scores | None:
