@@ -76,6 +76,7 @@ class Follower:
         while not whole:
             samples, whole = self._sampled.read()
             self.samples = [*self.samples, *samples][-SAMPLES_KEPT:]
+        self.totals.still = self.wall() - self.touched_s >= STILL_S
         return self._read_manifest() or before != (self.totals.n_events, self._sampled.offset)
 
     def _read_manifest(self) -> bool:
@@ -97,7 +98,7 @@ class Follower:
         """running, paused, stopped (no end in the log and nothing written for long), or why the last segment ended."""
         if self.totals.segment.reason is not None:
             return self.totals.segment.reason
-        if self.wall() - self.touched_s >= STILL_S:
+        if self.totals.still:
             return "stopped"
         return "paused" if self.totals.paused else "running"
 

@@ -69,6 +69,8 @@ class Totals:
     completion_tokens: int = 0
     n_events: int = 0
     paused: bool = False
+    still: bool = False
+    """Nothing was written for so long that the process counts as gone."""
     _recent: deque[list[float]] = field(default_factory=deque[list[float]])
     """Whole second of the segment, turns, prompt and completion tokens in it."""
 
@@ -88,8 +90,8 @@ class Totals:
 
     @property
     def on(self) -> bool:
-        """The newest segment has not written its end; the process may be dead all the same."""
-        return bool(self.start) and self.segment.reason is None
+        """The newest segment has not written its end, and was not stopped hard."""
+        return bool(self.start) and self.segment.reason is None and not self.still
 
     def now_ms(self) -> float:
         """The segment's clock now, by the wall clock where the run is on."""
