@@ -144,7 +144,10 @@ async def test_a_trajectory_grows_and_either_side_may_die(
         run = Eval(tmp_path, stub.address, questions(tmp_path / "q.jsonl", numbered(6)), concurrency=2)
         await run.start()
         await run.began()
-        await stub.arrived(3)
+        async with asyncio.timeout(30):
+            while len(list(run.folder.checkpoints.iterdir())) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        stub.latency_s = 600  # both stay in flight, each behind its first turn
         live = await asyncio.to_thread(service)
         seen = await opened()
         page = await seen.to(f"{live.address}/runs/run")
