@@ -2,13 +2,13 @@
 # are all it needs: services/local/set-up picks the interpreter; PYTHON=… names one.
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
-MEMBERS := services/contracts services/vllm services/retrieval services/sandbox services/local eval analysis
+MEMBERS := services/contracts services/vllm services/retrieval services/sandbox services/local services/live eval analysis
 LOCKS := $(wildcard services/*/requirements.lock) eval/requirements.lock analysis/requirements.lock requirements-dev.lock
 RUN_ID ?= $(shell date -u +%Y%m%d-%H%M%S)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis bench-otel env-example schemas lock clean
+.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis bench-otel bench-live env-example schemas lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ analyze: ## Report of the newest compose run, copied to ./runs
 profile: ## 512 tasks at once in the background on the GPU stack, its analysis at the end; refuses when one is on
 	services/local/profile compose
 
-bench: bench-retrieval bench-runner bench-analysis bench-otel ## All benchmarks, one after the other
+bench: bench-retrieval bench-runner bench-analysis bench-otel bench-live ## All benchmarks, one after the other
 
 bench-retrieval: setup ## Lock against batch over HTTP at 1, 8, 64 and 512 clients
 	python bench/retrieval.py $(BENCH_ARGS)
@@ -67,6 +67,9 @@ bench-analysis: setup ## A log of 1,000,000 events: statistics, figures, report
 
 bench-otel: setup ## What exporting traces costs a run
 	python bench/otel.py $(BENCH_ARGS)
+
+bench-live: setup ## The live page: CPU with 0, 1 and 10 viewers, freshness, 2,500 tasks opened
+	python bench/live.py $(BENCH_ARGS)
 
 env-example: setup ## Write .env.example from the settings classes
 	python .ci/env_example.py

@@ -121,6 +121,7 @@ def sections() -> list[tuple[str, list[Setting]]]:
     from podium_eval.settings.judge import JudgeSettings
     from podium_eval.settings.models import ModelSettings
     from podium_eval.settings.run import HubSettings, RunSettings
+    from podium_live.settings import LiveSettings
     from podium_local.settings import LocalSettings
     from podium_retrieval.settings import Settings as RetrievalSettings
     from podium_sandbox.settings import SandboxSettings
@@ -135,6 +136,7 @@ def sections() -> list[tuple[str, list[Setting]]]:
         ("Sandbox", list(of_pydantic(SandboxSettings))),
         ("Analysis", list(of_analysis())),
         ("podium-local", list(of_pydantic(LocalSettings))),
+        ("The live page", list(of_pydantic(LiveSettings))),
     ]
     seen: set[str] = set()
     result: list[tuple[str, list[Setting]]] = []

@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from podium_live.settings import LiveSettings
 from podium_retrieval.settings import Settings as RetrievalSettings
 from podium_vllm.settings import PREFIX, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.docker
+PROFILES = ("analysis", "live")
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
 
 
-def config(*files: str, env_file: Path | None = None, profiles: tuple[str, ...] = ("analysis",)) -> dict[str, Any]:
+def config(
+    *files: str, env_file: Path | None = None, profiles: tuple[str, ...] = ("analysis", "live")
+) -> dict[str, Any]:
     """The resolved configuration, without this machine's .env and Podium variables."""
     argv = ["docker", "compose", "--env-file", str(env_file or os.devnull)]
     for file in files or ("docker-compose.yml",):
@@ -129,6 +133,7 @@ SECRETS = {
     "MY_HOST_API_KEY": {"eval", "settings"},  # of a provider that MODELS_FILE adds
     "AWS_SECRET_ACCESS_KEY": {"eval", "settings"},  # nothing that Podium knows
     "HF_TOKEN": {"eval", "settings", "vllm", "retrieval"},
+    "LIVE_TOKEN": {"eval", "settings", "live"},
     "TAVILY_API_KEY": {"eval", "settings", "retrieval"},
     "RETRIEVAL_EMBEDDER_API_KEY": {"eval", "settings", "retrieval"},
 }
@@ -160,10 +165,12 @@ def test_every_setting_of_a_service_reaches_it(n: int, tmp_path: Path) -> None:
     wanted = {
         "vllm": {PREFIX + field.name.upper() for field in dataclasses.fields(ServeSettings)},
         "retrieval": {name.upper() for name in RetrievalSettings.model_fields},
+        "live": {name.upper() for name in LiveSettings.model_fields},
     }
     ours = {
         *("SERVE_NAME", "SERVE_HOST", "SERVE_PORT"),
         *("RETRIEVAL_HOST", "RETRIEVAL_PORT", "INDEX_DIR", "RETRIEVAL_WEB_CACHE_DIR"),
+        *("RUNS_DIR", "LIVE_HOST", "LIVE_PORT", "LIVE_PUBLISHED_LOCALLY"),
         *(("SERVE_MODEL",) if n == 2 else ()),
     }
     files = clone(tmp_path, **{name: "the-users" for names in wanted.values() for name in names - ours})
@@ -197,11 +204,21 @@ def test_every_container_ends_in_good_order_and_fills_no_disk() -> None:
         assert service["init"] is True, name
         assert service["logging"]["options"]["max-size"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("ports") or {port[0] for port in ports(service)} == {"127.0.0.1"}, name
     assert config()["services"]["analysis"]["network_mode"] == "none"
 
 
 def test_one_volume_holds_the_runs() -> None:
     services = config()["services"]
-    for name in ("eval", "analysis"):
+    for name in ("eval", "analysis", "live"):
         runs = [v for v in services[name]["volumes"] if v["target"] == "/runs"]
         assert [(v["type"], v["source"]) for v in runs] == [("volume", "runs")]
+        assert runs[0].get("read_only", False) is (name == "live")
+
+
+def test_the_live_page_needs_no_other_container() -> None:
+    live = config()["services"]["live"]
+    assert ports(live) == [("127.0.0.1", "1480", 1480)]
+    assert list(live["networks"]) == ["page"]
+    assert "depends_on" not in live
+    assert live["read_only"] is True

@@ -27,6 +27,7 @@ EDGES = {
     "services/local/podium_local": ("__main__.py",),
     "services/retrieval/podium_retrieval": ("__main__.py", "settings.py"),
     "services/sandbox/podium_sandbox": ("__main__.py", "settings.py"),
+    "services/live/podium_live": ("__main__.py", "settings.py"),
     "analysis/podium_analysis": ("__main__.py", "settings.py"),
 }
 ENVIRONMENT_BELOW = {

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-OWN = {"podium-contracts"}
+OWN = {"podium-contracts", "podium-analysis"}
 MACHINES = {"linux": "x86_64", "darwin": "arm64"}
 LOCKS = [*sorted(ROOT.glob("services/*/requirements.lock")), *sorted(ROOT.glob("*/requirements.lock"))]
 MEMBERS = [

@@ -5,40 +5,19 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from podium_contracts.control import LONGEST_LINE, SOCKET_NAME, socket_address
 
 from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.control.acts import Refused, Reply, Request, read_request
 
-SOCKET_NAME: Final = "control.sock"
-LONGEST_LINE: Final = 64 * 1024
-_LONGEST_PATH: Final = 100
-"""Bytes. A socket's address holds 104 to 108, by system."""
 _IDLE_S: Final = 60.0
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def socket_address(folder: Path) -> Generator[str]:
-    """The address of a folder's socket. One too long for an address is reached through a handle of the folder.
-
-    Raises:
-        OSError: the folder is not there, or its path is too long where there is no /proc.
-    """
-    address = str(folder / SOCKET_NAME)
-    if len(os.fsencode(address)) <= _LONGEST_PATH:
-        yield address
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{handle}/{SOCKET_NAME}"
-    finally:
-        os.close(handle)
 
 
 @asynccontextmanager

@@ -11,9 +11,10 @@ import pytest
 from harness.chain import numbered, questions, server
 from harness.process import Eval, assert_whole
 from loopback.openai_server import Fault
+from podium_contracts.control import SOCKET_NAME
 from podium_eval.control.acts import Refused, Request, Status
 from podium_eval.control.client import ask
-from podium_eval.control.server import SOCKET_NAME, serve
+from podium_eval.control.server import serve
 
 
 async def asked(run: Eval, act: str, **fields: object) -> str:

@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         "--ports", choices=("set", "auto"), help="auto: free ports; set: SERVE_PORT and the like (LOCAL_PORTS)"
     )
     run.add_argument("--reuse", help="services that run already, by commas: vllm, retrieval, sandbox (LOCAL_REUSE)")
+    run.add_argument("--no-live", action="store_true", help="without the live page (LOCAL_LIVE=false)")
     run.add_argument("--runs-dir", help="folder that holds one folder a run (RUNS_DIR)")
     run.add_argument("--run-id", help="the run's name; an existing one is resumed (RUN_ID)")
     arguments, eval_options = parser.parse_known_args(argv)
@@ -95,6 +96,7 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
         environment |= {"RUN_ID": arguments.run_id} if arguments.run_id is not None else {}
         environment |= {"RUNS_DIR": arguments.runs_dir} if arguments.runs_dir is not None else {}
         environment |= {"LOCAL_PORTS": arguments.ports} if arguments.ports is not None else {}
+        environment |= {"LOCAL_LIVE": "false"} if arguments.no_live else {}
     settings = LocalSettings.model_validate(_fields(environment))
     environment |= addresses(environment, auto=settings.local_ports == "auto", reuse=settings.reuse)
     settings = LocalSettings.model_validate(_fields(environment))

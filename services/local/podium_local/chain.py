@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from podium_local import specs
 from podium_local.guarded import Guarded
+from podium_local.ports import free_port, holder, is_taken
 from podium_local.settings import LocalSettings
 from podium_local.stack import Stack
 
@@ -68,7 +70,7 @@ class Chain:
             self._task.cancel()
 
     async def _run(self) -> int:
-        async with self._stack() as stack:
+        async with self._stack() as stack, self._live_page():
             status = await self._run_eval(stack)
         self._say(f"services stopped; their logs are in {self._run_folder / 'services'}")
         if status not in (0, 1):
@@ -83,6 +85,34 @@ class Chain:
         finally:
             await analysis.stop()
         return status or analysed
+
+    @asynccontextmanager
+    async def _live_page(self) -> AsyncGenerator[None]:
+        """The page beside the run. That it cannot start, or dies, costs the page and not the run."""
+        settings = self._settings
+        if not settings.local_live:
+            yield
+            return
+        port = free_port() if settings.local_ports == "auto" else settings.live_port or free_port()
+        if is_taken(port):
+            url = f"http://127.0.0.1:{port}"
+            who = await asyncio.to_thread(holder, url)
+            self._say(f"no live page: {url} is taken{who}; set LIVE_PORT, or --no-live")
+            yield
+            return
+        own = {**specs.without_keys(self._environment), "LIVE_HOST": "127.0.0.1", "LIVE_PORT": str(port)}
+        log = self._run_folder / "services" / "live.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            page = await Guarded.start(
+                (sys.executable, "-m", "podium_live", "serve"), own,
+                stop_timeout_s=settings.local_stop_timeout_s, output=output,
+            )  # fmt: skip
+        self._say(f"live page: http://127.0.0.1:{port}/runs/{self._run_folder.name}")
+        try:
+            yield
+        finally:
+            await page.stop()
 
     def _stack(self) -> Stack:
         settings = self._settings

@@ -32,6 +32,7 @@ WHOLE: Final = {
     "local": ("podium-local", ("run", "prepare", "gpus"), "the whole chain as processes of this machine"),
     "retrieval": ("podium-retrieval", ("serve", "build-index", "fetch-index", "screen"), "the search service"),
     "sandbox": ("podium-sandbox", ("serve",), "the service that runs experts' programs"),
+    "live": ("podium-live", ("serve",), "the page that shows runs while they run"),
     "vllm": ("podium-vllm", ("serve", "health", "build-embedded"), "vLLM from the SERVE_ settings"),
 }
 """`podium WORD …` is `COMMAND …`."""

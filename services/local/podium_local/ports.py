@@ -38,6 +38,22 @@ def addresses(environment: Mapping[str, str], *, auto: bool, reuse: Iterable[str
     return addresses
 
 
+def is_taken(port: int) -> bool:
+    """Whether this machine's own address has no room for a further listener at the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    return _free(1)[0]
+
+
 def holder(url: str) -> str:
     """` by process 812 (python -m http.server)`; empty where it cannot be seen."""
     wanted = urlsplit(url).port

@@ -42,6 +42,10 @@ class LocalSettings(BaseModel):
         description="set: services listen where SERVE_PORT, RETRIEVAL_PORT, SANDBOX_PORT or their addresses say; "
         "auto: on free ports.",
     )
+    local_live: bool = Field(
+        default=True, description="Start the live page beside the run, at LIVE_PORT of this machine (--no-live: false)."
+    )
+    live_port: int = Field(default=1480, ge=0, le=65535, description="Port of the live page; 0 takes a free one.")
     local_state_dir: Path = Field(
         default=Path(".podium"), description="Folder for what podium-local makes once: embedded model, demo index."
     )

@@ -33,6 +33,7 @@ PARTS = {
     "podium_vllm": "from stand_in import server\nimport os\nserver(os.environ['SERVE_PORT'])\n",
     "podium_retrieval": "from stand_in import server\nimport os\nserver(os.environ['RETRIEVAL_PORT'])\n",
     "podium_sandbox": "from stand_in import server\nimport os\nserver(os.environ['SANDBOX_PORT'])\n",
+    "podium_live": "from stand_in import server\nimport os\nserver(os.environ['LIVE_PORT'])\n",
     "podium_eval": """
 import json, os, signal, sys, time, urllib.request
 folder = os.path.join(os.environ["RUNS_DIR"], os.environ["RUN_ID"])
@@ -53,7 +54,7 @@ sys.exit(int(os.environ.get("EVAL_STATUS", "0")))
     "podium_analysis": """
 import os, sys
 folder = os.path.join(os.environ["RUNS_DIR"], sys.argv[-1], "analysis")
-os.makedirs(folder)
+os.makedirs(folder, exist_ok=True)
 open(os.path.join(folder, "report.html"), "w").write("report")
 sys.exit(int(os.environ.get("ANALYSIS_STATUS", "0")))
 """,
@@ -79,6 +80,7 @@ class Local:
             "RETRIEVAL_URL": f"http://127.0.0.1:{self.ports[1]}",
             "SANDBOX_URL": f"http://127.0.0.1:{self.ports[2]}",
             "SANDBOX_DIR": str(folder),
+            "LIVE_PORT": str(self.ports[3]),
             "RUNS_DIR_FOR_TEST": str(folder),
             "LOCAL_STOP_TIMEOUT_S": "2",
             "LOCAL_START_TIMEOUT_S": "60",
@@ -91,7 +93,7 @@ class Local:
 
     @staticmethod
     def _free_ports() -> list[int]:
-        listeners = [socket.socket() for _ in range(3)]
+        listeners = [socket.socket() for _ in range(4)]
         for listener in listeners:
             listener.bind(("127.0.0.1", 0))
         ports = [listener.getsockname()[1] for listener in listeners]
@@ -149,7 +151,9 @@ def test_services_then_eval_then_analysis_and_nothing_left(local: Local) -> None
     assert process.returncode == 1, out
     assert json.loads((local.run_folder / "options").read_text()) == ["run", "--limit", "3"]
     assert f"report: {local.run_folder / 'analysis' / 'report.html'}" in out
-    assert {p.name for p in (local.run_folder / "services").iterdir()} == {"vllm.log", "retrieval.log", "sandbox.log"}
+    assert {p.name for p in (local.run_folder / "services").iterdir()} == {
+        *("vllm.log", "retrieval.log", "sandbox.log", "live.log"),
+    }
     assert local.left() == []
 
 
@@ -190,7 +194,7 @@ def test_a_signal_while_services_start_ends_everything(local: Local) -> None:
 def test_kill_9_of_podium_local_leaves_nothing(local: Local) -> None:
     process = local.start(EVAL_WAITS="1")
     local.wait_for_eval()
-    assert len(local.left()) == 4
+    wait_until(lambda: len(local.left()) == 5, "the live page beside the four others")
     process.kill()
     process.communicate(timeout=30)
     wait_until(lambda: local.left() == [], "the end of everything")
@@ -206,6 +210,35 @@ def test_a_service_that_dies_mid_run_comes_back(local: Local) -> None:
     out, _ = process.communicate(timeout=60)
     assert "died with status 137, started again (1 of 20)" in out
     assert local.left() == []
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_live_page_stands_beside_eval(local: Local) -> None:
+    process = local.start(EVAL_WAITS="1")
+    local.wait_for_eval()
+    wait_until(lambda: answers(local.ports[3]), "the live page")
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert f"live page: http://127.0.0.1:{local.ports[3]}/runs/r" in output
+    assert local.left() == []
+
+
+def test_no_live_page_where_told_or_taken(local: Local) -> None:
+    process = local.start("--no-live")
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, "live page" in output) == (0, False)
+    with socket.create_server(("127.0.0.1", local.ports[3])):
+        process = local.start()
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"no live page: http://127.0.0.1:{local.ports[3]} is taken" in output
 
 
 def test_bad_settings_are_named_with_status_2(local: Local) -> None:

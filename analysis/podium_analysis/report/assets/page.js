@@ -56,19 +56,23 @@
     });
   }
 
+  // What the live page (services/live) draws with.
+  window.podium = { el, number, duration, money, compare, sortState };
+
   // ---- tasks ----
   const indexNode = $("index");
   if (!indexNode) return;
   const index = JSON.parse(indexNode.textContent);
   const column = Object.fromEntries(index.columns.map((name, at) => [name, at]));
   const get = (row, name) => row[column[name]];
-  const all = index.rows.map((row) => ({
+  const taskOfRow = (row) => ({
     row,
     key: get(row, "key"),
     outcome: get(row, "outcome"),
     tools: get(row, "tools"),
     text: null,
-  }));
+  });
+  const all = index.rows.map(taskOfRow);
   const haystack = (task) => {
     task.text ??= ["task_id", "category", "ending", "error_type", "question", "answer", "gold_answer"]
       .map((name) => get(task.row, name) ?? "")
@@ -81,17 +85,23 @@
   const fill = (select, values) => {
     const counts = new Map();
     for (const list of values) for (const value of new Set(list)) counts.set(value, (counts.get(value) ?? 0) + 1);
+    const chosen = select.value;
+    while (select.options.length > 1) select.remove(1);
     for (const value of [...counts.keys()].sort(collator.compare)) {
       const option = el("option", "", `${value} (${counts.get(value)})`);
       option.value = value;
       select.append(option);
     }
+    select.value = chosen;
   };
   const filters = { outcome: $("f-outcome"), tool: $("f-tool"), category: $("f-category") };
   const category = (task) => get(task.row, "category") ?? "none";
-  fill(filters.outcome, all.map((task) => [task.outcome]));
-  fill(filters.tool, all.map((task) => task.tools));
-  fill(filters.category, all.map((task) => [category(task)]));
+  const fillFilters = () => {
+    fill(filters.outcome, all.map((task) => [task.outcome]));
+    fill(filters.tool, all.map((task) => task.tools));
+    fill(filters.category, all.map((task) => [category(task)]));
+  };
+  fillFilters();
 
   const sorters = {
     id: (t) => get(t.row, "eid"),
@@ -514,7 +524,10 @@
       inner.append(el("p", "soft", "Loading…"));
       body.append(inner);
       const loaded = trajectory(task).then(
-        (record) => inner.replaceChildren(renderRecord(record)),
+        (record) => {
+          inner.replaceChildren(renderRecord(record));
+          window.podium.shown?.(inner, record);
+        },
         (error) => inner.replaceChildren(el("p", "bad", error.message)),
       );
       open.set(task.key, { node: body, height: 0, loaded });
@@ -619,6 +632,21 @@
     render();
   });
   if (taskKey(location.hash) !== null) history.scrollRestoration = "manual";
+  // Rows of a run that is on: of a task that has one already it is replaced.
+  const addRows = (added) => {
+    const old = new Map(all.map((task, i) => [task.key, i]));
+    for (const row of added) {
+      const task = taskOfRow(row);
+      const i = old.get(task.key);
+      if (i === undefined) {
+        old.set(task.key, all.length);
+        all.push(task);
+      } else all[i] = task;
+    }
+    fillFilters();
+    apply();
+  };
+  Object.assign(window.podium, { renderRecord, addRows });
   apply();
   follow(location.hash);
   document.documentElement.dataset.ready = "true";

@@ -1,0 +1,1 @@
+"""The HTTP side: who may ask, pages, streams, reports made on demand."""

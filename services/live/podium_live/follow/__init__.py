@@ -1,0 +1,1 @@
+"""Runs read as they grow: the log by offset, samples, task records."""
