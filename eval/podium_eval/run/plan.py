@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from podium_eval.benchmarks.benchmark import Benchmark
+from podium_eval.benchmarks.choose import choose
+from podium_eval.benchmarks.hle import HLE
 from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.load import Dataset
@@ -14,6 +17,7 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
+from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.log.sink import EventSink, LateSink
 from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
@@ -27,10 +31,12 @@ from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The selected questions and the prompts."""
+    """The selected questions, the prompts, the benchmark and how its answers are graded."""
 
     dataset: Dataset
     prompts: Prompts
+    benchmark: Benchmark
+    grading: GradingProtocol
 
     def tasks(self, settings: Settings) -> list[Task]:
         """Every task of the run: each question in each epoch, in the order in which they are taken."""
@@ -77,7 +83,7 @@ def selection_of(settings: Settings) -> Selection:
 
 
 def plan(settings: Settings) -> Plan:
-    """Read the dataset and the prompts.
+    """Choose the benchmark, read the dataset and the prompts.
 
     Raises:
         ConfigError: all that is wrong with them.
@@ -85,11 +91,17 @@ def plan(settings: Settings) -> Plan:
     problems: list[str] = []
     dataset: Dataset | None = None
     prompts: Prompts | None = None
+    benchmark, grading = HLE, HLE.protocols[0]
+    try:
+        benchmark = choose(settings.benchmark)
+        grading = benchmark.grading(settings.protocol)
+    except ConfigError as error:
+        problems += error.problems
     if settings.dataset is None:
         problems.append("DATASET is not set: name a .jsonl or .parquet file of questions, or hub:owner/name")
     else:
         try:
-            dataset = load_dataset(settings.dataset, selection_of(settings), settings)
+            dataset = load_dataset(settings.dataset, selection_of(settings), settings, benchmark.fields)
         except DatasetError as error:
             problems.append(str(error))
     try:
@@ -97,14 +109,14 @@ def plan(settings: Settings) -> Plan:
     except PromptError as error:
         problems.append(str(error))
     try:
-        check_prompts(settings.protocol, settings.prompts_dir)
+        check_prompts(grading, settings.prompts_dir)
     except PromptError as error:
         problems.append(str(error))
     if (problem := early_stop_problem(settings)) is not None:
         problems.append(problem)
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
-    return Plan(dataset, prompts)
+    return Plan(dataset, prompts, benchmark, grading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +178,9 @@ async def prepare(
     try:
         if planned is None or models is None:
             raise ConfigError(problems)
-        async with nullcontext(AddedTools()) if offline else added_tools(settings, clock) as added:
+        async with (
+            nullcontext(AddedTools()) if offline else added_tools(settings, clock, planned.benchmark.tools) as added
+        ):
             yield Prepared(planned, models, sink, ids, stop, added)
     finally:
         if models is not None:
