@@ -162,7 +162,7 @@ def mean_by(values: Floats, group: npt.NDArray[Any]) -> Floats:
 
 def _sum_by(values: Floats, group: npt.NDArray[Any]) -> Floats:
     _, index = np.unique(group, return_inverse=True)
-    return np.bincount(index, weights=values)
+    return np.bincount(index, weights=values).astype(np.float64)
 
 
 def _mean(x: Floats, axis: int) -> Floats:

@@ -98,7 +98,8 @@ async def added_tools(
         from podium_eval.tools.mcp.tool import McpTool
     except ImportError as error:
         raise ConfigError([f"MCP_SERVERS needs the extra podium-eval[mcp]: {error}"]) from error
-    connections = [Connection(name, spec, settings) for name, spec in load_servers(settings.mcp_servers).items()]
+    described = load_servers(settings.mcp_servers, settings.variable)
+    connections = [Connection(name, server, settings) for name, server in described.items()]
     try:
         begun = await asyncio.gather(*(one.start() for one in connections), return_exceptions=True)
         servers: list[tuple[Server, tuple[str, ...]]] = []
