@@ -181,15 +181,13 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
 
 def benchmark_lines(plan: Plan, specs: ToolSpecs) -> list[str]:
     """What a benchmark other than HLE is graded by and wants, and what of that is not there."""
-    benchmark, n = plan.benchmark, plan.dataset.n
+    benchmark, n = plan.benchmark, plan.dataset.n_selected
     if benchmark.name == "hle":
         return []
     corpus = f"; the index should hold {benchmark.corpus}" if benchmark.corpus else ""
     lines = [f"benchmark: {benchmark.title} ({benchmark.source}), protocol {plan.grading.name}{corpus}"]
     if benchmark.n_questions not in (None, n):
-        lines.append(
-            f"! the dataset holds {n} questions, {benchmark.title} {benchmark.n_questions}: no published score"
-        )
+        lines.append(f"! {n} questions are asked; published scores of {benchmark.title} are of {benchmark.n_questions}")
     if missing := benchmark.missing([spec.name for spec in specs.specs]):
         lines.append(f"! {benchmark.title} is meant for {', '.join(missing)} too, which this run does not offer")
     return lines
