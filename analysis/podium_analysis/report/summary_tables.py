@@ -48,14 +48,14 @@ def judges(stats: Stats) -> Table:
 
 
 def by_question(stats: Stats) -> list[Table]:
-    """Accuracy by category, and folded by what else is known of the questions."""
+    """Accuracy by category, and folded by what else is known of the questions; none of what no question gives."""
     groups = stats.scores.groups if stats.scores else None
     if not groups:
         return []
     words = {True: "with an image", False: "text alone"}
     tables: list[Table] = []
     for trait, title in TRAITS.items():
-        if trait == "verified_class" and all(group.value is None for group in groups.verified_class):
+        if all(group.value is None for group in getattr(groups, trait)):
             continue
         rows: list[list[Cell]] = []
         for group in getattr(groups, trait):
