@@ -184,7 +184,6 @@ def _scores(run: RunData, start: Mapping[str, Any], tasks: Sequence[TaskRow]) ->
                 record.epoch,
                 outcome_of(record.status, record.ending, record.correct),
                 record.confidence,
-                record.judgements[-1].grade if record.judgements else None,
             )
             for record in records
         }

@@ -137,7 +137,7 @@ def _said(tally: Tally, stop: Stop) -> int:
 def _grading(settings: Settings, manifest: dict[str, Any]) -> GradingProtocol:
     """The protocol that is set, of the run's own benchmark."""
     benchmark = choose(settings.benchmark)
-    name = str(manifest.get("benchmark", {}).get("name", "hle"))
+    name = str((manifest.get("benchmark") or {}).get("name", "hle"))
     if name != benchmark.name:
         raise ConfigError([f"RUN_ID={settings.run_id} is a run of {name}: set BENCHMARK={name} to grade it again"])
     return benchmark.grading(settings.protocol)
