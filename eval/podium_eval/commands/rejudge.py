@@ -137,7 +137,8 @@ def _said(tally: Tally, stop: Stop) -> int:
 def _grading(settings: Settings, manifest: dict[str, Any]) -> GradingProtocol:
     """The protocol that is set, of the run's own benchmark."""
     benchmark = choose(settings.benchmark)
-    name = str((manifest.get("benchmark") or {}).get("name", "hle"))
+    about: dict[str, Any] = manifest.get("benchmark") or {}
+    name = str(about.get("name", "hle"))
     if name != benchmark.name:
         raise ConfigError([f"RUN_ID={settings.run_id} is a run of {name}: set BENCHMARK={name} to grade it again"])
     return benchmark.grading(settings.protocol)
