@@ -1,5 +1,6 @@
 """Each built-in benchmark and one of a package: its own sample through a whole run, its official number recomputed."""
 
+import hashlib
 import json
 import math
 from collections import defaultdict
@@ -73,6 +74,9 @@ async def test_simpleqa_s_f_measure_is_the_published_one(folders: tuple[Path, Pa
     other = await ran(folders[1], "simpleqa", script({"": ["CORRECT"]}, "Grade the answer"), epochs=2)
     manifest = json.loads((run.folder.path / "run.json").read_text())
     assert (manifest["benchmark"]["name"], manifest["protocol"]) == ("simpleqa", "simpleqa")
+    assert {name for name in manifest["prompts"] if name.startswith("judge_")} == {
+        "judge_simpleqa.md", "judge_worded_answer.md",
+    }  # fmt: skip
     records = [json.loads(path.read_text()) for path in run.folder.tasks.glob("*.json")]
     grades = [record["judgements"][-1]["grade"] for record in records]
     assert len(grades) == 12
@@ -197,6 +201,8 @@ async def test_a_package_s_benchmark_runs_to_its_report(folders: tuple[Path, Pat
     dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
     decisions = {"What has keys": ["YES"], "What runs": ["PASS"]}
     run = await ran(folders[0], "riddles", script(decisions, "A riddle:"), dataset=dataset, env=env)
+    prompts = json.loads((run.folder.path / "run.json").read_text())["prompts"]
+    assert prompts["judge_riddles.md"] == hashlib.sha256(PROMPT.encode()).hexdigest()
     with load_run(run.folder.path) as loaded:
         stats = compute_stats(loaded)
     assert stats.benchmark.attempts is not None

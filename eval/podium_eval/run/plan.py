@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.log.sink import EventSink, LateSink
 from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
-from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.prompt_file import PromptError, read_prompt
 from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.run.stop import Stop, early_stop_problem
 from podium_eval.settings.read import Settings, listed
@@ -105,7 +105,9 @@ def plan(settings: Settings) -> Plan:
         except DatasetError as error:
             problems.append(str(error))
     try:
-        prompts = load_prompts(settings.prompts_dir, settings.tools_file)
+        prompts = _of_benchmark(
+            load_prompts(settings.prompts_dir, settings.tools_file), benchmark, settings.prompts_dir
+        )
     except PromptError as error:
         problems.append(str(error))
     try:
@@ -117,6 +119,13 @@ def plan(settings: Settings) -> Plan:
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
     return Plan(dataset, prompts, benchmark, grading)
+
+
+def _of_benchmark(prompts: Prompts, benchmark: Benchmark, prompts_dir: Path | None) -> Prompts:
+    """With the hashes of the benchmark's own judge prompts, and of no other benchmark's."""
+    own = {Path(name).name: name for one in benchmark.protocols for name in (one.judge_prompt, one.answer_prompt)}
+    hashes = {name: sha for name, sha in prompts.hashes.items() if not name.startswith("judge_")}
+    return replace(prompts, hashes=hashes | {name: read_prompt(own[name], prompts_dir).sha256 for name in sorted(own)})
 
 
 @dataclass(frozen=True, slots=True)
