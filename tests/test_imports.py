@@ -21,8 +21,8 @@ PACKAGES = {
     "podium_analysis": ROOT / "analysis/podium_analysis",
 }
 FLOORS: Final = {
-    "podium_eval": "__main__ commands run control episode scheduling tools grading models transport dataset telemetry "
-    "log costs settings prompts errors files clock",
+    "podium_eval": "__main__ commands run control episode scheduling tools benchmarks grading models transport dataset "
+    "telemetry log costs settings prompts errors files clock",
     "podium_analysis": "__main__ pipeline compare export report figures stats scoring metrics load section settings "
     "quantities",
     "podium_retrieval": "__main__ api start service top_up documents metrics batching web screen answer_cache index "

@@ -14,12 +14,13 @@ from podium_analysis.load.event_table import LoadError
 from podium_analysis.load.find import all_runs, find_run
 from podium_analysis.load.run_data import load_run
 from podium_analysis.quantities import duration, percent
+from podium_analysis.scoring.benchmark.words import measure_lines
 from podium_analysis.scoring.screened_words import screened_line
 from podium_analysis.settings import AnalysisSettings, SettingError, read_settings
 
 if TYPE_CHECKING:  # what they load is loaded beside the log
     from podium_analysis.stats.compute import Stats
-    from podium_analysis.stats.overview import Log
+    from podium_analysis.stats.overview import Log, Scores
 
 PROBLEMS_SHOWN = 10
 TRACE = "trace.json"
@@ -148,9 +149,10 @@ def summary_lines(stats: "Stats") -> list[str]:
     if score and score.accuracy is not None:
         lines.append(
             f"accuracy ({score.protocol}) {score.accuracy:.1f} % ({score.n_right:,} of {score.n:,}), "
-            f"±{score.half_width:.1f} points; "
+            f"{_spread(score)}; "
             f"ungraded {score.n_ungraded}, errors {score.n_error}, not ended {score.n_missing}"
         )
+        lines += measure_lines(stats.benchmark)
         if line := screened_line(score.screened):
             lines.append(line)
     data = stats.dataset
@@ -174,6 +176,13 @@ def summary_lines(stats: "Stats") -> list[str]:
         lines.append(f"Log vs. vLLM counters over {check.n_calls:,} calls: {largest}")
     lines += _problem_lines(log)
     return lines
+
+
+def _spread(score: "Scores") -> str:
+    """The official half width; where questions were asked several times the interval that respects that."""
+    if score.clustered is None:
+        return f"±{score.half_width:.1f} points"
+    return f"95 % interval {score.clustered[0]:.1f} to {score.clustered[1]:.1f} (clustered by question)"
 
 
 def _problem_lines(log: "Log") -> Sequence[str]:

@@ -107,7 +107,7 @@ def _dispatch(command: str, args: list[str]) -> int:
     if command == "data":
         from podium_eval.commands import data as data_cli
 
-        return data_cli.main(args, dataset=settings.dataset, hub=settings)
+        return data_cli.main(args, dataset=settings.dataset, hub=settings, benchmark=settings.benchmark)
     if command == "ctl":
         from podium_eval.commands import ctl
 

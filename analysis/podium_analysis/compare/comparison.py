@@ -11,14 +11,17 @@ from podium_analysis.compare import pairing
 from podium_analysis.compare.differences import Mismatch, SettingRow, mismatches, setting_rows
 from podium_analysis.compare.significance import (
     Interval,
+    Measure,
     ScoreDifference,
     bootstrap_mean,
     bootstrap_ratio,
+    f_difference,
     mean_by,
     score_difference,
 )
 from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import load_run
+from podium_analysis.scoring.benchmark.score import benchmark_of
 from podium_analysis.scoring.scores import Outcome
 
 
@@ -62,7 +65,10 @@ class Comparison:
     """Shared tasks that at least one run has no verdict on: left out of the score."""
     score: ScoreDifference | None
     cuts: Mapping[str, Sequence[tuple[str, ScoreDifference]]]
-    """By category, subject, answer type and image: the score of the pairs of each value, the largest first."""
+    """By the benchmark's kinds, category, subject, answer type, class and image: the score of the pairs of each value,
+    the largest first."""
+    measure: Measure | None
+    """Where the benchmark has a measure of its own beside the accuracy."""
     shifts: Sequence[Shift]
     flips: Sequence[Flip]
     n_unpriced: int
@@ -97,7 +103,7 @@ def compare_runs(folders: Sequence[Path], *, anyway: bool = False) -> Compared:
                 "Give --anyway to see the figures beside each other all the same"
             )
         manifests.append(other_manifest)
-        pairs.append(_compare(first, other, differing, [*bad, *other_bad]))
+        pairs.append(_compare(first, other, manifest, differing, [*bad, *other_bad]))
     return Compared(pairs, setting_rows(manifests))
 
 
@@ -107,7 +113,13 @@ def _side(folder: Path) -> tuple[pairing.Side, Mapping[str, Any], list[BadRecord
         return pairing.side(data, bad), data.manifest, bad
 
 
-def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], bad: Sequence[BadRecord]) -> Comparison:
+def _compare(
+    a: pairing.Side,
+    b: pairing.Side,
+    manifest: Mapping[str, Any],
+    differing: Sequence[Mismatch],
+    bad: Sequence[BadRecord],
+) -> Comparison:
     keys = pairing.shared(a, b)
     if not keys:
         raise NotComparable(f"{a.run_id} and {b.run_id} have no finished task in common")
@@ -121,6 +133,8 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
         if (a.outcome[k] == "right") != (b.outcome[k] == "right")
     ]  # fmt: skip
     flips.sort(key=lambda flip: flip.after == "right")
+    about = benchmark_of(manifest)
+    kinds = {str(about["kinds"]): _kinds(a, b, graded)} if about.get("kinds") else {}
     return Comparison(
         run_a=a.run_id,
         run_b=b.run_id,
@@ -130,7 +144,8 @@ def _compare(a: pairing.Side, b: pairing.Side, differing: Sequence[Mismatch], ba
         n_shared=len(keys),
         not_graded=len(keys) - len(graded),
         score=_score(a, b, graded) if graded else None,
-        cuts={cut: _cut(a, b, graded, at) for at, cut in enumerate(pairing.CUTS)},
+        cuts=kinds | {cut: _cut(a, b, graded, at) for at, cut in enumerate(pairing.CUTS)},
+        measure=_measure(a, b, graded) if about.get("measure") == "f_measure" and graded else None,
         shifts=_shifts(a, b, keys),
         flips=flips,
         n_unpriced=sum(run.unpriced.get(k, 0) for run in (a, b) for k in keys),
@@ -146,6 +161,22 @@ def _cut(
         given = a.cuts.get(k) or b.cuts.get(k)
         values.setdefault(given[at] if given else pairing.NOT_GIVEN, []).append(k)
     return [(name, _score(a, b, found)) for name, found in sorted(values.items(), key=lambda v: (-len(v[1]), v[0]))]
+
+
+def _kinds(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> list[tuple[str, ScoreDifference]]:
+    """A question of several kinds is in each."""
+    values: dict[str, list[tuple[str, int]]] = {}
+    for k in keys:
+        for kind in a.kinds.get(k) or b.kinds.get(k) or ():
+            values.setdefault(kind, []).append(k)
+    return [(name, _score(a, b, found)) for name, found in sorted(values.items(), key=lambda v: (-len(v[1]), v[0]))]
+
+
+def _measure(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> Measure:
+    def grades(side: pairing.Side) -> list[str | None]:
+        return [side.grade[k] for k in keys]
+
+    return f_difference(grades(a), grades(b), np.array([k[0] for k in keys]))
 
 
 def _score(a: pairing.Side, b: pairing.Side, keys: Sequence[tuple[str, int]]) -> ScoreDifference:

@@ -6,6 +6,8 @@ from typing import Any, Final, cast
 
 import orjson
 
+from podium_analysis.scoring.benchmark.score import benchmark_of
+
 NAMES_ITSELF: Final = frozenset({"run_id"})
 """Settings that differ between any two runs and are not compared."""
 MASKS: Final = ("**********", "[redacted]")
@@ -38,6 +40,7 @@ def mismatches(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Mismatch]:
         if left != right:
             found.append(Mismatch(what, _short(left), _short(right), refuses))
 
+    check("benchmark", benchmark_of(a)["name"], benchmark_of(b)["name"], refuses=True)
     check("protocol", a.get("protocol"), b.get("protocol"), refuses=True)
     dataset_a, dataset_b = _mapping(a.get("dataset")), _mapping(b.get("dataset"))
     check("dataset sha256", dataset_a.get("sha256"), dataset_b.get("sha256"), refuses=True)

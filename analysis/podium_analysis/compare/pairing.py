@@ -1,7 +1,7 @@
 """Two runs side by side: which tasks they share, and each task's numbers in both."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,8 @@ from podium_analysis.load.records import BadRecord
 from podium_analysis.load.run_data import RunData
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.metrics.added_tools import added_tools
+from podium_analysis.scoring.benchmark.score import grade_of, kinds_of
+from podium_analysis.scoring.judges import run_samples
 from podium_analysis.scoring.scores import Outcome, outcome_of
 
 GRADED: Final = frozenset[Outcome]({"right", "wrong", "unanswered"})
@@ -57,6 +59,10 @@ class Side:
     """Of each task its values of CUTS."""
     unpriced: Mapping[tuple[str, int], int]
     """Calls of a task whose price is not known; a task without any is not in it."""
+    grade: Mapping[tuple[str, int], str | None]
+    """correct, incorrect, not_attempted, as the benchmark's measure counts them; None: no grade."""
+    kinds: Mapping[tuple[str, int], Sequence[str]]
+    """Of each task the benchmark's kinds of its question; a task without any is not in it."""
     added: Mapping[str, Mapping[tuple[str, int], float]]
     """Of each tool that is not built in its wall time in a task, ms; a task that did not call it is not in it."""
 
@@ -86,7 +92,9 @@ def side(data: RunData, bad: list[BadRecord]) -> Side:
             answer[key] = record.answer
             given = (record.category, record.subject, record.answer_type, record.verified_class)
             cuts[key] = (*(value or NOT_GIVEN for value in given), "with image" if record.has_image else "text only")
-    return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced, _added(data))
+    samples = {(sample.task_id, sample.epoch): sample for sample in run_samples(data)}
+    grades = {key: grade_of(replace(sample, outcome=outcome[key])) for key, sample in samples.items()}
+    return Side(data.run_id, outcome, question, answer, numbers, cuts, unpriced, grades, kinds_of(data), _added(data))
 
 
 def shared(a: Side, b: Side) -> list[tuple[str, int]]:

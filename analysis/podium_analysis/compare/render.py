@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from podium_analysis.compare.comparison import Compared, Comparison
+from podium_analysis.compare.significance import Measure
 from podium_analysis.compare.tables import (
     cut_tables,
     flip_table,
@@ -49,6 +50,9 @@ def print_comparison(result: Compared, console: Console) -> None:
     else:
         _print_table(score_table(result.pairs), console)
         console.print()
+        for letter, pair in zip(string.ascii_uppercase[1:], result.pairs, strict=False):
+            if pair.measure:
+                console.print(Text(f"{letter} as B: {measure_line(pair.measure)}"))
         _print_table(shifts_of_all(result.pairs), console)
     console.print(Text(SHIFT_NOTE, style="dim"))
     console.print()
@@ -110,12 +114,20 @@ def score_lines(pair: Comparison) -> list[str]:
         return ["No task has a verdict in both runs: there is no score to compare."]
     d = s.difference
     interval = f" (95 % {points(d.low)} to {points(d.high)}, {s.interval})" if d.low is not None else ""
-    return [
+    lines = [
         f"Accuracy over {s.n} pairs: A {s.accuracy_a:.1f} %, B {s.accuracy_b:.1f} %",
         f"Difference B - A: {points(d.value)} points{interval}",
         f"p = {probability(s.p_value)} ({s.test}): {s.only_a} right only in A, {s.only_b} only in B, "
         f"{s.both} in both, {s.neither} in neither",
     ]
+    return lines + ([measure_line(pair.measure)] if pair.measure else [])
+
+
+def measure_line(measure: Measure) -> str:
+    """The benchmark's own measure of both runs and its difference."""
+    d = measure.difference
+    interval = f" (95 % {points(d.low)} to {points(d.high)}, bootstrap over questions)" if d.low is not None else ""
+    return f"{measure.name}: A {measure.a:.1f}, B {measure.b:.1f}; B - A {points(d.value)} points{interval}"
 
 
 def write_html(result: Compared, path: Path) -> None:

@@ -5,6 +5,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -86,6 +87,37 @@ def score_difference(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_], questio
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A benchmark's own measure over n pairs, in percent: B less A with a bootstrap interval over questions."""
+
+    name: str
+    n: int
+    a: float
+    b: float
+    difference: Interval
+
+
+def f_difference(a: Sequence[str | None], b: Sequence[str | None], question: npt.NDArray[Any]) -> Measure:
+    """SimpleQA's F of pairs of grades, 2 correct / (all + attempted), and the question each pair belongs to."""
+    sums = tuple(
+        _sum_by(np.array([float(grade in wanted) for grade in grades]), question)
+        for grades in (a, b)
+        for wanted in (("correct",), ("correct", "incorrect"))
+    )
+    sizes = _sum_by(np.ones(len(a)), question)
+    f_a, f_b = (float(200 * x.sum() / (sizes.sum() + y.sum())) for x, y in (sums[:2], sums[2:]))
+    interval = Interval(f_b - f_a, None, None)
+    if len(sizes) > 1 and any(not np.array_equal(x, y) for x, y in zip(sums[:2], sums[2:], strict=True)):
+        interval = Interval(f_b - f_a, *_limits((*sums, sizes), _f_shift))
+    return Measure("F measure", len(a), f_a, f_b, interval)
+
+
+def _f_shift(ra: Floats, ta: Floats, rb: Floats, tb: Floats, n: Floats, axis: int) -> Floats:
+    size = n.sum(axis=axis)
+    return 200 * (rb.sum(axis=axis) / (size + tb.sum(axis=axis)) - ra.sum(axis=axis) / (size + ta.sum(axis=axis)))
+
+
 def sign_flip(differences: Floats) -> float:
     """Two-sided p of the differences' mean if each sign were as likely as the other: exact up to 2^13, else drawn."""
     moved = differences[differences != 0]
@@ -126,6 +158,11 @@ def mean_by(values: Floats, group: npt.NDArray[Any]) -> Floats:
     """One mean a group, in the groups' order."""
     _, index = np.unique(group, return_inverse=True)
     return np.bincount(index, weights=values) / np.bincount(index)
+
+
+def _sum_by(values: Floats, group: npt.NDArray[Any]) -> Floats:
+    _, index = np.unique(group, return_inverse=True)
+    return np.bincount(index, weights=values).astype(np.float64)
 
 
 def _mean(x: Floats, axis: int) -> Floats:

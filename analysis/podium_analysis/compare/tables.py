@@ -23,8 +23,10 @@ def settings_table(rows: Sequence[SettingRow]) -> page.Table:
 
 
 def cut_tables(pairs: Sequence[Comparison]) -> list[page.Table]:
-    """A table each for category, subject, answer type and image; those with a single value are left out."""
-    return [cut_table(pairs, cut) for cut in CUTS if cut == CUTS[0] or any(len(pair.cuts[cut]) > 1 for pair in pairs)]
+    """A table for each cut that all pairs have; those with a single value are left out."""
+    cuts = [cut for cut in pairs[0].cuts if all(cut in pair.cuts for pair in pairs)]
+    always = {*cuts} - {*CUTS[1:]}
+    return [cut_table(pairs, cut) for cut in cuts if cut in always or any(len(pair.cuts[cut]) > 1 for pair in pairs)]
 
 
 def cut_table(pairs: Sequence[Comparison], cut: str) -> page.Table:

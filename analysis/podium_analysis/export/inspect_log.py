@@ -123,7 +123,8 @@ def _results(run: RunData, n: int) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     if found.accuracy is not None and found.half_width is not None:
         metrics["accuracy"] = {"name": "accuracy", "value": found.accuracy / 100, "params": {}}
-        metrics["half_width_95"] = {"name": "half_width_95", "value": found.half_width / 100, "params": {}}
+        low, high = found.clustered or (0.0, 2 * found.half_width)
+        metrics["half_width_95"] = {"name": "half_width_95", "value": (high - low) / 200, "params": {}}
     if found.accuracy_graded.value is not None:
         metrics["accuracy_graded"] = {
             "name": "accuracy_graded", "value": found.accuracy_graded.value / 100, "params": {},

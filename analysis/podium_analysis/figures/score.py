@@ -35,8 +35,8 @@ def score_figure(stats: Stats) -> Figure:
     factor, unit = axis_unit(0.0, max(durations), "ms")
     costs: list[float | None] = [model.mean_cost_usd for model in models]
     scaled: list[float | None] = [duration * factor for duration in durations]
-    floor = max(0.0, min(model.wilson[0] for model in models) - 5.0)
-    ceiling = min(100.0, max(model.wilson[1] for model in models) + 5.0)
+    floor = max(0.0, min(model.interval[0] for model in models) - 5.0)
+    ceiling = min(100.0, max(model.interval[1] for model in models) + 5.0)
     for axes, xs, label in (
         (left, costs, "mean cost of a task, US dollars"),
         (right, scaled, f"median duration of a task, {unit}"),
@@ -45,7 +45,7 @@ def score_figure(stats: Stats) -> Figure:
         for i, (model, x) in enumerate(zip(models, xs, strict=True)):
             if x is None:
                 continue
-            low, high = model.wilson
+            low, high = model.interval
             y = model.accuracy
             colour = CYCLE[i % len(CYCLE)]
             axes.errorbar(

@@ -35,6 +35,7 @@ class TaskRow:
     status: str
     ending: str
     correct: bool | None
+    grade: str | None
     confidence: float | None
     rounds: int
     invalid_turns: int | None
@@ -59,7 +60,7 @@ def make_tables(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         f"""
         CREATE TABLE final AS
-        SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, confidence, rounds, invalid_turns,
+        SELECT t.task, t.task_id, t.epoch, e.eid, status, ending, correct, grade, confidence, rounds, invalid_turns,
                duration_ms, cost_usd, n_unpriced, error_type, category, subject, answer_type, verified_class, has_image,
                coalesce(segment, 1) AS segment, superseded,
                hash(status) AS kind

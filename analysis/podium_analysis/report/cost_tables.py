@@ -17,7 +17,7 @@ def answer_models(entries: Sequence[AnswerModel]) -> Table:
             number_cell(entry.n_graded),
             number_cell(entry.n_right),
             number_cell(entry.accuracy, 1),
-            text_cell(f"{entry.wilson[0]:.1f} to {entry.wilson[1]:.1f}" if entry.wilson else None),
+            text_cell(f"{entry.interval[0]:.1f} to {entry.interval[1]:.1f}"),
             number_cell(entry.mean_cost_usd, text=money(entry.mean_cost_usd)),
             number_cell(entry.n_priced),
             number_cell(entry.median_duration_ms, text=duration(entry.median_duration_ms)),

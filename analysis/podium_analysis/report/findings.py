@@ -6,6 +6,7 @@ from typing import Final
 from podium_analysis.load.records import BadRecord
 from podium_analysis.quantities import number, percent
 from podium_analysis.report.page import Score
+from podium_analysis.scoring.benchmark.words import measure_lines
 from podium_analysis.scoring.screened_words import screened_line
 from podium_analysis.stats.compute import Stats
 
@@ -61,10 +62,15 @@ def score_of(stats: Stats) -> Score:
     scores = stats.scores
     if not scores or scores.accuracy is None:
         return Score("Accuracy", "–", ["No task has ended yet."])
-    lines = [f"{number(scores.n_right)} of {number(scores.n)}, ±{scores.half_width:.1f} points"]
-    if scores.wilson:
-        low, high = scores.wilson
-        lines[0] += f"; 95 % interval {low:.1f} to {high:.1f} (Wilson)"
+    # The official half width takes a question's epochs as independent: it is shown where there is one epoch.
+    lines = [f"{number(scores.n_right)} of {number(scores.n)}"]
+    if scores.clustered is None:
+        lines[0] += f", ±{scores.half_width:.1f} points"
+    if scores.interval:
+        low, high = scores.interval
+        method = "Wilson" if scores.clustered is None else "Wilson, clustered by question"
+        lines[0] += f"; 95 % interval {low:.1f} to {high:.1f} ({method})"
+    lines += measure_lines(stats.benchmark)
     counts = {
         "unanswered": scores.n_unanswered, "ungraded": scores.n_ungraded, "errors": scores.n_error,
         "skipped": scores.n_skipped, "not ended": scores.n_missing,
@@ -90,9 +96,8 @@ def score_of(stats: Stats) -> Score:
         lines.append(line)
     repeats = scores.repeats
     if repeats:
-        interval = "" if repeats.low is None else f", 95 % {repeats.low:.1f} to {repeats.high:.1f}"
         passes = ", ".join(f"pass@{p.k} {number(p.value, 1)} %" for p in repeats.pass_at_k)
-        lines.append(f"{repeats.epochs} epochs: mean {repeats.mean:.1f} %{interval}; {passes}")
+        lines.append(f"{repeats.epochs} epochs: mean {repeats.mean:.1f} %; {passes}")
     kappa = scores.agreement
     if kappa:
         lines.append(

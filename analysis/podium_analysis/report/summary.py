@@ -10,7 +10,7 @@ from podium_analysis.metrics.sections import MetricStatistics
 from podium_analysis.quantities import duration, moment, money, number, percent
 from podium_analysis.report.findings import UNEXPLAINED_LIMIT, notes, score_of
 from podium_analysis.report.page import Fact, Score, Segment, Table, segments
-from podium_analysis.report.summary_tables import by_question, errors, judges, slowest
+from podium_analysis.report.summary_tables import by_kind, by_question, errors, judges, slowest
 from podium_analysis.stats.compute import Stats
 from podium_analysis.stats.overview import Scores
 from podium_analysis.stats.server_check import ServerCheck
@@ -75,7 +75,9 @@ def summarise(
         time=segments(parts),
         time_note="Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time.",
         tables=[
-            table for table in (*by_question(stats), judges(stats), errors(stats), slowest(stats, hrefs)) if table.rows
+            table
+            for table in (*by_kind(stats), *by_question(stats), judges(stats), errors(stats), slowest(stats, hrefs))
+            if table.rows
         ],
     )
 
@@ -99,6 +101,8 @@ def _byline(manifest: Mapping[str, Any], stats: Stats) -> list[str]:
     dataset: Mapping[str, Any] = manifest.get("dataset") or {}
     orchestrator: Mapping[str, Any] = manifest.get("orchestrator") or {}
     lines = [f"protocol {stats.run.protocol or 'unknown'}"]
+    if stats.benchmark.name != "hle":
+        lines.insert(0, stats.benchmark.title)
     if orchestrator.get("model"):
         served, checkpoint = orchestrator["model"], orchestrator.get("checkpoint")
         lines.append(f"orchestrator: {checkpoint}, served as {served}" if checkpoint else f"orchestrator: {served}")

@@ -23,7 +23,7 @@ def judges(stats: Stats) -> Table:
     for entry in judges:
         name, score = entry.name, entry.score
         against_own = entry.against_own
-        low, high = score.wilson or (None, None)
+        low, high = score.interval or (None, None)
         rows.append(
             [
                 text_cell(name.judge or "no model"),
@@ -48,18 +48,18 @@ def judges(stats: Stats) -> Table:
 
 
 def by_question(stats: Stats) -> list[Table]:
-    """Accuracy by category, and folded by what else is known of the questions."""
+    """Accuracy by category, and folded by what else is known of the questions; none of what no question gives."""
     groups = stats.scores.groups if stats.scores else None
     if not groups:
         return []
     words = {True: "with an image", False: "text alone"}
     tables: list[Table] = []
     for trait, title in TRAITS.items():
-        if trait == "verified_class" and all(group.value is None for group in groups.verified_class):
+        if all(group.value is None for group in getattr(groups, trait)):
             continue
         rows: list[list[Cell]] = []
         for group in getattr(groups, trait):
-            value, (low, high) = group.value, group.wilson
+            value, (low, high) = group.value, group.interval
             rows.append(
                 [
                     text_cell("not given" if value is None else words.get(value, value)),
@@ -75,6 +75,29 @@ def by_question(stats: Stats) -> list[Table]:
         ]
         tables.append(Table(f"accuracy-{trait}", title, columns, rows, folded=trait != "category"))
     return tables
+
+
+def by_kind(stats: Stats) -> list[Table]:
+    """Accuracy by the benchmark's own kinds of questions; none where it has none."""
+    kinds, name = stats.benchmark.kinds, stats.benchmark.kinds_name
+    if not kinds or name is None:
+        return []
+    rows = [
+        [
+            text_cell(one.kind),
+            *(number_cell(n) for n in (one.n, one.n_right, one.n_unanswered)),
+            number_cell(one.accuracy, 1),
+            text_cell(f"{one.interval[0]:.1f} to {one.interval[1]:.1f}"),
+        ]
+        for one in kinds
+    ]
+    columns = [
+        Column(name),
+        *(Column(heading, True) for heading in ("tasks", "right", "unanswered", "accuracy %")),
+        Column("95 %"),
+    ]
+    caption = "A question of several kinds counts in each."
+    return [Table("accuracy-kinds", f"Accuracy by {name}", columns, rows, caption)]
 
 
 def errors(stats: Stats) -> Table:

@@ -1,12 +1,13 @@
 """Accuracy by what is known of the questions: category, subject, kind of answer, image."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from podium_analysis.load.records import parsed, record_files
 from podium_analysis.load.run_data import RunData
-from podium_analysis.scoring.scores import Sample, wilson
+from podium_analysis.scoring.clustered import clustered, wilson
+from podium_analysis.scoring.scores import Sample
 from podium_analysis.section import Count, Interval, Section
 
 TRAITS: Final = ("category", "subject", "answer_type", "verified_class", "has_image")
@@ -18,8 +19,8 @@ Traits = tuple[Any, ...]
 class GroupScore(Section, frozen=True):
     """Tasks that ended and have this value in common; None: the dataset gives none.
 
-    accuracy: official, in percent: whatever is not right counts as wrong. wilson: its 95% interval; a run with epochs
-    has it too narrow, since samples of one question are not independent.
+    accuracy: official, in percent: whatever is not right counts as wrong. wilson: its 95% interval, too narrow for
+    questions that were asked several times: clustered is theirs, None where each was asked once.
     """
 
     value: str | bool | None
@@ -30,6 +31,12 @@ class GroupScore(Section, frozen=True):
     """Without a grade for other reasons than an answer that is missing: the judge, infrastructure or a setting."""
     accuracy: float
     wilson: Interval
+    clustered: Interval | None = None
+
+    @property
+    def interval(self) -> Interval:
+        """The one to cite."""
+        return self.clustered or self.wilson
 
 
 class Groups(Section, frozen=True):
@@ -47,20 +54,23 @@ def group_scores(run: RunData, samples: Iterable[Sample]) -> Groups | None:
     traits = _traits(run)
     if not traits:
         return None
-    counts = [defaultdict[Any, Counter[str]](Counter) for _ in TRAITS]
+    groups = [defaultdict[Any, list[Sample]](list) for _ in TRAITS]
     for sample in samples:
         values = traits.get((sample.task_id, sample.epoch), (None,) * len(TRAITS))
-        for of_trait, value in zip(counts, values, strict=True):
-            of_trait[value][sample.outcome] += 1
-    return Groups(*(_groups(of_trait) for of_trait in counts))
+        for of_trait, value in zip(groups, values, strict=True):
+            of_trait[value].append(sample)
+    return Groups(*(_groups(of_trait) for of_trait in groups))
 
 
-def _groups(counts: Mapping[Any, Counter[str]]) -> list[GroupScore]:
+def _groups(groups: Mapping[Any, Sequence[Sample]]) -> list[GroupScore]:
     found: list[GroupScore] = []
-    for value, outcomes in counts.items():
-        n, right = outcomes.total(), outcomes["right"]
+    for value, samples in groups.items():
+        outcomes = Counter(sample.outcome for sample in samples)
+        n, right = len(samples), outcomes["right"]
         ungraded = outcomes["ungraded"] + outcomes["error"] + outcomes["skipped"]
-        found.append(GroupScore(value, n, right, outcomes["unanswered"], ungraded, 100 * right / n, wilson(right, n)))
+        by_question = clustered(samples, [sample.correct for sample in samples], n)
+        accuracy, interval = 100 * right / n, wilson(right, n)
+        found.append(GroupScore(value, n, right, outcomes["unanswered"], ungraded, accuracy, interval, by_question))
     return sorted(found, key=lambda group: (-group.n, group.value is None, str(group.value)))
 
 

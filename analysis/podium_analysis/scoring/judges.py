@@ -41,7 +41,9 @@ class JudgeScore(Section, frozen=True):
 def run_samples(run: RunData) -> list[Sample]:
     """A sample for each task that has ended, by its last task_complete."""
     return [
-        Sample(task.task_id, task.epoch, outcome_of(task.status, task.ending, task.correct), task.confidence)
+        Sample(
+            task.task_id, task.epoch, outcome_of(task.status, task.ending, task.correct), task.confidence, task.grade
+        )
         for task in run.tasks()
     ]
 

@@ -13,10 +13,11 @@ from typing import Final, Literal
 import numpy as np
 
 from podium_analysis.scoring.calibration import Figure, corrected_calibration, official_calibration
+from podium_analysis.scoring.clustered import Z as Z
+from podium_analysis.scoring.clustered import clustered
+from podium_analysis.scoring.clustered import wilson as wilson
 from podium_analysis.section import Count, Interval, Section
 
-Z: Final = 1.96
-"""The official half width uses 1.96; the intervals here do too, so that they differ in method alone."""
 LIMITS: Final = frozenset({"round_limit", "context_limit", "time_limit"})
 
 Outcome = Literal["right", "wrong", "unanswered", "ungraded", "error", "skipped"]
@@ -32,6 +33,8 @@ class Sample:
     epoch: int
     outcome: Outcome
     confidence: float | None = None
+    grade: str | None = None
+    """Where the protocol has more grades than two."""
 
     @property
     def correct(self) -> bool:
@@ -68,6 +71,13 @@ class Score(Section, frozen=True):
     calibration_corrected: Figure
     n_confidence: Count
     """Graded answers with a confidence, which calibration is computed from."""
+    clustered: Interval | None = None
+    """95% interval of the accuracy where questions were asked several times; None where each was asked once."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The one to cite."""
+        return self.clustered or self.wilson
 
 
 def outcome_of(status: str, ending: str, correct: bool | None) -> Outcome:
@@ -115,18 +125,10 @@ def score(samples: Sequence[Sample], n_total: int | None = None) -> Score:
         calibration_official=official_calibration(confidence, correct),
         calibration_corrected=corrected_calibration(confidence, correct),
         n_confidence=len(rated),
+        clustered=clustered(samples, [s.correct for s in samples], n) if n else None,
     )
 
 
 def half_width(accuracy: float, n: int) -> float:
     """The official 95% half width in percent points of an accuracy in percent over n questions."""
     return Z * math.sqrt(accuracy * (100 - accuracy) / n)
-
-
-def wilson(right: int, n: int) -> Interval:
-    """Wilson's score interval (z = 1.96) in percent."""
-    p = right / n
-    middle = (p + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n)
-    # The ends are exact at 0 and n; rounding would leave them a hair off.
-    return (0.0 if right == 0 else 100 * (middle - half), 100.0 if right == n else 100 * (middle + half))

@@ -19,6 +19,7 @@ from podium_analysis.metrics.definitions import METRICS
 from podium_analysis.metrics.sections import MetricStatistics
 from podium_analysis.metrics.summaries import IN_MEMORY, metric_statistics
 from podium_analysis.scoring.answer_models import AnswerModel, answer_models
+from podium_analysis.scoring.benchmark.score import BenchmarkScore
 from podium_analysis.section import Section
 from podium_analysis.stats.choices import Choices, choice_statistics
 from podium_analysis.stats.context_latency import ContextLatency, context_latency
@@ -63,6 +64,7 @@ class Stats(Section, frozen=True, kw_only=True):
     run: Throughput
     tasks: TaskCounts
     scores: Scores | None
+    benchmark: BenchmarkScore
     costs: Costs
     method: Method = Method()
     metrics: dict[str, MetricStatistics]

@@ -12,6 +12,7 @@ from podium_analysis.load.problems import LISTED, LogProblem
 from podium_analysis.load.run_data import RunData, Segment, TaskRow
 from podium_analysis.load.schema import IN_TIME
 from podium_analysis.scoring.agreement import Agreement
+from podium_analysis.scoring.benchmark.score import BenchmarkScore, benchmark_score
 from podium_analysis.scoring.groups import Groups, group_scores
 from podium_analysis.scoring.judges import Judges, JudgeScore, n_tasks, run_repeats, run_samples
 from podium_analysis.scoring.panel import PanelAgreement
@@ -85,13 +86,21 @@ class Overview(Section, frozen=True):
     run: Throughput
     tasks: TaskCounts
     scores: Scores | None
+    benchmark: BenchmarkScore
 
 
 def overview(run: RunData) -> Overview:
     """The run's log, throughput, tasks and score; scores are None while no task has ended."""
     start = _start(run)
     tasks = run.tasks()
-    return Overview(_log(run), _throughput(run, start, tasks), _tasks(run, start, tasks), _scores(run, start, tasks))
+    samples, total = run_samples(run), n_tasks(run)
+    return Overview(
+        log=_log(run),
+        run=_throughput(run, start, tasks),
+        tasks=_tasks(run, start, tasks),
+        scores=_scores(run, start, tasks),
+        benchmark=benchmark_score(run, samples, None if total is None else max(total, len(samples))),
+    )
 
 
 def _start(run: RunData) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from podium_analysis.figures.colours import DARK, PART_COLOURS
 from podium_analysis.figures.draw import draw_figures
 from podium_analysis.figures.values import drawn_values
 from podium_analysis.load.run_data import load_run
+from podium_analysis.pipeline import summary_lines
 from podium_analysis.report.embed import dark_colour, figure_groups, with_dark_colours
 from podium_analysis.report.run_facts import run_facts
 from podium_analysis.report.summary import summarise
@@ -143,9 +144,17 @@ def test_judges_stand_side_by_side_after_a_rejudge(make_run: MakeRun) -> None:
 
 
 def test_epochs_show_their_spread(make_run: MakeRun) -> None:
-    text = visible(make_report(make_run(n=12, epochs=3))[1])
+    _, html, stats = make_report(make_run(n=12, epochs=3))
+    text = visible(html)
     assert "3 epochs: mean" in text
     assert "pass@3" in text
+    low, high = stats.scores.clustered
+    clustered = f"{stats.scores.n_right} of 36; 95 % interval {low:.1f} to {high:.1f} (Wilson, clustered by question)"
+    assert clustered in text
+    assert f"95 % interval {low:.1f} to {high:.1f} (clustered by question)" in "".join(summary_lines(stats))
+    for group in stats.scores.groups.category:
+        assert "{:.1f} to {:.1f}".format(*group.clustered) in text
+    assert "±" not in text
 
 
 def test_nothing_on_the_page_points_outside(make_run: MakeRun) -> None:

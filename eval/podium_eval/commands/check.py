@@ -30,11 +30,12 @@ from podium_eval.commands.check_tools import tool_items
 from podium_eval.errors import Failure
 from podium_eval.models.models import judge_names
 from podium_eval.models.providers import ProviderTable
-from podium_eval.run.plan import Prepared, plan_tools, prepare
+from podium_eval.run.plan import Plan, Prepared, plan_tools, prepare
 from podium_eval.settings.read import Settings
 from podium_eval.tools.added.build import AddedTools
 from podium_eval.tools.retrieval_client import RetrievalClient
 from podium_eval.tools.sandbox_client import SandboxClient
+from podium_eval.tools.specs import ToolSpecs
 from podium_eval.transport.json_service import Gate
 
 FILES_BESIDE_TASKS = 200
@@ -66,7 +67,8 @@ async def check(subject: Subject, added: AddedTools) -> list[Finding]:
         items.append((names, lambda chat=chat, own=own: answers(chat, settings.expert_temperature, own=own)))
     items += tool_items(added)
     items += [
-        (name, lambda name=name, chat=chat: judges(name, chat, settings)) for name, chat in subject.judges.items()
+        (name, lambda name=name, chat=chat: judges(name, chat, settings, subject.grading))
+        for name, chat in subject.judges.items()
     ]
     results = await asyncio.gather(*(_tried(item, work, settings.check_timeout_s) for item, work in items))
     return [files(settings.concurrency), disk(settings.runs_dir, settings.min_free_mb), *results]
@@ -160,8 +162,11 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
     models, dataset = prepared.models, prepared.plan.dataset
     tools = plan_tools(prepared.plan.prompts, models, settings, prepared.added)
     console.print(f"dataset: {dataset.path}: {dataset.n_selected} of {dataset.n} questions, ids unique", markup=False)
+    for line in benchmark_lines(prepared.plan, tools.everyone):
+        console.print(line, markup=False, soft_wrap=True)
     subject = Subject(
         settings=settings,
+        grading=prepared.plan.grading,
         orchestrator_url=settings.orchestrator_url,
         orchestrator_model=settings.orchestrator_model,
         tool_choice=settings.orchestrator_tool_choice,
@@ -172,6 +177,20 @@ async def check_prepared(settings: Settings, prepared: Prepared, console: Consol
         session=models.pool.session,
     )
     return show(await check(subject, prepared.added), console)
+
+
+def benchmark_lines(plan: Plan, specs: ToolSpecs) -> list[str]:
+    """What a benchmark other than HLE is graded by and wants, and what of that is not there."""
+    benchmark, n = plan.benchmark, plan.dataset.n_selected
+    if benchmark.name == "hle":
+        return []
+    corpus = f"; the index should hold {benchmark.corpus}" if benchmark.corpus else ""
+    lines = [f"benchmark: {benchmark.title} ({benchmark.source}), protocol {plan.grading.name}{corpus}"]
+    if benchmark.n_questions not in (None, n):
+        lines.append(f"! {n} questions are asked; published scores of {benchmark.title} are of {benchmark.n_questions}")
+    if missing := benchmark.missing([spec.name for spec in specs.specs]):
+        lines.append(f"! {benchmark.title} is meant for {', '.join(missing)} too, which this run does not offer")
+    return lines
 
 
 def plain_console() -> Console:

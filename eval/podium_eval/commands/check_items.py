@@ -12,6 +12,7 @@ from podium_eval.clock import SYSTEM_CLOCK, iso
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
 from podium_eval.grading.grader import build_grader
+from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import Discard
 from podium_eval.models.chat import Chat, ChatRequest, ChatResult
@@ -65,6 +66,7 @@ class Subject:
     """What is checked. experts: by alias. judges: by name."""
 
     settings: Settings
+    grading: GradingProtocol
     orchestrator_url: str
     orchestrator_model: str
     tool_choice: str
@@ -159,10 +161,10 @@ async def runs_programs(client: SandboxClient) -> str | Finding:
     return "print(1) runs"
 
 
-async def judges(name: str, judge: Chat, settings: Settings) -> str | Finding:
+async def judges(name: str, judge: Chat, settings: Settings, grading: GradingProtocol) -> str | Finding:
     """That the judge takes what a run will send it: its prompt, form, size and temperature; and that it is readable."""
     chat = _Impatient(judge)
-    grader = build_grader(settings, [chat], Discard(), SYSTEM_CLOCK)
+    grader = build_grader(settings, [chat], Discard(), SYSTEM_CLOCK, grading)
     judgement = await grader.grade(_GRADED, _TO_GRADE, {"run_id": "check"})
     if chat.failure is not None:
         raise chat.failure

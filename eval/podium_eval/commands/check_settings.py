@@ -49,10 +49,12 @@ async def check_settings(given: Mapping[str, Any], env_file: str | None, console
 async def _prepared(settings: Settings) -> str:
     """What a run would be made of, in one line."""
     async with prepare(settings, "check") as prepared:
+        benchmark = prepared.plan.benchmark
         tools = plan_tools(prepared.plan.prompts, prepared.models, settings)
         refuse_images(prepared.plan.tasks(settings), tools, settings)
         dataset = prepared.plan.dataset
         return (
             f"podium-eval: the settings are complete: {dataset.n_selected} of {dataset.n} questions of {dataset.path}, "
-            f"{len(prepared.models.experts)} expert aliases, protocol {settings.protocol}"
+            f"{len(prepared.models.experts)} expert aliases, benchmark {benchmark.name}, "
+            f"protocol {prepared.plan.grading.name}"
         )

@@ -16,6 +16,7 @@ from podium_contracts.text.surrogates import written_out
 from rich.console import Console
 from rich.markup import escape
 
+from podium_eval.benchmarks.choose import choose
 from podium_eval.dataset.hub import scan_dataset
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.question import Question
@@ -25,16 +26,21 @@ from podium_eval.dataset.verification import classified
 from podium_eval.settings.run import HubSettings
 
 
-def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings) -> int:
-    """Run one subcommand; `dataset` is the DATASET setting, for when none is named."""
-    args = _parser(dataset).parse_args(argv)
+def main(argv: Sequence[str], *, dataset: str | None, hub: HubSettings, benchmark: str = "hle") -> int:
+    """Run one subcommand; `dataset` and `benchmark` are the settings of these names, for when none is given.
+
+    Raises:
+        ConfigError: there is no such benchmark.
+    """
+    args = _parser(dataset, benchmark).parse_args(argv)
     if args.dataset is None:
         print("podium-eval data: name a dataset, or set DATASET", file=sys.stderr)
         return 2
+    fields = choose(args.benchmark).fields
     try:
         # Silent where standard error is no terminal.
         with Console(stderr=True).status(f"reading {escape(args.dataset)}"):
-            scanned, files = scan_dataset(args.dataset, hub)
+            scanned, files = scan_dataset(args.dataset, hub, fields)
         match args.command:
             case "check":
                 return _check(scanned)
@@ -60,8 +66,8 @@ def summary(questions: Sequence[Question]) -> dict[str, Any]:
     }
 
 
-def _parser(dataset: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="podium-eval data", description="Look at a dataset in HLE's fields.")
+def _parser(dataset: str | None, benchmark: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="podium-eval data", description="Look at a dataset in a benchmark's fields.")
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser("check", help="every problem by line, and a summary")
     describe = commands.add_parser("describe", help="counts by category and answer type, lengths, images")
@@ -71,8 +77,9 @@ def _parser(dataset: str | None) -> argparse.ArgumentParser:
             "dataset",
             nargs="?",
             default=dataset,
-            help="jsonl, Parquet or a hub dataset as owner/name; else DATASET",
+            help="jsonl, Parquet, CSV, TSV or a hub dataset as owner/name; else DATASET",
         )
+        command.add_argument("--benchmark", default=benchmark, help="whose fields it has (%(default)s; BENCHMARK)")
     for command in (describe, subset):
         command.add_argument("-n", "--limit", type=int, metavar="N", help="only the first N")
         command.add_argument("--shuffle", type=int, metavar="SEED", help="shuffle before the limit")

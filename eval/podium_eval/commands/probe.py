@@ -10,6 +10,7 @@ from podium_contracts.names import ALIASES
 from rich.console import Console
 from rich.table import Table
 
+from podium_eval.benchmarks.choose import choose
 from podium_eval.clock import SystemClock
 from podium_eval.dataset.question import Question
 from podium_eval.errors import ConfigError, Failure
@@ -103,14 +104,16 @@ async def _asked(name: str, chat: "_Heard", prompts: Prompts, settings: Settings
         seconds = f"{settings.sandbox_timeout_s:g}"
         prompt = prompts.fill("enhance_reasoning.md", seconds=seconds, **values)
         return program_of((await chat.complete(_request(prompt, settings))).text)
-    form = answer_instructions(settings.protocol, settings.prompts_dir)
+    grading = choose(settings.benchmark).grading(settings.protocol)
+    form = answer_instructions(grading, settings.prompts_dir)
     prompt = prompts.fill("answer.md", answer_form=form, **values)
     text = (await chat.complete(_request(prompt, settings))).text
-    return extract_answer(text, settings.protocol, max_words=settings.answer_max_words).extracted
+    return extract_answer(text, grading, max_words=settings.answer_max_words).extracted
 
 
 async def _judged(chat: "_Heard", settings: Settings) -> str | None:
-    grader = build_grader(settings, [chat], Discard(), SystemClock())
+    grading = choose(settings.benchmark).grading(settings.protocol)
+    grader = build_grader(settings, [chat], Discard(), SystemClock(), grading)
     judgement = await grader.grade(_QUESTION, _JUDGED, {"run_id": "probe"})
     if judgement.correct is None:
         kind = judgement.error_type or "judge_error"

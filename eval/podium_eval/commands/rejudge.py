@@ -11,10 +11,12 @@ from podium_contracts.events import RunEnd, RunStart
 from podium_contracts.names import ALIASES
 from podium_contracts.records import REJUDGE_LOG
 
+from podium_eval.benchmarks.choose import choose
 from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.commands.session import in_folder, terminal
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import build_judges
+from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.log.event_log import EventLog
 from podium_eval.log.redact import Redactor, secrets_of
 from podium_eval.log.set_up import open_log
@@ -61,14 +63,15 @@ async def _judged(
     clock = SYSTEM_CLOCK
     sink = EventLog(writer, level=settings.log_level, clock=clock)
     ids: dict[str, Any] = {"run_id": folder.path.name, "segment": segment}
+    grading = _grading(settings, manifest)
     models = stopping_models(_judge_alone(settings), sink, ids, stop, clock)
     try:
-        graders = build_judges(settings, models.judges, sink, clock)
+        graders = build_judges(settings, models.judges, sink, clock, grading)
         n = sum(1 for _ in folder.tasks.glob("*.json"))
         sink.emit(
             RunStart(
                 **ids,
-                protocol=settings.protocol,
+                protocol=grading.name,
                 concurrency=settings.concurrency,
                 max_rounds=settings.max_rounds,
                 n_tasks=n,
@@ -79,7 +82,7 @@ async def _judged(
         )
         _log.info(
             "[REJUDGE] run %s: %d tasks, judge %s, protocol %s",
-            *(folder.path.name, n, ", ".join(grader.judge for grader in graders), settings.protocol),
+            *(folder.path.name, n, ", ".join(grader.judge for grader in graders), grading.name),
         )
         began = clock.mono()
         work = Rejudge(
@@ -129,6 +132,16 @@ def _said(tally: Tally, stop: Stop) -> int:
     if stop.message is not None:
         _log.error("stopped: %s", stop.message)
     return 0 if not (tally.failed or tally.left or tally.resume) else 1
+
+
+def _grading(settings: Settings, manifest: dict[str, Any]) -> GradingProtocol:
+    """The protocol that is set, of the run's own benchmark."""
+    benchmark = choose(settings.benchmark)
+    about: dict[str, Any] = manifest.get("benchmark") or {}
+    name = str(about.get("name", "hle"))
+    if name != benchmark.name:
+        raise ConfigError([f"RUN_ID={settings.run_id} is a run of {name}: set BENCHMARK={name} to grade it again"])
+    return benchmark.grading(settings.protocol)
 
 
 def _judge_alone(settings: Settings) -> Settings:

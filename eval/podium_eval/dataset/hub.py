@@ -7,38 +7,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from podium_eval.dataset.fields import Fields
 from podium_eval.dataset.load import Dataset, Scan, load_questions, scan
 from podium_eval.dataset.selection import DatasetError, Selection
 from podium_eval.settings.run import HubSettings
 
 PREFIX: Final = "hub:"
 _NAME: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?\Z")
-_FORMATS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".json")
-_FILE_SUFFIXES: Final = (*_FORMATS, ".gz", ".arrow", ".csv", ".tsv", ".txt", ".zip", ".zst", ".xz", ".bz2")
+_FORMATS: Final = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".csv", ".tsv")
+_FILE_SUFFIXES: Final = (*_FORMATS, ".gz", ".arrow", ".txt", ".zip", ".zst", ".xz", ".bz2")
 
 
-def load_dataset(source: str, selection: Selection, settings: HubSettings) -> Dataset:
+def load_dataset(source: str, selection: Selection, settings: HubSettings, fields: Fields | None = None) -> Dataset:
     """The selected questions of a file or a hub dataset. A hub dataset's path names the commit that was read.
+
+    fields: the benchmark's; None: HLE's.
 
     Raises:
         DatasetError: as load_questions; or the hub refuses, lacks or cannot be asked for the dataset.
     """
     if not is_on_hub(source):
-        return load_questions(Path(source), selection)
+        return load_questions(Path(source), selection, fields)
     files, path = hub_files(source, settings)
-    return replace(load_questions(files, selection), path=path, version=path.rpartition("@")[2])
+    return replace(load_questions(files, selection, fields), path=path, version=path.rpartition("@")[2])
 
 
-def scan_dataset(source: str, settings: HubSettings) -> tuple[Scan, tuple[Path, ...]]:
+def scan_dataset(source: str, settings: HubSettings, fields: Fields | None = None) -> tuple[Scan, tuple[Path, ...]]:
     """Every row with every problem, and the files they came from.
 
     Raises:
         DatasetError: as scan and hub_files.
     """
     if not is_on_hub(source):
-        return scan(Path(source)), (Path(source),)
+        return scan(Path(source), fields), (Path(source),)
     files, path = hub_files(source, settings)
-    result = scan(files)
+    result = scan(files, fields)
     result.path = path
     return result, tuple(files)
 

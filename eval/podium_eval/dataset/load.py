@@ -1,6 +1,6 @@
-"""Questions in HLE's own fields, from JSON rows or Parquet, checked row by row.
+"""Questions in HLE's own fields, or a benchmark's, from JSON rows, Parquet or a table, checked row by row.
 
-Fields: id, question, answer (required texts); image (a URL or bytes, empty for none), answer_type, category,
+HLE's: id, question, answer (required texts); image (a URL or bytes, empty for none), answer_type, category,
 raw_subject, canary (optional). Everything else of a row stays in the file: rationales must not reach a prompt.
 """
 
@@ -8,22 +8,15 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
+from podium_eval.dataset.fields import Fields, made_id, texts_of
 from podium_eval.dataset.file import decode, is_parquet, raw_rows
-from podium_eval.dataset.image import fault_of, image_of_row, type_name
+from podium_eval.dataset.image import fault_of, type_name
 from podium_eval.dataset.question import Question
 from podium_eval.dataset.selection import MAX_SHOWN, DatasetError, Problem, Selection, select
+from podium_eval.dataset.table import is_table, table_rows
 from podium_eval.dataset.verification import classified, version_of
-
-REQUIRED: Final = ("id", "question", "answer")
-OPTIONAL_TEXTS: Final = ("answer_type", "category", "raw_subject", "canary")
-UNREAD: Final = frozenset({"rationale", "rationale_image", "image_preview", "author_name", "author_affiliation"})
-"""HLE's fields that hold the solution, pictures for people or the author: never loaded into a Question."""
-
-
-READ: Final = frozenset({*REQUIRED, *OPTIONAL_TEXTS, "image", "images", "json"})
-"""What a Question is made of. `json`: HLE-Verified's copy of the whole row, of which only the image is read."""
 
 
 class Digest(Protocol):
@@ -60,6 +53,7 @@ class Scan:
     """A whole dataset as read, with everything that is wrong with it."""
 
     path: str
+    fields: Fields = field(default_factory=Fields)
     is_parquet: bool = False
     sha256: str = ""
     n_rows: int = 0
@@ -73,14 +67,16 @@ class Scan:
     """Rows that carry a canary text."""
 
 
-def load_questions(path: Path | Sequence[Path], selection: Selection | None = None) -> Dataset:
-    """Read a jsonl or Parquet dataset (or the Parquet files of one) and select from it.
+def load_questions(
+    path: Path | Sequence[Path], selection: Selection | None = None, fields: Fields | None = None
+) -> Dataset:
+    """Read a jsonl, Parquet, CSV or TSV dataset (or the Parquet files of one) and select from it. fields None: HLE's.
 
     Raises:
         DatasetError: the file is missing or of another kind, a row is bad (every problem listed, the first 20 in the
             message), or the selection names something that is not there or leaves nothing.
     """
-    scanned = scan(path)
+    scanned = scan(path, fields)
     if scanned.problems:
         shown = "\n  ".join(str(p) for p in scanned.problems[:MAX_SHOWN])
         more = len(scanned.problems) - MAX_SHOWN
@@ -102,22 +98,26 @@ def load_questions(path: Path | Sequence[Path], selection: Selection | None = No
     )
 
 
-def scan(path: Path | Sequence[Path]) -> Scan:
+def scan(path: Path | Sequence[Path], fields: Fields | None = None) -> Scan:
     """Read every row and collect every problem; only a file that cannot be read at all raises.
 
     Raises:
         DatasetError: no such file, a folder, another format, no row at all.
     """
     paths = [path] if isinstance(path, Path) else sorted(path)
-    result = Scan(path=", ".join(str(p) for p in paths))
+    result = Scan(path=", ".join(str(p) for p in paths), fields=fields or Fields())
     if not paths:
         raise DatasetError("no dataset file named")
     digest = hashlib.sha256()
     seen: dict[str, str] = {}
     for file in paths:
-        result.is_parquet = is_parquet(file)
+        table = is_table(file)
+        result.is_parquet = is_parquet(file) and not table
         _digest_file(file, digest)
-        rows = _parquet_rows(file) if result.is_parquet else _json_rows(file, result.problems)
+        if result.is_parquet:
+            rows = _parquet_rows(file, result.fields)
+        else:
+            rows = _table_rows(file, result.problems) if table else _json_rows(file, result.problems)
         for where, row in rows:
             result.n_rows += 1
             if row is not None:
@@ -149,36 +149,37 @@ def _json_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mappi
         yield where, cast("Mapping[str, Any] | None", row)
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _table_rows(path: Path, problems: list[Problem]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    for number, row in table_rows(path):
+        where = f"{path}:{number}"
+        if isinstance(row, str):
+            problems.append(Problem(where, row))
+        yield where, None if isinstance(row, str) else row
+
+
+def _parquet_rows(path: Path, fields: Fields) -> Iterator[tuple[str, Mapping[str, Any]]]:
     from podium_eval.dataset import parquet  # pyarrow is slow to import and most runs read jsonl
 
     try:
-        for number, row in enumerate(parquet.rows(path, READ, leave_out=UNREAD), start=1):
+        for number, row in enumerate(parquet.rows(path, fields.read, leave_out=fields.unread), start=1):
             yield f"{path} row {number}", row
     except parquet.Unreadable as error:
         raise DatasetError(f"{path}: begins as Parquet but cannot be read: {error}") from error
 
 
 def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]) -> None:
-    problems: list[str] = []
-    for name in REQUIRED:
-        value = row.get(name)
-        if name not in row:
-            problems.append(f"field {name!r} is missing")
-        elif not isinstance(value, str):
-            problems.append(f"{name!r} must be a text, it is {type_name(value)}")
-        elif not value.strip():
-            problems.append(f"{name!r} is empty")
-    for name in OPTIONAL_TEXTS:
-        value = row.get(name)
-        if value is not None and not isinstance(value, str):
-            problems.append(f"{name!r} must be a text, it is {type_name(value)}")
-    image: str | None = None
-    try:
-        image = image_of_row(row)
-    except ValueError as error:
-        problems.append(str(error))
-    question_id = row.get("id")
+    fields = result.fields
+    if fields.prepare is not None:
+        try:
+            row = fields.prepare(row)
+        except ValueError as error:
+            result.problems.append(Problem(where, str(error)))
+            return
+    found: dict[str, Any]
+    found, problems = texts_of(row, fields)
+    question_id: Any = found.get("id")
+    if "id" not in found and isinstance(found["question"], str):
+        question_id = _unused(made_id(found["question"]), seen)
     if isinstance(question_id, str) and question_id.strip():
         first = seen.setdefault(question_id, where)
         if first != where:
@@ -186,23 +187,23 @@ def _take(where: str, row: Mapping[str, Any], result: Scan, seen: dict[str, str]
     if problems:
         result.problems.extend(Problem(where, message) for message in problems)
         return
-    canary = row.get("canary")
+    canary, image = found.pop("canary", None), found["image"]
     if canary:
         result.canary = result.canary or canary
         result.n_canary += 1
     fault = fault_of(image) if image else None
     if fault:
         result.warnings.append(Problem(where, fault))
-    result.questions.append(
-        Question(
-            id=row["id"],
-            eid=result.n_rows - 1,
-            question=row["question"],
-            answer=row["answer"],
-            answer_type=row.get("answer_type") or None,
-            category=row.get("category") or None,
-            subject=row.get("raw_subject") or None,
-            image=image,
-            extra={k: v for k, v in row.items() if k not in READ | UNREAD and isinstance(v, str | int | float | bool)},
-        )
-    )
+    kept = fields.read | fields.unread
+    extra = {k: v for k, v in row.items() if k not in kept and isinstance(v, str | int | float | bool)}
+    found |= {"id": question_id, "eid": result.n_rows - 1, "extra": extra}
+    result.questions.append(Question(**found))
+
+
+def _unused(made: str, seen: Mapping[str, str]) -> str:
+    """The made id, with a number where the same question stands in the file before."""
+    name, n = made, 1
+    while name in seen:
+        n += 1
+        name = f"{made}-{n}"
+    return name

@@ -18,4 +18,6 @@ class Question:
     subject: str | None = None
     image: str | None = None
     verified_class: str | None = None
+    kinds: tuple[str, ...] = ()
+    """The benchmark's own kinds of this question; it may be of several."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -3,7 +3,7 @@
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from podium_eval.dataset.file import raw_rows
 from podium_eval.dataset.image import image_of
 from podium_eval.dataset.load import Scan
 from podium_eval.dataset.selection import DatasetError
+from podium_eval.dataset.table import is_table, table_rows
 
 
 def refuse_output(scanned: Scan, files: Sequence[Path], output: Path, *, force: bool) -> None:
@@ -41,7 +42,7 @@ def write_subset(scanned: Scan, files: Sequence[Path], indexes: Sequence[int], o
         DatasetError: the files' columns do not go together.
     """
     if not scanned.is_parquet:
-        rows = [line for path in files for _, line in raw_rows(path)]
+        rows = [line for path in files for line in _lines(path)]
         write_atomically(output, b"".join(rows[i].rstrip(b"\r\n") + b"\n" for i in indexes))
         return []
     from podium_eval.dataset import parquet  # pyarrow is slow to import
@@ -55,6 +56,15 @@ def write_subset(scanned: Scan, files: Sequence[Path], indexes: Sequence[int], o
         names = ", ".join(str(path) for path in files)
         raise DatasetError(f"--output {output}: cannot be written from {names}: {error}") from error
     return []
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Each row as a line of JSON; a table's values are texts."""
+    if not is_table(path):
+        yield from (line for _, line in raw_rows(path))
+        return
+    for _, row in table_rows(path):
+        yield json.dumps(row, ensure_ascii=False).encode()
 
 
 def _parquet_to_jsonl(files: Sequence[Path], indexes: Sequence[int], output: Path) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from podium_contracts.events import TaskComplete
 from podium_contracts.names import ErrorType
-from podium_contracts.records import Judgement, TaskRecord, Turn, task_key
+from podium_contracts.records import KINDS, Judgement, TaskRecord, Turn, task_key
 
 from podium_eval.costs.prices import Charge
 from podium_eval.dataset.question import Question
@@ -143,6 +143,10 @@ def event_ids(run_id: str, segment: int, state: TaskState) -> dict[str, Any]:
     }
 
 
+def _grade(record: TaskRecord) -> str | None:
+    return record.judgements[-1].grade if record.judgements and record.status == "done" else None
+
+
 def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete:
     """The task_complete event of a finished task. segment: the one that logs it."""
     return TaskComplete(
@@ -154,6 +158,7 @@ def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete
         status=record.status,
         ending=record.ending,
         correct=record.correct,
+        grade=_grade(record),
         confidence=record.confidence,
         rounds=record.rounds,
         invalid_turns=record.invalid_turns,
@@ -164,6 +169,7 @@ def task_complete(record: TaskRecord, run_id: str, segment: int) -> TaskComplete
         subject=record.subject,
         verified_class=record.verified_class,
         answer_type=record.answer_type,
+        kinds=KINDS.join(record.kinds) or None,
         has_image=record.has_image,
         error_type=record.error_type,
         error_message=record.error_message,

@@ -11,7 +11,7 @@ from podium_eval.clock import Clock
 from podium_eval.dataset.question import Question
 from podium_eval.grading.judge import JudgeGrader
 from podium_eval.grading.panel import Panel
-from podium_eval.grading.protocol import GRADING
+from podium_eval.grading.protocol import GradingProtocol, grading_of
 from podium_eval.grading.verdict import Answer
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import Chat
@@ -27,6 +27,8 @@ class Grader(Protocol):
 
     @property
     def protocol(self) -> names.Protocol: ...
+    @property
+    def grading(self) -> GradingProtocol: ...
 
     async def grade(
         self, question: Question, answer: Answer | None, ids: Mapping[str, Any], *, rejudge: bool = False
@@ -44,62 +46,79 @@ class GradingSettings(Protocol):
     """The settings that grading reads."""
 
     @property
-    def protocol(self) -> names.Protocol: ...
+    def protocol(self) -> names.Protocol | None: ...
     @property
     def prompts_dir(self) -> Path | None: ...
     @property
     def judging(self) -> JudgeSettings: ...
 
 
-def build_grader(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> Grader:
-    """The run's Grader: its judge, or a panel of several.
+def build_grader(
+    settings: GradingSettings,
+    judges: Sequence[Chat],
+    sink: EventSink,
+    clock: Clock,
+    grading: GradingProtocol | None = None,
+) -> Grader:
+    """The run's Grader: its judge, or a panel of several. grading: the benchmark's; None: HLE's, or as PROTOCOL says.
 
     Raises:
         BadPrompt: the judge's prompt cannot be used.
     """
-    graders = build_judges(settings, judges, sink, clock)
+    graders = build_judges(settings, judges, sink, clock, grading)
     return graders[0] if len(graders) == 1 else Panel(graders, clock)
 
 
-def build_judges(settings: GradingSettings, judges: Sequence[Chat], sink: EventSink, clock: Clock) -> list[JudgeGrader]:
-    """A grader for each judge.
+def build_judges(
+    settings: GradingSettings,
+    judges: Sequence[Chat],
+    sink: EventSink,
+    clock: Clock,
+    grading: GradingProtocol | None = None,
+) -> list[JudgeGrader]:
+    """A grader for each judge; see build_grader.
 
     Raises:
         PromptError: the judge's prompt cannot be used.
     """
-    template = judge_template(settings.protocol, settings.prompts_dir)
-    return [JudgeGrader(settings.protocol, judge, template, settings.judging, sink, clock) for judge in judges]
+    grading = grading or grading_of(settings.protocol or "hle")
+    template = judge_template(grading, settings.prompts_dir)
+    return [JudgeGrader(grading, judge, template, settings.judging, sink, clock) for judge in judges]
 
 
-def judge_template(protocol: names.Protocol, prompts_dir: Path | None = None) -> Template:
+def judge_template(protocol: names.Protocol | GradingProtocol, prompts_dir: Path | None = None) -> Template:
     """The protocol's judge prompt.
 
     Raises:
         PromptError: it cannot be read, or lacks a slot.
     """
-    return read_template(GRADING[protocol].judge_prompt, prompts_dir)
+    return read_template(grading_of(protocol).judge_prompt, prompts_dir)
 
 
-def check_prompts(protocol: names.Protocol, prompts_dir: Path | None = None) -> None:
+def check_prompts(protocol: names.Protocol | GradingProtocol, prompts_dir: Path | None = None) -> None:
     """Raise PromptError where a prompt of grading cannot be read or lacks a slot."""
-    read_template(GRADING[protocol].judge_prompt, prompts_dir)
-    instructions(GRADING[protocol].answer_prompt, prompts_dir)
+    read_template(grading_of(protocol).judge_prompt, prompts_dir)
+    instructions(grading_of(protocol).answer_prompt, prompts_dir)
 
 
-def answer_instructions(protocol: names.Protocol, prompts_dir: Path | None = None) -> str:
+def answer_instructions(protocol: names.Protocol | GradingProtocol, prompts_dir: Path | None = None) -> str:
     """What the answering expert is asked so that the protocol can read its answer.
 
     Raises:
         PromptError: the file of prompts_dir cannot be read.
     """
-    return instructions(GRADING[protocol].answer_prompt, prompts_dir)
+    return instructions(grading_of(protocol).answer_prompt, prompts_dir)
 
 
 def extract_answer(
-    text: str, protocol: names.Protocol, *, max_words: int = MAX_WORDS, asked: names.Protocol | None = None
+    text: str,
+    protocol: names.Protocol | GradingProtocol,
+    *,
+    max_words: int = MAX_WORDS,
+    asked: names.Protocol | None = None,
 ) -> Answer:
     """The answer in an expert's text. extracted None: none that the protocol can read.
 
     asked: the protocol whose form the expert was asked for, where the answer is graded by another one.
     """
-    return GRADING[protocol].extract(text, max_words, asked=asked)
+    return grading_of(protocol).extract(text, max_words, asked=asked)

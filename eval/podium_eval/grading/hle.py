@@ -23,6 +23,9 @@ class HleProtocol:
     name: names.Protocol = "hle"
     judge_prompt = "judge_hle.md"
     answer_prompt = "judge_hle_answer.md"
+    answer_form = Form(
+        regex=r"Explanation: [^\n]{1,400}\nAnswer: [^\n]{1,150}\nConfidence: (100|[1-9]?[0-9])%", name="answer"
+    )
 
     def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
         """max_words plays no part: the official scoring knows no limit."""

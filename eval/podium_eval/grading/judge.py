@@ -11,7 +11,7 @@ from podium_eval.clock import Clock, iso
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
 from podium_eval.grading.extraction import after_thinking
-from podium_eval.grading.protocol import GRADING
+from podium_eval.grading.protocol import GradingProtocol, grading_of
 from podium_eval.grading.verdict import Answer, UnreadableVerdict, Verdict
 from podium_eval.log.sink import EventSink
 from podium_eval.models.chat import Chat, ChatRequest, ChatResult, call_fields, failed_fields
@@ -24,19 +24,23 @@ class JudgeGrader:
 
     def __init__(
         self,
-        protocol: names.Protocol,
+        protocol: names.Protocol | GradingProtocol,
         chat: Chat,
         template: Template,
         settings: JudgeSettings,
         sink: EventSink,
         clock: Clock,
     ) -> None:
-        self._grading = GRADING[protocol]
+        self._grading = grading_of(protocol)
         self._chat = chat
         self._template = template
         self._settings = settings
         self._sink = sink
         self._clock = clock
+
+    @property
+    def grading(self) -> GradingProtocol:
+        return self._grading
 
     @property
     def protocol(self) -> names.Protocol:
@@ -68,7 +72,7 @@ class JudgeGrader:
         if verdict is None:
             verdict = await self._ask(question, answer, {**ids, "rejudge": rejudge}, judgement)
         if verdict is not None:
-            judgement.correct = verdict.correct
+            judgement.correct, judgement.grade = verdict.correct, verdict.grade
             judgement.extracted_answer = verdict.extracted_answer
             judgement.reasoning = verdict.reasoning
             judgement.confidence = verdict.confidence
@@ -83,6 +87,7 @@ class JudgeGrader:
                 model=judgement.model,
                 duration_ms=judgement.duration_ms,
                 correct=judgement.correct,
+                grade=judgement.grade,
                 confidence=judgement.confidence,
                 confidence_stated=judgement.confidence_stated,
                 method="exact_match" if judgement.method == "exact_match" else "model",

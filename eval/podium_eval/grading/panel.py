@@ -1,6 +1,7 @@
 """Several judges of one answer: asked side by side, the majority of all of them counts."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from podium_contracts.records import Judgement
 from podium_eval.clock import Clock, iso, since_ms
 from podium_eval.dataset.question import Question
 from podium_eval.grading.judge import JudgeGrader
+from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.grading.verdict import Answer
 
 
@@ -20,6 +22,10 @@ class Panel:
         """judges: at least two, of the same protocol and prompt."""
         self._judges = judges
         self._clock = clock
+
+    @property
+    def grading(self) -> GradingProtocol:
+        return self._judges[0].grading
 
     @property
     def protocol(self) -> names.Protocol:
@@ -52,6 +58,8 @@ class Panel:
             votes=votes,
         )
         if agreeing is not None:
+            grades = Counter(vote.grade for vote in votes if vote.correct == correct)
+            judgement.grade = grades.most_common(1)[0][0]
             judgement.extracted_answer, judgement.reasoning = agreeing.extracted_answer, agreeing.reasoning
             judgement.confidence, judgement.confidence_stated = agreeing.confidence, agreeing.confidence_stated
         if correct is None:

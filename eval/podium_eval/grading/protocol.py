@@ -1,4 +1,4 @@
-"""The two grading protocols by name, and what they have in common."""
+"""The built-in grading protocols by name, and what they have in common."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -17,9 +17,11 @@ class GradingProtocol(Protocol):
 
     name: names.Protocol
     judge_prompt: str
-    """File name of the judge's prompt."""
+    """File name of the judge's prompt; of another package its path."""
     answer_prompt: str
     """File name of what an answering expert is asked."""
+    answer_form: Form
+    """Of EXPERT_FORM=structured: for models too small to keep to a form that they are asked for in words."""
 
     def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
         """The answer in an expert's text. asked: whose form it was asked for, where that is another protocol."""
@@ -50,3 +52,8 @@ GRADING: Final[Mapping[names.Protocol, GradingProtocol]] = {
     "hle": HleProtocol(),
     "toolorchestra": ToolOrchestraProtocol(),
 }
+
+
+def grading_of(protocol: names.Protocol | GradingProtocol) -> GradingProtocol:
+    """A built-in protocol by its name; one that is given stays as it is."""
+    return GRADING[protocol] if isinstance(protocol, str) else protocol

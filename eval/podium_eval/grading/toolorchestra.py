@@ -26,6 +26,7 @@ class ToolOrchestraProtocol:
     name: names.Protocol = "toolorchestra"
     judge_prompt = "judge_toolorchestra.md"
     answer_prompt = "judge_toolorchestra_answer.md"
+    answer_form = Form(regex=r"<answer>[^<>\n]{1,150}</answer>", name="answer")
 
     def extract(self, text: str, max_words: int, *, asked: names.Protocol | None = None) -> Answer:
         said = answer_text.after_thinking(text)

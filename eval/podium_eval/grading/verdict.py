@@ -39,6 +39,8 @@ class Verdict:
     """What a judge decided. confidence in percent, None where the protocol knows none."""
 
     correct: bool
+    grade: str | None = None
+    """correct, incorrect or not_attempted, where the protocol tells a mistake from no answer."""
     extracted_answer: str | None = None
     reasoning: str | None = None
     confidence: float | None = None

@@ -41,11 +41,13 @@ class PromptFile:
 def read_prompt(name: str, prompts_dir: Path | None = None) -> PromptFile:
     """The prompt `name`: of prompts_dir where a file of that name is there, else the built-in one.
 
+    name: of another package's prompt its path, which stands for the built-in one.
+
     Raises:
         PromptError: it cannot be read.
     """
-    is_users = prompts_dir is not None and (prompts_dir / name).exists()
-    return read_file(prompts_dir / name if is_users and prompts_dir is not None else BUILT_IN / name)
+    users = None if prompts_dir is None else prompts_dir / Path(name).name
+    return read_file(users if users is not None and users.exists() else BUILT_IN / name)
 
 
 def read_file(path: Path) -> PromptFile:

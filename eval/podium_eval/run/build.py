@@ -81,7 +81,7 @@ async def build_runner(
     models, stop = prepared.models, prepared.stop
     counter = models.orchestrator_tokens
     try:
-        grader = build_grader(settings, models.judges, output.sink, output.clock)
+        grader = build_grader(settings, models.judges, output.sink, output.clock, prepared.plan.grading)
     except PromptError as error:
         raise ConfigError([str(error)]) from error
     limits = replace(breaker_limits(settings), threshold=2)

@@ -105,7 +105,8 @@ def begin_manifest(
     dataset = planned.dataset
     fields: dict[str, Any] = {
         "run_id": run_id,
-        "protocol": settings.protocol,
+        "benchmark": planned.benchmark.describe(),
+        "protocol": planned.grading.name,
         "settings": shown(settings),
         "changed_settings": changed_settings(settings),
         "secrets": secret_marks(settings),
@@ -147,6 +148,12 @@ class _Dataset(msgspec.Struct):
     sha256: str
 
 
+class _Benchmark(msgspec.Struct, frozen=True):
+    """Older runs name none: they are of HLE."""
+
+    name: str = "hle"
+
+
 class _Model(msgspec.Struct):
     model: str
 
@@ -161,6 +168,7 @@ class _Earlier(msgspec.Struct):
     segments: list[dict[str, Any]]
     epochs: int | None = None
     prompts: dict[str, str] = {}
+    benchmark: _Benchmark = _Benchmark()
     created_ts: str | None = None
 
 
@@ -205,6 +213,7 @@ def _logged(events: Path) -> _Earlier | None:
 def _same(path: Path, old: _Earlier, new: Mapping[str, Any]) -> None:
     for name, was, now in (
         ("the dataset (sha256)", old.dataset.sha256, new["dataset"]["sha256"]),
+        ("BENCHMARK", old.benchmark.name, new.get("benchmark", {}).get("name", "hle")),
         ("PROTOCOL", old.protocol, new["protocol"]),
         ("EPOCHS", old.epochs, new["epochs"]),
         ("the orchestrator's model", old.orchestrator.model, new["orchestrator"]["model"]),

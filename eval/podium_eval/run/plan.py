@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from podium_eval.benchmarks.benchmark import Benchmark
+from podium_eval.benchmarks.choose import choose
+from podium_eval.benchmarks.hle import HLE
 from podium_eval.clock import SYSTEM_CLOCK, Clock
 from podium_eval.dataset.hub import load_dataset
 from podium_eval.dataset.load import Dataset
@@ -14,10 +17,11 @@ from podium_eval.dataset.selection import DatasetError, Selection, read_ids
 from podium_eval.episode.task import Task
 from podium_eval.errors import ConfigError
 from podium_eval.grading.grader import check_prompts
+from podium_eval.grading.protocol import GradingProtocol
 from podium_eval.log.sink import EventSink, LateSink
 from podium_eval.models.build import build_models
 from podium_eval.models.models import Models
-from podium_eval.prompts.prompt_file import PromptError
+from podium_eval.prompts.prompt_file import PromptError, read_prompt
 from podium_eval.prompts.templates import Prompts, load_prompts
 from podium_eval.run.stop import Stop, early_stop_problem
 from podium_eval.settings.read import Settings, listed
@@ -27,10 +31,12 @@ from podium_eval.tools.specs import ToolSpecs, load_tool_specs
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The selected questions and the prompts."""
+    """The selected questions, the prompts, the benchmark and how its answers are graded."""
 
     dataset: Dataset
     prompts: Prompts
+    benchmark: Benchmark
+    grading: GradingProtocol
 
     def tasks(self, settings: Settings) -> list[Task]:
         """Every task of the run: each question in each epoch, in the order in which they are taken."""
@@ -77,7 +83,7 @@ def selection_of(settings: Settings) -> Selection:
 
 
 def plan(settings: Settings) -> Plan:
-    """Read the dataset and the prompts.
+    """Choose the benchmark, read the dataset and the prompts.
 
     Raises:
         ConfigError: all that is wrong with them.
@@ -85,26 +91,41 @@ def plan(settings: Settings) -> Plan:
     problems: list[str] = []
     dataset: Dataset | None = None
     prompts: Prompts | None = None
+    benchmark, grading = HLE, HLE.protocols[0]
+    try:
+        benchmark = choose(settings.benchmark)
+        grading = benchmark.grading(settings.protocol)
+    except ConfigError as error:
+        problems += error.problems
     if settings.dataset is None:
         problems.append("DATASET is not set: name a .jsonl or .parquet file of questions, or hub:owner/name")
     else:
         try:
-            dataset = load_dataset(settings.dataset, selection_of(settings), settings)
+            dataset = load_dataset(settings.dataset, selection_of(settings), settings, benchmark.fields)
         except DatasetError as error:
             problems.append(str(error))
     try:
-        prompts = load_prompts(settings.prompts_dir, settings.tools_file)
+        prompts = _of_benchmark(
+            load_prompts(settings.prompts_dir, settings.tools_file), benchmark, settings.prompts_dir
+        )
     except PromptError as error:
         problems.append(str(error))
     try:
-        check_prompts(settings.protocol, settings.prompts_dir)
+        check_prompts(grading, settings.prompts_dir)
     except PromptError as error:
         problems.append(str(error))
     if (problem := early_stop_problem(settings)) is not None:
         problems.append(problem)
     if problems or dataset is None or prompts is None:
         raise ConfigError(problems)
-    return Plan(dataset, prompts)
+    return Plan(dataset, prompts, benchmark, grading)
+
+
+def _of_benchmark(prompts: Prompts, benchmark: Benchmark, prompts_dir: Path | None) -> Prompts:
+    """With the hashes of the benchmark's own judge prompts, and of no other benchmark's."""
+    own = {Path(name).name: name for one in benchmark.protocols for name in (one.judge_prompt, one.answer_prompt)}
+    hashes = {name: sha for name, sha in prompts.hashes.items() if not name.startswith("judge_")}
+    return replace(prompts, hashes=hashes | {name: read_prompt(own[name], prompts_dir).sha256 for name in sorted(own)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +187,9 @@ async def prepare(
     try:
         if planned is None or models is None:
             raise ConfigError(problems)
-        async with nullcontext(AddedTools()) if offline else added_tools(settings, clock) as added:
+        async with (
+            nullcontext(AddedTools()) if offline else added_tools(settings, clock, planned.benchmark.tools) as added
+        ):
             yield Prepared(planned, models, sink, ids, stop, added)
     finally:
         if models is not None:

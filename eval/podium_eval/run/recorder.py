@@ -81,6 +81,7 @@ class Recorder:
             category=question.category,
             subject=question.subject,
             verified_class=question.verified_class,
+            kinds=list(question.kinds),
             has_image=question.image is not None,
             status=status,
             ending=outcome.ending,

@@ -121,7 +121,7 @@ class Rejudge:
         first_judgement = record.judgements[0] if record.judgements else None
         answer = extract_answer(
             record.answer_text or "",
-            grader.protocol,
+            grader.grading,
             max_words=self._max_words,
             asked=first_judgement.protocol if first_judgement is not None else None,
         )
@@ -166,4 +166,5 @@ def _question(record: TaskRecord) -> Question:
         category=record.category,
         subject=record.subject,
         verified_class=record.verified_class,
+        kinds=tuple(record.kinds),
     )

@@ -131,7 +131,7 @@ class Segment:
             RunStart(
                 run_id=ids.run_id,
                 segment=ids.segment,
-                protocol=settings.protocol,
+                protocol=prepared.plan.grading.name,
                 concurrency=settings.concurrency,
                 max_rounds=settings.max_rounds,
                 n_tasks=len(every),

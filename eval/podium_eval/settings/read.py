@@ -45,13 +45,13 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
     """
     if env_file is None and DOT_ENV.is_file():
         env_file = str(DOT_ENV)
-    named: set[str] = set()
+    values: Mapping[str, str | None] = {}
     if env_file is not None:
         _readable(Path(env_file))
-        named = set(dotenv_values(env_file))
-        for line in doubtful(named):
+        values = dotenv_values(env_file)
+        for line in doubtful(set(values)):
             print(f"podium-eval: {env_file}: {line}", file=sys.stderr)
-    for line in doubtful(set(os.environ) - named, strangers=False):
+    for line in doubtful(set(os.environ) - set(values), strangers=False):
         print(f"podium-eval: environment: {line}", file=sys.stderr)
     problems: list[str] = []
     wrong: dict[str, Any] = {}
@@ -69,6 +69,8 @@ def read_settings(given: Mapping[str, Any], env_file: str | None = None) -> Sett
         # Of a variable that holds JSON; which one stands in the message alone.
         name = re.search(r'"(\w+)"', str(error))
         problems.append(f"{name[1].upper()}: is no JSON" if name else str(error))
+    if settings is not None:
+        settings.take_file(values)
     if settings is not None and not problems:
         return settings
     bad = BadSettings(problems)

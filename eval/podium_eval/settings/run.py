@@ -52,13 +52,19 @@ class RunSettings(ToolSettings, TelemetrySettings):
         default=None,
         description="The questions: a .jsonl or .parquet file in HLE's fields, or a hub dataset's name.",
     )
+    benchmark: str = Field(
+        default="hle",
+        description="What the questions are of: hle, frames, simpleqa, custom, or an installed package's.",
+    )
     runs_dir: Path = Field(default=Path("runs"), description="Folder that holds one folder a run.")
     run_id: str | None = Field(
         default=None,
         description="The run's name and folder; one that exists is resumed. Empty: a new name from the UTC time.",
     )
 
-    protocol: Protocol = Field(default="hle", description="How answers are graded: hle or toolorchestra.")
+    protocol: Protocol | None = Field(
+        default=None, description="How answers are graded; empty: as the benchmark is. hle: hle or toolorchestra."
+    )
     epochs: PositiveInt = Field(default=1, description="How often each question is asked.")
     limit: PositiveInt | None = Field(default=None, description="Ask only the first N of the selected questions.")
     ids: str | None = Field(

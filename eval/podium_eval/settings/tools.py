@@ -1,8 +1,10 @@
 """The settings of tools: which are offered, those of MCP servers, and the limits of all that are not built in."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,3 +34,13 @@ class ToolSettings(BaseSettings):
     mcp_close_s: PositiveFloat = Field(
         default=10.0, description="Longest wait for an MCP server to end, before it is left or killed."
     )
+
+    _file: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
+
+    def take_file(self, values: Mapping[str, str | None]) -> None:
+        """Keep the variables of the file that the settings were read from; empty ones are not set."""
+        self._file |= {name: value for name, value in values.items() if value}
+
+    def variable(self, name: str) -> str | None:
+        """A variable that is no setting, by its name: of the environment, else of the settings' file; None: not set."""
+        return os.environ.get(name, self._file.get(name))

@@ -1,7 +1,7 @@
 """answer: an expert answers, the answer is graded."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from podium_contracts.records import Judgement
 
@@ -9,18 +9,8 @@ from podium_eval.clock import Clock, since_ms
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure
 from podium_eval.grading.grader import Grader, answer_instructions, extract_answer
-from podium_eval.models.chat import Form
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.tool import ToolRequest, ToolResult
-
-ANSWER_FORMS: Final[Mapping[str, Form]] = {
-    "hle": Form(
-        regex=r"Explanation: [^\n]{1,400}\nAnswer: [^\n]{1,150}\nConfidence: (100|[1-9]?[0-9])%",
-        name="answer",
-    ),
-    "toolorchestra": Form(regex=r"<answer>[^<>\n]{1,150}</answer>", name="answer"),
-}
-"""The forms of EXPERT_FORM=structured: for models too small to follow a form that a prompt describes."""
 
 
 class AnswerTool:
@@ -33,7 +23,7 @@ class AnswerTool:
         self._grader = grader
         self._settings = settings
         self._clock = clock
-        self._instructions = answer_instructions(settings.protocol, settings.prompts_dir)
+        self._instructions = answer_instructions(grader.grading, settings.prompts_dir)
 
     async def use(self, request: ToolRequest) -> ToolResult:
         """See Tool."""
@@ -46,7 +36,7 @@ class AnswerTool:
 
     async def grade(self, question: Question, text: str, ids: Mapping[str, Any]) -> Judgement:
         """Grade an expert's text, also that of an answer which an earlier segment left ungraded."""
-        answer = extract_answer(text, self._settings.protocol, max_words=self._settings.answer_max_words)
+        answer = extract_answer(text, self._grader.grading, max_words=self._settings.answer_max_words)
         return await self._grader.grade(question, answer, ids)
 
     async def _answer(self, request: ToolRequest, result: ToolResult) -> None:
@@ -55,7 +45,7 @@ class AnswerTool:
         try:
             result.reply = await request.ask(
                 "answer.md",
-                form=ANSWER_FORMS[settings.protocol] if settings.expert_form == "structured" else None,
+                form=self._grader.grading.answer_form if settings.expert_form == "structured" else None,
                 max_tokens=settings.answer_max_tokens,
                 answer_form=self._instructions,
             )

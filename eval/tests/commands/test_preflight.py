@@ -317,3 +317,17 @@ async def test_complete_settings_pass_without_any_service(tmp_path: Path) -> Non
     run = Eval(tmp_path, "http://127.0.0.1:9", questions(tmp_path / "q.jsonl", ["a"]), index_dir=str(tmp_path))
     assert await run.run("--settings-only", command="check") == 0, run.said
     assert "the settings are complete: 1 of 1 questions" in run.said
+
+
+async def test_check_names_what_a_benchmark_wants(tmp_path: Path) -> None:
+    path = tmp_path / "test.tsv"
+    path.write_text("\tPrompt\tAnswer\treasoning_types\n0\tq\ta\tNumerical reasoning\n")
+    async with whole() as stub:
+        run = Eval(tmp_path, stub.address, path, benchmark="frames", protocol="", tools="answer")
+        assert await run.run(command="check") == 0, run.said
+        assert "benchmark: FRAMES (arXiv:2409.12941), protocol frames; the index should hold English" in run.said
+        assert "! 1 questions are asked; published scores of FRAMES are of 824" in run.said
+        assert "! FRAMES is meant for search, enhance_reasoning too, which this run does not offer" in run.said
+        path.write_text("\tPrompt\tAnswer\treasoning_types\n0\tq\t\tNumerical reasoning\n")
+        assert await run.run(command="check") == 2
+    assert f"{path}:2: 'Answer' is empty" in run.said

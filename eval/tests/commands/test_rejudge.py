@@ -161,6 +161,19 @@ async def test_another_protocol_reads_the_same_answers_its_own_way(tmp_path: Pat
     }
 
 
+async def test_a_rejudge_is_of_the_run_s_own_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = make_run(tmp_path, record("one", judgements=[]))
+    manifest = json.loads((run / "run.json").read_text()) | {"benchmark": {"name": "simpleqa"}}
+    (run / "run.json").write_text(json.dumps(manifest))
+    async with LoopbackServer(reply=Reply(text='{"explanation": "e", "decision": "NOT_ATTEMPTED"}')) as server:
+        with pytest.raises(ConfigError, match="r1 is a run of simpleqa: set BENCHMARK=simpleqa to grade it again"):
+            await rejudge(settings(tmp_path, server))
+        assert await rejudge(settings(tmp_path, server, benchmark="simpleqa")) == 0
+    assert "right=0 wrong=1" in capsys.readouterr().out
+    (given,) = stored(run, "one").judgements
+    assert (given.protocol, given.correct, given.grade) == ("simpleqa", False, "not_attempted")
+
+
 async def test_what_the_runs_own_judge_left_ungraded_is_for_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     async with LoopbackServer(reply=Reply(text=json.dumps(VERDICT))) as server:
         mine = own(None, judge="vllm/small")

@@ -10,6 +10,7 @@ from podium_contracts.search import Document, Hit, Screened, SearchRequest, Sear
 from podium_contracts.text.fingerprint import fingerprint
 from podium_eval.dataset.question import Question
 from podium_eval.errors import Failure, Unavailable
+from podium_eval.grading.protocol import GRADING
 from podium_eval.grading.verdict import Answer
 from podium_eval.models.chat import ChatResult, Form
 from podium_eval.settings.run import RunSettings
@@ -73,6 +74,7 @@ class Service:
         return self._answer(code, timeout_s)
 
     protocol = "hle"
+    grading = GRADING["hle"]
 
     async def grade(
         self, question: Question, answer: Answer | None, ids: Mapping[str, Any], *, rejudge: bool = False

@@ -134,6 +134,8 @@ class Judge(Event):
     model: str | None = None
     duration_ms: float
     correct: bool | None
+    grade: str | None = None
+    """Where the protocol has more grades than two: correct, incorrect or not_attempted."""
     confidence: float | None = None
     """Percent, 0 to 100."""
     confidence_stated: Annotated[bool | None, LOG_ONLY] = None

@@ -112,6 +112,8 @@ class TaskComplete(Event):
     ending: Ending
     correct: bool | None
     """None: ungraded (the judge failed, or the task did)."""
+    grade: str | None = None
+    """Where the protocol has more grades than two: correct, incorrect or not_attempted."""
     confidence: float | None = None
     rounds: int
     invalid_turns: int = 0
@@ -125,8 +127,10 @@ class TaskComplete(Event):
     answer_type: str | None = None
     verified_class: str | None = None
     """How well the dataset's makers checked the question: certified, revised, uncertain or a word of their own."""
+    kinds: str | None = None
+    """What kinds the benchmark counts the question among (FRAMES: its reasoning types), joined by " | "."""
     has_image: bool | None = None
-    """Of the question, as these four; older logs have them in the task's record alone."""
+    """Of the question, as these five; older logs have them in the task's record alone."""
     error_type: ErrorType | None = None
     error_message: Annotated[str | None, LOG_ONLY] = None
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 Role = Literal["orchestrator", "expert", "judge"]
-Protocol = Literal["hle", "toolorchestra"]
+Protocol = str
+"""How answers are graded: of PROTOCOLS, or of a benchmark (frames, simpleqa, another package's own)."""
 TimingSource = Literal["server", "client"]
 
 TaskStatus = Literal["done", "error", "skipped"]
@@ -38,11 +39,14 @@ ErrorType = Literal[
 ControlAct = Literal["pause", "resume", "concurrency", "limit", "cancel", "requeue", "stop"]
 """What a person can do to a run that is on."""
 
+NOT_ATTEMPTED = "not_attempted"
+"""The grade of an answer that neither agrees with the reference nor contradicts it: not right, not a mistake."""
+
 ROLES: tuple[Role, ...] = get_args(Role)
 CONTROL_ACTS: tuple[ControlAct, ...] = get_args(ControlAct)
 TOOLS: tuple[str, ...] = ("search", "enhance_reasoning", "answer")
 """The built-in tools. A run may have others, by entry points and MCP servers; any name stands in events as it is."""
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+PROTOCOLS: tuple[Protocol, ...] = ("hle", "toolorchestra")
 ENDINGS: tuple[Ending, ...] = get_args(Ending)
 ERROR_TYPES: tuple[ErrorType, ...] = get_args(ErrorType)
 PERMANENT: frozenset[ErrorType] = frozenset(

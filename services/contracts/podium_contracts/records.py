@@ -10,6 +10,9 @@ from podium_contracts.text.surrogates import lossless_bytes
 
 RECORD_VERSION: Final = 1
 
+KINDS: Final = " | "
+"""Between the kinds of a question where they are one text."""
+
 REJUDGE_LOG: Final = "rejudge.jsonl"
 """In the run's folder: the events of its rejudges, apart from the run's own in events.jsonl."""
 
@@ -79,6 +82,8 @@ class Judgement:
     method: str
     """exact_match, model, majority (of several judges: votes), or unanswered."""
     correct: bool | None
+    grade: str | None = None
+    """Where the protocol has more grades than two: correct, incorrect or not_attempted."""
     extracted_answer: str | None = None
     reasoning: str | None = None
     confidence: float | None = None
@@ -118,6 +123,8 @@ class TaskRecord:
     category: str | None = None
     subject: str | None = None
     verified_class: str | None = None
+    kinds: list[str] = field(default_factory=list[str])
+    """The benchmark's kinds of this question, such as FRAMES' reasoning types."""
     has_image: bool = False
     status: TaskStatus
     ending: Ending

@@ -102,7 +102,7 @@ def _run(arguments: argparse.Namespace, eval_options: Sequence[str], say: Callab
     settings = LocalSettings.model_validate(_fields(environment))
     if preparing or arguments.embedded:
         state = (root / settings.local_state_dir).resolve()
-        defaults = embedded.defaults(root, state, settings.orchestrator_url)
+        defaults = embedded.defaults(root, state, settings.orchestrator_url, environment.get("BENCHMARK") or "hle")
         environment = defaults | {k: v for k, v in environment.items() if v}
         if "vllm" not in settings.reuse:
             embedded.prepare_model(environment, say)

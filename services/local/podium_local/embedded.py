@@ -8,8 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from dotenv import dotenv_values
+
+SAMPLES: Final = {
+    "hle": ("demo", "questions.jsonl"),
+    "frames": ("frames", "questions.tsv"),
+    "simpleqa": ("simpleqa", "questions.csv"),
+    "custom": ("custom", "questions.jsonl"),
+}
+"""Of each built-in benchmark its sample in podium_eval's data."""
 
 
 class NotPrepared(RuntimeError):
@@ -31,11 +40,12 @@ def package_file(package: str, *parts: str) -> Path:
     return path
 
 
-def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
+def defaults(root: Path, state: Path, orchestrator_url: str, benchmark: str = "hle") -> dict[str, str]:
     """The embedded default's settings, to be laid under the user's own.
 
     `root` is the clone, `state` the folder of what is made once; the experts and the judge are the same server, of
     several replicas the first.
+    DATASET is our own sample in the fields of a built-in benchmark; of another there is none.
 
     Raises:
         NotPrepared: `root` is no clone, or podium-eval is not installed.
@@ -48,8 +58,9 @@ def defaults(root: Path, state: Path, orchestrator_url: str) -> dict[str, str]:
         "EXPERT_BASE_URL": orchestrator_url.split(",")[0].strip(),
         "SERVE_MODEL": str(state / "models" / "smollm2-135m"),
         "INDEX_DIR": str(state / "index" / "demo"),
-        "DATASET": str(package_file("podium_eval", "data", "demo", "questions.jsonl")),
     }
+    if benchmark in SAMPLES:
+        values["DATASET"] = str(package_file("podium_eval", "data", *SAMPLES[benchmark]))
     return values
 
 

@@ -67,8 +67,12 @@ class AddedTools:
 
 
 @asynccontextmanager
-async def added_tools(settings: RunSettings, clock: Clock) -> AsyncGenerator[AddedTools]:
-    """Load the entry points that TOOLS names and start the servers of MCP_SERVERS, which end with the context.
+async def added_tools(
+    settings: RunSettings, clock: Clock, of_benchmark: Sequence[str] = ()
+) -> AsyncGenerator[AddedTools]:
+    """Load the entry points that TOOLS names (without it those that the benchmark is meant for), start MCP_SERVERS'.
+
+    The servers end with the context.
 
     Raises:
         ConfigError: all that cannot be loaded or started.
@@ -82,7 +86,7 @@ async def added_tools(settings: RunSettings, clock: Clock) -> AsyncGenerator[Add
         limits = {"timeout_s": settings.tool_timeout_s, "result_chars": settings.tool_result_chars}
         tools.append(GuardedTool(tool, (kind, source), **limits))  # pyright: ignore[reportArgumentType]
 
-    for plugin in load_plugins(wanted, ToolContext(settings, clock)):
+    for plugin in load_plugins(wanted or of_benchmark, ToolContext(settings, clock)):
         guard(plugin.tool, "tool", plugin.package)
     if settings.mcp_servers is None:
         yield AddedTools(tuple(tools), (), wanted)
@@ -94,7 +98,8 @@ async def added_tools(settings: RunSettings, clock: Clock) -> AsyncGenerator[Add
         from podium_eval.tools.mcp.tool import McpTool
     except ImportError as error:
         raise ConfigError([f"MCP_SERVERS needs the extra podium-eval[mcp]: {error}"]) from error
-    connections = [Connection(name, spec, settings) for name, spec in load_servers(settings.mcp_servers).items()]
+    described = load_servers(settings.mcp_servers, settings.variable)
+    connections = [Connection(name, server, settings) for name, server in described.items()]
     try:
         begun = await asyncio.gather(*(connection.start() for connection in connections), return_exceptions=True)
         servers: list[tuple[Server, tuple[str, ...]]] = []

@@ -13,7 +13,7 @@ from mcp_types import CONNECTION_CLOSED, CallToolResult, PaginatedRequestParams,
 from podium_eval.clock import SYSTEM_CLOCK
 from podium_eval.errors import Failure
 from podium_eval.settings.tools import ToolSettings
-from podium_eval.tools.mcp.servers import ServerSpec
+from podium_eval.tools.mcp.servers import Server
 from podium_eval.tools.mcp.transport import transport
 
 _log = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ _STDERR_CHARS: Final = 600
 class _Life:
     """One life of the server, in a task of its own: what opens a connection must also close it."""
 
-    def __init__(self, spec: ServerSpec, connect_s: float) -> None:
-        self._spec = spec
+    def __init__(self, described: Server, connect_s: float) -> None:
+        self._described = described
         self._connect_s = connect_s
         self.session: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         self.session.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -39,7 +39,7 @@ class _Life:
     async def _run(self) -> None:
         try:
             async with (
-                transport(self._spec, self._errors, self._connect_s) as (read, write),
+                transport(self._described, self._errors, self._connect_s) as (read, write),
                 ClientSession(read, write, read_timeout_seconds=self._connect_s) as session,
             ):
                 await session.initialize()
@@ -78,16 +78,17 @@ class _Life:
 class Connection:
     """A server by the run's name for it. Calls beyond its `concurrency` wait."""
 
-    def __init__(self, name: str, spec: ServerSpec, settings: ToolSettings) -> None:
+    def __init__(self, name: str, described: Server, settings: ToolSettings) -> None:
         self.name = name
-        self.spec = spec
+        self._described = described
+        self.spec = described.spec
         self.server = name
         """Its own name and version, once it has started."""
         self._settings = settings
         self._life: _Life | None = None
         self._starts = 0
         self._starting = asyncio.Lock()
-        self.gate = asyncio.Semaphore(spec.concurrency)
+        self.gate = asyncio.Semaphore(self.spec.concurrency)
 
     async def start(self) -> Sequence[Tool]:
         """Start the server; its tools, of those that the file wants.
@@ -147,7 +148,7 @@ class Connection:
             return self._life.session.result()
 
     async def _born(self) -> _Life:
-        life = _Life(self.spec, self._settings.mcp_start_s)
+        life = _Life(self._described, self._settings.mcp_start_s)
         try:
             done, _ = await asyncio.wait({life.session}, timeout=self._settings.mcp_start_s)
         except asyncio.CancelledError:

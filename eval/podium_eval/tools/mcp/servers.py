@@ -1,10 +1,10 @@
 """MCP_SERVERS: the file that names MCP servers, in TOML or in the JSON that other MCP clients read."""
 
 import json
-import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -51,16 +51,23 @@ class ServerSpec(BaseModel):
             raise ValueError(f"url {self.url!r} is not an address such as http://host:port/mcp")
         return self
 
-    def environment(self) -> dict[str, str]:
-        """What `env` names."""
-        return {name: os.environ[name] for name in self.env}
 
-    def header_values(self) -> dict[str, str]:
-        """Each header with its value."""
-        return {header: os.environ[name] for header, name in self.headers.items()}
+Variable = Callable[[str], str | None]
+"""The value of a variable, None where it is not set."""
 
 
-def load_servers(path: Path) -> dict[str, ServerSpec]:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as the file describes it, with the values of the variables that it names."""
+
+    spec: ServerSpec
+    environment: dict[str, str] = field(repr=False)
+    """What `env` names."""
+    headers: dict[str, str] = field(repr=False)
+    """Each header with its value."""
+
+
+def load_servers(path: Path, variable: Variable = lambda _: None) -> dict[str, Server]:
     """The servers of the file, by name.
 
     Raises:
@@ -76,18 +83,23 @@ def load_servers(path: Path) -> dict[str, ServerSpec]:
     table: Any = next((whole[name] for name in _TABLES if name in whole), None)
     if not isinstance(table, dict) or not table:
         raise ConfigError([f"{where}: has no server; write a table [servers.NAME] with command or url"])
-    servers: dict[str, ServerSpec] = {}
+    servers: dict[str, Server] = {}
     problems: list[str] = []
     for name, raw in cast("dict[str, Any]", table).items():
         if _NAME.fullmatch(name) is None:
             problems.append(f"{where}: {name[:80]!r} is no name: letters, digits, _ and -, at most 32")
             continue
         try:
-            servers[name] = ServerSpec.model_validate(raw)
+            spec = ServerSpec.model_validate(raw)
         except ValidationError as error:
             problems += [f"{where}: {name}: {_where(problem['loc'])}{problem['msg']}" for problem in error.errors()]
-        else:
-            problems += [f"{where}: {name}: {line}" for line in _unset(servers[name])]
+            continue
+        values = {named: variable(named) for named in {*spec.env, *spec.headers.values()}}
+        problems += [f"{where}: {name}: {line}" for line in _unset(spec, values)]
+        known = {named: value for named, value in values.items() if value is not None}
+        environment = {named: known[named] for named in spec.env if named in known}
+        headers = {header: known[named] for header, named in spec.headers.items() if named in known}
+        servers[name] = Server(spec, environment, headers)
     if problems:
         raise ConfigError(problems)
     return servers
@@ -97,11 +109,11 @@ def _where(loc: tuple[int | str, ...]) -> str:
     return f"{'.'.join(str(part) for part in loc)}: " if loc else ""
 
 
-def _unset(spec: ServerSpec) -> list[str]:
+def _unset(spec: ServerSpec, values: Mapping[str, str | None]) -> list[str]:
     """Variables that the file names and that are not there."""
     named: Mapping[str, str] = {**dict.fromkeys(spec.env, "env"), **dict.fromkeys(spec.headers.values(), "headers")}
     return [
-        f"{key} takes names of variables, and {name[:80]!r} is not set"
+        f"{key} takes names of variables, and {name[:80]!r} is not set, in the environment or the settings' file"
         for name, key in named.items()
-        if name not in os.environ
+        if values[name] is None
     ]

@@ -12,24 +12,26 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._stream_protocols import ReadStream, WriteStream
 from mcp.shared.message import SessionMessage
 
-from podium_eval.tools.mcp.servers import ServerSpec
+from podium_eval.tools.mcp.servers import Server
 
 Streams = tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]
 _SUPERVISE: Final = Path(__file__).with_name("supervise.py")
 
 
-def transport(spec: ServerSpec, errors: TextIO, connect_s: float) -> AbstractAsyncContextManager[Streams]:
+def transport(server: Server, errors: TextIO, connect_s: float) -> AbstractAsyncContextManager[Streams]:
     """errors: takes what a command writes to stderr."""
+    spec = server.spec
     if spec.url is not None:
-        return _http(spec, spec.url, connect_s)
+        return _http(server, spec.url, connect_s)
     arguments = ["-I", "-S", str(_SUPERVISE), str(spec.result_bytes), *spec.argv]
-    server = StdioServerParameters(command=sys.executable, args=arguments, env=spec.environment(), cwd=spec.cwd)
-    return stdio_client(server.model_copy(update={"encoding_error_handler": "replace"}), errors)
+    started = StdioServerParameters(command=sys.executable, args=arguments, env=server.environment, cwd=spec.cwd)
+    return stdio_client(started.model_copy(update={"encoding_error_handler": "replace"}), errors)
 
 
 @asynccontextmanager
-async def _http(spec: ServerSpec, url: str, connect_s: float) -> AsyncGenerator[Streams]:
-    headers = {**spec.header_values(), "Accept-Encoding": "identity"}
+async def _http(server: Server, url: str, connect_s: float) -> AsyncGenerator[Streams]:
+    spec = server.spec
+    headers = {**server.headers, "Accept-Encoding": "identity"}
     timeout = httpx2.Timeout(spec.timeout_s, connect=connect_s)
     sized = _Sized(spec.result_bytes)
     async with (

@@ -15,6 +15,7 @@ import pytest
 from podium_eval.clock import SystemClock
 from podium_eval.dataset.question import Question
 from podium_eval.errors import ConfigError, Failure
+from podium_eval.settings.read import read_settings
 from podium_eval.settings.run import RunSettings
 from podium_eval.tools.added.build import AddedTools, added_tools
 from podium_eval.tools.mcp.servers import load_servers
@@ -174,6 +175,23 @@ async def test_a_server_sees_the_named_variables_alone(tmp_path: Path, monkeypat
     async with started(tmp_path, stdio('env = ["GIVEN_NAME"]')) as tools:
         assert (await use(tools, "own_environment", {"name": "GIVEN_NAME"})).text == "given"
         assert (await use(tools, "own_environment", {"name": "OPENAI_API_KEY"})).text == "not there"
+
+
+async def test_a_server_s_variable_may_stand_in_the_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIVEN_BOTH", "environment")
+    file = tmp_path / "servers.toml"
+    file.write_text(stdio('env = ["GIVEN_NAME", "GIVEN_BOTH"]'))
+    (tmp_path / "settings").write_text(
+        f"MCP_SERVERS={file}\nGIVEN_NAME=of-the-file\nGIVEN_BOTH=of-the-file\nGIVEN_EMPTY=\n"
+    )
+    settings = read_settings({}, str(tmp_path / "settings"))
+    assert settings.variable("GIVEN_EMPTY") is None
+    async with added_tools(settings.model_copy(update={"tools": ""}), SystemClock()) as tools:
+        assert (await use(tools, "own_environment", {"name": "GIVEN_NAME"})).text == "of-the-file"
+        assert (await use(tools, "own_environment", {"name": "GIVEN_BOTH"})).text == "environment"
+    assert "of-the-file" not in settings.model_dump_json()
 
 
 @pytest.mark.parametrize(

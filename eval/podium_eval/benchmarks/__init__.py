@@ -1,0 +1,1 @@
+"""Benchmarks: what each dataset's rows hold, how its answers are graded, what it reports."""
