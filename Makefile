@@ -8,7 +8,7 @@ RUN_ID ?= $(shell date -u +%Y%m%d-%H%M%S)
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format up analyze profile bench bench-retrieval bench-runner bench-analysis bench-otel bench-live env-example schemas lock clean
+.PHONY: help setup demo test check check-prices check-lowest format up analyze profile bench bench-retrieval bench-runner bench-analysis bench-otel bench-live env-example schemas lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ check: setup ## Lint, format, types
 	ruff check .
 	ruff format --check .
 	pyright
+
+check-prices: setup ## Our table of prices against genai-prices': what differs, what is missing
+	python .ci/prices.py
+
+check-lowest: setup ## The torch-free members at the lowest versions that they admit; minutes
+	.ci/lowest
 
 format: setup ## Put the code into its format
 	ruff check --fix .

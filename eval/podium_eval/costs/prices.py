@@ -105,6 +105,11 @@ class Prices:
             tokens, units = [*tokens, *more_tokens], [*units, *more_units]
         return cls(tokens, units)
 
+    @property
+    def rows(self) -> tuple[TokenPrice, ...]:
+        """Every row of a model, in the table's order."""
+        return self._tokens
+
     def tokens(self, provider: str, model: str) -> TokenPrice | None:
         """The price of a model's tokens; None: not known."""
         matches = [price for price in self._tokens if price.provider == provider and fnmatchcase(model, price.model)]

@@ -1,10 +1,10 @@
 # pyright: reportUnknownMemberType=false, reportPrivateUsage=false
 """One pool of connections under every client of a run: AsyncOpenAI for models, plain requests for our own services.
 
-PooledClient is the httpx client that AsyncOpenAI is given; it sends through aiohttp. What it adds to the stock
-transport: a refused or reset connection is told from a timeout, a call has one total deadline, an answer's body has a
-limit, and all clients of a run share one bound of open sockets. Speed is not its purpose: bench/chat.py compares whole
-calls, where Podium also skips AsyncOpenAI's typed answers.
+PooledTransport is an httpx2 transport over aiohttp. It is there for what the stock one does not do: a refused or reset
+connection is told from a timeout, a call has one total deadline, an answer's body has a limit, and all clients of a run
+share one bound of open sockets. It is no faster: of the CPU time that Podium's calls save (docs/providers.md), nearly
+all is skipping AsyncOpenAI's typed answers.
 """
 
 import asyncio
@@ -64,33 +64,57 @@ class HttpPool:
             await session.close()
 
 
-class _NoTransport(httpx2.AsyncBaseTransport):
-    """Stands where httpx would build its own pool and TLS context; PooledClient.send never asks it."""
+class PooledTransport(httpx2.AsyncBaseTransport):
+    """Sends through the pool. A request's read timeout bounds the call as a whole, to its last byte.
+
+    Closing it closes no connection: the pool belongs to the run.
+    """
+
+    def __init__(self, pool: HttpPool, *, connect_s: float, body_limit: int, proxy: str | None = None) -> None:
+        self._pool = pool
+        self._connect_s = connect_s
+        self._body_limit = body_limit
+        self._proxy = proxy
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer, its body unread.
+
+        Raises:
+            httpx2.ConnectError, ReadError, ConnectTimeout, ReadTimeout: as httpx itself would; reading the body too.
+            AnswerTooLong: while the body is read; the connection is then closed, not drained.
+        """
+        seconds = request.extensions.get("timeout", {}).get("read")
+        try:
+            response = await self._pool.session.request(
+                request.method,
+                str(request.url),
+                headers=request.headers.multi_items(),
+                data=await request.aread() or None,
+                allow_redirects=False,
+                timeout=ClientTimeout(total=seconds, sock_connect=self._connect_s),
+                proxy=self._proxy,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _as_httpx(error, request) from error
+        # The body arrives decompressed, so its encoding and length no longer describe it.
+        headers = [
+            (name, value)
+            for name, value in response.raw_headers
+            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
+        ]
+        return httpx2.Response(response.status, headers=headers, stream=_Body(response, self._body_limit))
 
 
 class PooledClient(httpx2.AsyncClient):
     """The http_client of one AsyncOpenAI.
 
     headers, and a call's own traceparent, are all that is sent beside the body's type: what the openai package reads
-    from the environment (organization, project, custom headers) stays out. A call's `timeout` bounds it as a whole, to
-    its last byte.
+    from the environment (organization, project, custom headers) stays out.
     """
 
-    def __init__(
-        self,
-        pool: HttpPool,
-        *,
-        headers: Mapping[str, str],
-        connect_s: float,
-        body_limit: int,
-        proxy: str | None = None,
-    ) -> None:
-        super().__init__(transport=_NoTransport(), trust_env=False)
-        self._pool = pool
+    def __init__(self, transport: PooledTransport, headers: Mapping[str, str]) -> None:
+        super().__init__(transport=transport, trust_env=False)
         self._fixed = dict(headers)
-        self._connect_s = connect_s
-        self._body_limit = body_limit
-        self._proxy = proxy
         self._urls: dict[str, httpx2.URL] = {}
 
     def build_request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Request:
@@ -106,60 +130,22 @@ class PooledClient(httpx2.AsyncClient):
         return httpx2.Request(
             method,
             known,
-            headers=self._fixed,
+            headers=headers,
             content=options.get("content"),
-            extensions={"seconds": seconds if isinstance(seconds, int | float) else None, "headers": headers},
+            extensions={"timeout": {"read": seconds if isinstance(seconds, int | float) else None}},
         )
-
-    async def send(self, request: httpx2.Request, *, stream: bool = False, **_: Any) -> httpx2.Response:
-        """Send through the pool; the answer's body is read unless `stream`.
-
-        Raises:
-            httpx2.ConnectError, ReadError, ConnectTimeout, ReadTimeout: as httpx itself would.
-            AnswerTooLong: the body passed the limit; the connection is closed, not drained.
-        """
-        timeout = ClientTimeout(total=request.extensions.get("seconds"), sock_connect=self._connect_s)
-        try:
-            response = await self._pool.session.request(
-                request.method,
-                str(request.url),
-                headers=request.extensions.get("headers", self._fixed),
-                data=request.content or None,
-                allow_redirects=False,
-                timeout=timeout,
-                proxy=self._proxy,
-            )
-            # The body arrives decompressed, so its encoding and length no longer describe it.
-            headers = [
-                (name, value)
-                for name, value in response.raw_headers
-                if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
-            ]
-            if stream and response.status < 300:
-                body = _Body(response, self._body_limit)
-                return httpx2.Response(response.status, headers=headers, stream=body, request=request)
-            try:
-                content = await _read(response, self._body_limit)
-            except BaseException:
-                response.close()
-                raise
-            response.release()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _as_httpx(error, request) from error
-        return httpx2.Response(response.status, headers=headers, content=content, request=request)
-
-    async def aclose(self) -> None:
-        """Nothing: the pool belongs to the run and is closed with it."""
 
 
 class _Body(httpx2.AsyncByteStream):
-    """A streamed answer, bounded like a whole one."""
+    """An answer's body within the limit."""
 
     def __init__(self, response: aiohttp.ClientResponse, limit: int) -> None:
         self._response = response
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        if (self._response.content_length or 0) > self._limit:
+            raise AnswerTooLong(_too_long(self._limit))
         size = 0
         try:
             async for chunk in self._response.content.iter_any():
@@ -175,19 +161,6 @@ class _Body(httpx2.AsyncByteStream):
             self._response.release()
         else:
             self._response.close()
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    if response.content_length is not None and response.content_length > limit:
-        raise AnswerTooLong(_too_long(limit))
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > limit:
-            raise AnswerTooLong(_too_long(limit))
-        parts.append(chunk)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_long(limit: int) -> str:

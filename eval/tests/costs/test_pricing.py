@@ -17,6 +17,13 @@ def test_a_call_costs_input_cached_input_and_output() -> None:
     assert price.cost(1000, None, 0) == pytest.approx(1000 * 1.25 / 1e6)
 
 
+def test_a_long_prompt_at_openai_costs_double_as_a_whole() -> None:
+    price = PRICES.tokens("openai", "gpt-5.5")
+    assert price is not None
+    assert price.cost(272_000, 0, 1000) == pytest.approx((272_000 * 5 + 1000 * 30) / 1e6)
+    assert price.cost(272_001, 1, 1000) == pytest.approx((272_000 * 10 + 1 + 1000 * 45) / 1e6)
+
+
 def test_without_a_cached_price_cached_tokens_cost_as_others() -> None:
     price = PRICES.tokens("nebius", "Qwen/Qwen3-32B")
     assert price is not None

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 from loopback.openai_server import Fault, LoopbackServer, Reply, Rules, http, render
@@ -11,6 +12,7 @@ from loopback.recording import RecordingSink, models_for, settings_for
 from podium_eval.errors import Failure
 from podium_eval.models.build import build_models
 from podium_eval.models.chat import ChatRequest
+from podium_eval.transport.pool import HttpPool, PooledTransport
 
 
 class Zipped(LoopbackServer):
@@ -44,6 +46,23 @@ async def test_a_streamed_answer_is_bounded_too() -> None:
         with pytest.raises(Failure, match="MODEL_BODY_LIMIT"):
             await models.orchestrator.complete(ChatRequest(user="q"))
         await models.aclose()
+
+
+async def test_any_client_may_send_through_the_pool() -> None:
+    pool = HttpPool(2)
+    client = httpx2.AsyncClient(transport=PooledTransport(pool, connect_s=5, body_limit=1_000_000), timeout=0.2)
+    body = {"model": "expert", "messages": [{"role": "user", "content": "q"}]}
+    async with LoopbackServer(reply=Reply(text="yes")) as server:
+        answer = await client.post(f"{server.base_url}/chat/completions", json=body, headers={"x-more": "1"})
+        assert answer.json()["choices"][0]["message"]["content"] == "yes"
+        assert server.requests[0].headers["x-more"] == "1"
+    async with LoopbackServer(fault=Fault("stall")) as server:
+        with pytest.raises(httpx2.ReadTimeout):
+            await client.post(f"{server.base_url}/chat/completions", json=body)
+    with pytest.raises(httpx2.ConnectError):
+        await client.get("http://127.0.0.1:9/")
+    await pool.aclose()
+    await client.aclose()
 
 
 async def test_a_redirect_is_not_followed_with_the_key() -> None:

@@ -1,10 +1,10 @@
-"""Readiness checks of services: one small request by urllib in a thread, no client to keep."""
+"""Readiness checks of services: one small request in a thread, no client to keep."""
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable
+
+import requests
 
 from podium_local.service import NotReady
 
@@ -37,9 +37,16 @@ def serves_model(base_url: str, model: str) -> Callable[[], Awaitable[None]]:
 
 def _get(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=REQUEST_TIMEOUT_S) as response:
-            return response.read()
-    except urllib.error.HTTPError as error:
-        raise NotReady(f"{url}: {error.code} {error.read(500).decode(errors='replace')}") from error
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise NotReady(f"{url}: {error}") from error
+        response = requests.get(url, timeout=REQUEST_TIMEOUT_S)
+    except requests.RequestException as error:
+        raise NotReady(f"{url}: {_root(error)}") from error
+    if not response.ok:
+        raise NotReady(f"{url}: {response.status_code} {response.text[:500]}")
+    return response.content
+
+
+def _root(error: BaseException) -> BaseException:
+    """What requests wraps: the refusal or the time limit itself, in its own words."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

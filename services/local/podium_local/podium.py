@@ -25,12 +25,13 @@ SHORT: Final = {
     "export-inspect": ("podium-analysis", "a run for inspect_ai's viewer"),
     "build-index": ("podium-retrieval", "an index from a corpus"),
     "fetch-index": ("podium-retrieval", "a ready index from the hub"),
+    "query": ("podium-retrieval", "a search from the shell, with scores and times"),
 }
 """`podium WORD …` is `COMMAND WORD …`."""
 
 WHOLE: Final = {
     "local": ("podium-local", ("run", "prepare", "gpus"), "the whole chain as processes of this machine"),
-    "retrieval": ("podium-retrieval", ("serve", "build-index", "fetch-index", "screen"), "the search service"),
+    "retrieval": ("podium-retrieval", ("serve", "build-index", "fetch-index", "screen", "query"), "the search service"),
     "sandbox": ("podium-sandbox", ("serve",), "the service that runs experts' programs"),
     "live": ("podium-live", ("serve",), "the page that shows runs while they run"),
     "vllm": ("podium-vllm", ("serve", "health", "build-embedded"), "vLLM from the SERVE_ settings"),

@@ -1,4 +1,4 @@
-"""The console command: serve, build-index, fetch-index and screen. Flags are settings by another name."""
+"""The console command: serve, build-index, fetch-index, screen and query. Flags are settings by another name."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from pydantic import ValidationError
 
-from podium_retrieval.errors import StartError
+from podium_retrieval.errors import QueryFailed, StartError
 from podium_retrieval.logs import set_up_logging
 from podium_retrieval.settings import Settings
 
@@ -24,9 +24,11 @@ _SECRETS: Final = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 screen found leaks, 2 could not start (one line on standard error gives the reason)."""
+    """Exit status: 0 done, 1 screen found leaks or query got no answer, 2 could not start (one line is the reason)."""
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
+    if command == "query":
+        return _query(**arguments)
     restart: bool = arguments.pop("restart", False)
     skip_bad: bool = arguments.pop("skip_bad", False)
     source: str = arguments.pop("source", "")
@@ -69,6 +71,22 @@ def _serve(settings: Settings) -> None:
         print(orjson.dumps(line).decode(), flush=True)
 
     serve(settings, announce)
+
+
+def _query(texts: list[str], as_json: bool, eid: str | None, **options: Any) -> int:
+    from podium_retrieval.api.query import QuerySettings, query
+
+    try:
+        settings = QuerySettings(**{name: value for name, value in options.items() if value is not None})
+        found = query(settings, tuple(texts), eid)
+    except ValidationError as error:
+        print(f"podium-retrieval: {_first(error)}", file=sys.stderr)
+        return 2
+    except QueryFailed as error:
+        print(f"podium-retrieval query: {error}", file=sys.stderr)
+        return 1
+    print(found.json().decode() if as_json else found.text())
+    return 0
 
 
 def _screen(settings: Settings, dataset: Path) -> int:
@@ -123,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     screen.add_argument("--dataset", required=True, help="jsonl with id, question and answer")
     screen.add_argument("--corpus", help="CORPUS; else eval.jsonl in INDEX_DIR")
     screen.add_argument("--mirrors", dest="retrieval_screen_mirrors", help="RETRIEVAL_SCREEN_MIRRORS")
+    ask = commands.add_parser("query", help="ask a running service: documents with scores, sources and times")
+    ask.add_argument("texts", metavar="TEXT", nargs="+", help="what to look for; several are one request")
+    ask.add_argument("--url", dest="retrieval_url", help="RETRIEVAL_URL; else RETRIEVAL_PORT of this machine")
+    ask.add_argument("--topk", dest="retrieval_topk", type=int, help="RETRIEVAL_TOPK: documents a text")
+    ask.add_argument("--timeout", dest="retrieval_timeout_s", type=float, help="RETRIEVAL_TIMEOUT_S: longest wait")
+    ask.add_argument("--eid", help="the question's index, where the service has EXAMPLE_IDS_FILE")
+    ask.add_argument("--json", dest="as_json", action="store_true", help="one JSON object")
     for one in (serve, build, screen):
         one.add_argument("--index-dir", dest="index_dir", help="INDEX_DIR")
         one.add_argument("--model", dest="embedding_model", help="EMBEDDING_MODEL")

@@ -1,4 +1,4 @@
-"""The errors of this service: it cannot start, or it refuses one request."""
+"""The errors of this service: it cannot start, it refuses one request, or a search from the shell failed."""
 
 from typing import Final, Literal
 
@@ -29,6 +29,10 @@ STATUS: Final[dict[RefusalType, int]] = {
 
 class StartError(Exception):
     """The service cannot start. The message is one line: what is wrong, where, and what to do."""
+
+
+class QueryFailed(Exception):
+    """A search from the shell got no answer. The message is one line: whose, why, and what to do."""
 
 
 class Refusal(Exception):

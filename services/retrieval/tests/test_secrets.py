@@ -101,7 +101,7 @@ async def test_neither_is_an_embedders_header(listen: Any, echo: Any) -> None:
         with pytest.raises(StartError) as refused:
             await asyncio.to_thread(embedder.connect)
         embedder.close()
-    assert str(refused.value) == f"RETRIEVAL_EMBEDDER: {address}/embeddings: LocalProtocolError"
+    assert str(refused.value) == f"RETRIEVAL_EMBEDDER: {address}/embeddings: InvalidHeader"
     assert "embed-secret" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -111,7 +111,7 @@ def test_the_password_of_an_embedders_address_is_not_shown() -> None:
     with pytest.raises(StartError) as refused:
         embedder.connect()
     embedder.close()
-    assert "http://127.0.0.1:9/v1/embeddings: ConnectError" in str(refused.value)
+    assert "http://127.0.0.1:9/v1/embeddings: ConnectionRefusedError" in str(refused.value)
     assert "hidden" not in "".join(traceback.format_exception(refused.value))
 
 

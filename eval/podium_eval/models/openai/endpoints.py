@@ -16,7 +16,7 @@ from podium_eval.models.providers import is_address
 from podium_eval.settings.models import ModelSettings
 from podium_eval.transport.circuit_breaker import Breaker, BreakerLimits
 from podium_eval.transport.load_balancer import Address, Balance
-from podium_eval.transport.pool import HttpPool, PooledClient
+from podium_eval.transport.pool import HttpPool, PooledClient, PooledTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,15 @@ class EndpointMaker:
         authorization = headers.get("authorization", "")
         known = self._clients.get((url, authorization))
         if known is None:
-            transport = PooledClient(
+            transport = PooledTransport(
                 self._pool,
-                headers=headers,
                 connect_s=self._settings.model_connect_timeout_s,
                 body_limit=self._settings.model_body_limit,
                 proxy=proxy,
             )
+            client = PooledClient(transport, headers)
             # Address and key are always given, so the openai package takes neither from the environment.
-            known = AsyncOpenAI(base_url=url, api_key="unused", max_retries=0, http_client=transport)
+            known = AsyncOpenAI(base_url=url, api_key="unused", max_retries=0, http_client=client)
             self._clients[url, authorization] = known
         return known
 

@@ -5,14 +5,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 GRAM: Final = 6
 """Words of an n-gram: of the same topic two texts share few runs of that length, two copies nearly all."""
 MOST_WORDS: Final = 4000
 """Of a question or an answer; what is beyond is not looked at."""
-_MASK: Final = (1 << 52) - 1
-"""Hashes are whole numbers that every JSON reader holds exactly."""
+HASH_LIMIT: Final = (1 << 52) - 1
+"""The largest hash: hashes are whole numbers that every JSON reader holds exactly."""
 _BASE: Final = 0x5DEECE66D
 _PIECE: Final = re.compile(r"\S{1,64}")
 _WORD: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+")
@@ -52,7 +52,7 @@ def hasher(salt: str) -> Callable[[str], int]:
         value = known.get(word)
         if value is None:
             digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-            value = known[word] = int.from_bytes(digest, "big") & _MASK
+            value = known[word] = int.from_bytes(digest, "big") & HASH_LIMIT
         return value
 
     return of
@@ -70,7 +70,7 @@ def grams(hashes: list[int]) -> list[int]:
         if position >= size:
             rolling = (rolling - top * hashes[position - size]) % (1 << 61)
         if position >= size - 1:
-            hashed.append(rolling & _MASK)
+            hashed.append(rolling & HASH_LIMIT)
     return hashed
 
 
@@ -118,45 +118,6 @@ def fingerprint(question: str, answer: str, salt: str) -> Fingerprint:
         answer=_sorted(of(word) for word in kept),
         length=len(rare),
     )
-
-
-def read_fingerprint(value: Any) -> Fingerprint:
-    """The inverse of to_json.
-
-    Raises:
-        ValueError: it is of another form; the message names the field.
-    """
-    if not isinstance(value, dict):
-        raise ValueError("'screen' must be an object with salt, grams, words, answer and length")
-    fields = cast("dict[str, Any]", value)
-    salt: Any = fields.get("salt")
-    length: Any = fields.get("length")
-    if not isinstance(salt, str) or len(salt) > 128:
-        raise ValueError("'screen.salt' must be a text of at most 128 characters")
-    words = _whole(length)
-    if words is None or words > MOST_WORDS:
-        raise ValueError(f"'screen.length' must be a whole number from 0 to {MOST_WORDS}")
-    lists: list[tuple[int, ...]] = []
-    for name in ("grams", "words", "answer"):
-        numbers: Any = fields.get(name)
-        if not isinstance(numbers, list):
-            raise ValueError(f"'screen.{name}' must be a list of whole numbers")
-        given = cast("list[Any]", numbers)
-        whole = [_whole(number) for number in given[: MOST_WORDS + 1]]
-        known = tuple(number for number in whole if number is not None)
-        if len(known) < len(given) or len(given) > MOST_WORDS:
-            raise ValueError(f"'screen.{name}' must be at most {MOST_WORDS} whole numbers from 0 to 2^52 - 1")
-        lists.append(known)
-    return Fingerprint(salt, lists[0], lists[1], lists[2], words)
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number, which JSON may write as 3.0; None for anything else, and out of range."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MASK:
-        return value
-    return None
 
 
 def _first(text: str) -> list[str]:

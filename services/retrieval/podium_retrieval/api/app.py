@@ -8,13 +8,12 @@ from typing import Any, Literal
 from fastapi import FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from podium_contracts.text.fingerprint import MOST_WORDS
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.routing import Route
 
 from podium_retrieval.api.endpoint import RetrieveEndpoint
-from podium_retrieval.api.request import RequestLimits
+from podium_retrieval.api.request import RequestLimits, RequestReader
 from podium_retrieval.errors import STATUS
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import SearchService
@@ -63,7 +62,8 @@ def create_app(service: SearchService, metrics: Metrics, options: HttpOptions) -
             await service.close(options.drain_s)
 
     app = FastAPI(title="Podium retrieval", version="1", lifespan=lifespan, docs_url="/docs", redoc_url=None)
-    endpoint = RetrieveEndpoint(service, metrics, options.limits, options.max_body_bytes, options.shape)
+    reader = RequestReader(options.limits)
+    endpoint = RetrieveEndpoint(service, metrics, reader, options.max_body_bytes, options.shape)
     app.router.routes.append(Route("/retrieve", endpoint, methods=["POST"]))
     app.state.drain = lambda: endpoint.drain(options.drain_s)
 
@@ -80,67 +80,29 @@ def create_app(service: SearchService, metrics: Metrics, options: HttpOptions) -
         metrics.queue.set(service.worker.depth)
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
-    app.openapi = lambda: _openapi(app, options)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, reader, options)  # type: ignore[method-assign]
     return app
 
 
-def _openapi(app: FastAPI, options: HttpOptions) -> dict[str, Any]:
-    """FastAPI's schema and, written by hand because its route is plain ASGI, POST /retrieve."""
+_REF = "#/components/schemas/"
+
+
+def _openapi(app: FastAPI, reader: RequestReader, options: HttpOptions) -> dict[str, Any]:
+    """FastAPI's schema and POST /retrieve, whose route is plain ASGI."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        components["RetrieveRequest"] = _request_schema(options.limits)
-        built = ErrorBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        request, parts = reader.schema(_REF + "{name}")
+        components.update(parts)
+        built = ErrorBody.model_json_schema(ref_template=_REF + "{model}")
         components.update(built.pop("$defs"))
         components["ErrorBody"] = built
-        schema["paths"]["/retrieve"] = {"post": _operation(options)}
+        schema["paths"]["/retrieve"] = {"post": _operation(request, options)}
         app.openapi_schema = schema
     return app.openapi_schema
 
 
-def _request_schema(limits: RequestLimits) -> dict[str, Any]:
-    query: dict[str, Any] = {"type": "string", "maxLength": limits.query_chars}
-    if not limits.empty:
-        query |= {"minLength": 1, "pattern": r"\S"}
-    return {
-        "type": "object",
-        "required": ["queries"],
-        "properties": {
-            "queries": {"type": "array", "items": query, "minItems": int(not limits.empty), "maxItems": limits.queries},
-            "topk": {
-                "type": ["integer", "null"],
-                "minimum": 1,
-                "maximum": limits.topk,
-                "description": f"Documents a query; {limits.default_topk} when left out.",
-            },
-            "return_scores": {
-                "type": ["boolean", "null"],
-                "description": "Entries of document and score, not documents alone.",
-            },
-            "eid": {
-                "type": ["string", "integer", "null"],
-                "description": "The question's index, for EXAMPLE_IDS_FILE.",
-            },
-            "screen": _screen_schema(),
-        },
-    }
-
-
-def _screen_schema() -> dict[str, Any]:
-    hashes = {"type": "array", "maxItems": MOST_WORDS, "items": {"type": "integer", "minimum": 0, "maximum": 2**52 - 1}}
-    return {
-        "type": ["object", "null"],
-        "required": ["salt", "grams", "words", "answer", "length"],
-        "properties": {
-            "salt": {"type": "string", "maxLength": 128},
-            **dict.fromkeys(("grams", "words", "answer"), hashes),
-            "length": {"type": "integer", "minimum": 0, "maximum": MOST_WORDS},
-        },
-        "description": "Salted hashes of the question and its answer, which web pages must not give away.",
-    }
-
-
-def _operation(options: HttpOptions) -> dict[str, Any]:
+def _operation(request: dict[str, Any], options: HttpOptions) -> dict[str, Any]:
     rows: dict[str, Any] = {
         "type": "array",
         "items": {"type": "array", "items": {"type": "object"}},
@@ -149,7 +111,7 @@ def _operation(options: HttpOptions) -> dict[str, Any]:
     answer = (
         rows if options.shape == "list" else {"type": "object", "properties": {"result": rows}, "required": ["result"]}
     )
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}}
+    error = {"application/json": {"schema": {"$ref": _REF + "ErrorBody"}}}
     statuses = {str(status) for status in STATUS.values()} | {"500"}
     responses: dict[str, Any] = {
         "200": {"description": "Documents", "content": {"application/json": {"schema": answer}}},
@@ -167,7 +129,7 @@ def _operation(options: HttpOptions) -> dict[str, Any]:
         "operationId": "retrieve",
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RetrieveRequest"}}},
+            "content": {"application/json": {"schema": request}},
         },
         "responses": responses,
     }

@@ -12,7 +12,7 @@ from podium_contracts import search as wire
 from podium_contracts.search import SearchRequest, SearchTiming
 from starlette.types import Receive, Scope, Send
 
-from podium_retrieval.api.request import RequestLimits, read_request
+from podium_retrieval.api.request import RequestReader
 from podium_retrieval.errors import ClientLeft, Refusal
 from podium_retrieval.metrics import Metrics
 from podium_retrieval.service import Answer, SearchService
@@ -31,13 +31,13 @@ class RetrieveEndpoint:
         self,
         service: SearchService,
         metrics: Metrics,
-        limits: RequestLimits,
+        reader: RequestReader,
         max_body_bytes: int,
         shape: Literal["list", "search-r1"],
     ) -> None:
         self._service = service
         self._metrics = metrics
-        self._limits = limits
+        self._reader = reader
         self._max_body_bytes = max_body_bytes
         self._shape = shape
         self._reading: set[asyncio.Timeout] = set()
@@ -61,7 +61,7 @@ class RetrieveEndpoint:
         started = time.monotonic()
         try:
             body = await self._body(scope, receive)
-            request = read_request(body, self._limits)
+            request = self._reader.read(body)
             left: asyncio.Task[object] = asyncio.ensure_future(_disconnect(receive))
             self._asking.add(left)
             try:

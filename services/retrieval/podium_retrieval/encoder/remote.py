@@ -4,14 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-import httpx2
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from podium_retrieval.encoder.embedder import Done, EmbedderFailed, Encoded, Prepared
 from podium_retrieval.errors import StartError
-from podium_retrieval.outgoing import describe_failure, without_key, without_password
+from podium_retrieval.outgoing import NoAnswer, new_session, post, without_key, without_password
 
 _CHARS_PER_TOKEN: Final = 4
 """For the batch budget alone: the server counts for itself."""
@@ -46,10 +45,8 @@ class RemoteEmbedder:
         api_key: str | None,
         document_prompt: str = "",
     ) -> None:
-        headers = {"Content-Type": "application/json"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        self._client = httpx2.Client(timeout=timeout_s, headers=headers)
+        self._session = new_session(api_key)
+        self._timeout_s = timeout_s
         self._address = address.rstrip("/") + "/embeddings"
         self._url = without_password(self._address)
         self._key = api_key
@@ -106,7 +103,7 @@ class RemoteEmbedder:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._session.close()
 
     def _fill(
         self, vectors: npt.NDArray[np.float32], texts: Sequence[str], start: int, refused: dict[int, str]
@@ -131,15 +128,15 @@ class RemoteEmbedder:
         if self._max_tokens is not None:
             body["truncate_prompt_tokens"] = self._max_tokens
         try:
-            response = self._client.post(self._address, content=orjson.dumps(body))
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            # Not from it: a log shows the words of what an exception came from, and they may be a header.
-            raise EmbedderFailed(f"{self._url}: {describe_failure(error, self._key)}") from None
-        if response.status_code != 200:
-            kind = _TextsRefused if response.status_code in _ABOUT_TEXTS else EmbedderFailed
-            raise kind(f"{self._url} answered {response.status_code}: {without_key(response.text, self._key)[:200]}")
+            answer = post(self._session, self._address, orjson.dumps(body), self._timeout_s, key=self._key)
+        except NoAnswer as error:
+            raise EmbedderFailed(f"{self._url}: {error}") from None
+        if answer.status != 200:
+            kind = _TextsRefused if answer.status in _ABOUT_TEXTS else EmbedderFailed
+            words = without_key(answer.content.decode(errors="replace"), self._key)[:200]
+            raise kind(f"{self._url} answered {answer.status}: {words}")
         try:
-            rows = sorted(orjson.loads(response.content)["data"], key=lambda row: row["index"])
+            rows = sorted(orjson.loads(answer.content)["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], np.float32)
             if vectors.ndim != 2:
                 raise ValueError("vectors differ in length")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from podium_contracts.search import SearchRequest, SearchTiming, parse_response
-from podium_retrieval.api.request import RequestLimits, read_request
+from podium_retrieval.api.request import RequestLimits, RequestReader
 from podium_retrieval.errors import Refusal
 from podium_retrieval.settings import Settings
 
@@ -348,9 +348,9 @@ bodies = st.one_of(
 @given(bodies)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_body_is_read_or_refused_by_name(body: bytes) -> None:
-    limits = RequestLimits(queries=4, query_chars=100, topk=10)
+    reader = RequestReader(RequestLimits(queries=4, query_chars=100, topk=10))
     try:
-        request = read_request(body, limits)
+        request = reader.read(body)
     except Refusal as refusal:
         said = (refusal.status, bool(refusal.message))
     else:

@@ -1,12 +1,15 @@
 """An embeddings server as the embedder, as a real HTTP server on the loopback."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from podium_retrieval.batching.engine import Engine
 from podium_retrieval.encoder.embedder import EmbedderFailed
 from podium_retrieval.encoder.remote import RemoteEmbedder
@@ -129,8 +132,41 @@ async def test_what_is_no_embedding_stops_the_start(server: Any, raw: bytes) -> 
         embedder.close()
 
 
+async def test_the_key_goes_with_every_call_despite_a_netrc(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login other password other\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with server() as (address, seen):
+        embedder = make(address)
+        await asyncio.to_thread(embedder.connect)
+        embedder.close()
+    assert [one["key"] for one in seen] == ["Bearer secret"]
+
+
+async def test_an_answer_in_pieces_meets_the_limit_as_a_whole(listen: Any) -> None:
+    app = FastAPI()
+
+    async def dripping() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.02)
+
+    @app.post("/v1/embeddings", response_model=None)
+    async def embeddings() -> Any:
+        return StreamingResponse(dripping())
+
+    async with listen(app) as (_, _, address):
+        embedder = RemoteEmbedder(f"{address}/v1", "m", instruction="", timeout_s=0.3, max_tokens=64, api_key=None)
+        with pytest.raises(EmbedderFailed, match=r"no whole answer within 0\.3 s"):
+            await asyncio.to_thread(embedder.encode, [embedder.prepare("a")])
+        embedder.close()
+
+
 def test_nobody_there_is_an_expected_failure() -> None:
     embedder = make("http://127.0.0.1:9/v1")
-    with pytest.raises(EmbedderFailed):
+    with pytest.raises(EmbedderFailed, match="ConnectionRefusedError"):
         embedder.encode([embedder.prepare("a")])
     embedder.close()
