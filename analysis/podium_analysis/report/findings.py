@@ -6,9 +6,11 @@ from typing import Final
 from podium_analysis.load.records import BadRecord
 from podium_analysis.quantities import number, percent
 from podium_analysis.report.page import Score
+from podium_analysis.scoring.benchmark.score import BenchmarkScore
 from podium_analysis.scoring.benchmark.words import measure_lines
 from podium_analysis.scoring.screened_words import screened_line
 from podium_analysis.stats.compute import Stats
+from podium_analysis.stats.overview import Scores
 
 UNEXPLAINED_LIMIT: Final = 0.02
 """Median share of a task's wall time beyond which the profile does not account for the run."""
@@ -58,8 +60,8 @@ def notes(stats: Stats, bad_records: Sequence[BadRecord]) -> list[str]:
     return lines
 
 
-def score_of(stats: Stats) -> Score:
-    scores = stats.scores
+def score_of(scores: Scores | None, benchmark: BenchmarkScore | None) -> Score:
+    """The score in words. benchmark: what it reports beside the accuracy; None where that is not known yet."""
     if not scores or scores.accuracy is None:
         return Score("Accuracy", "–", ["No task has ended yet."])
     # The official half width takes a question's epochs as independent: it is shown where there is one epoch.
@@ -70,7 +72,7 @@ def score_of(stats: Stats) -> Score:
         low, high = scores.interval
         method = "Wilson" if scores.clustered is None else "Wilson, clustered by question"
         lines[0] += f"; 95 % interval {low:.1f} to {high:.1f} ({method})"
-    lines += measure_lines(stats.benchmark)
+    lines += measure_lines(benchmark) if benchmark else []
     counts = {
         "unanswered": scores.n_unanswered, "ungraded": scores.n_ungraded, "errors": scores.n_error,
         "skipped": scores.n_skipped, "not ended": scores.n_missing,

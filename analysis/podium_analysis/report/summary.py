@@ -69,7 +69,7 @@ def summarise(
     return Summary(
         byline=_byline(manifest, stats),
         notes=notes(stats, bad_records),
-        score=score_of(stats),
+        score=score_of(stats.scores, stats.benchmark),
         facts=_facts(stats),
         outcomes=segments([(name, kind, n, number(n)) for name, kind, n in _outcomes(stats.scores)]),
         time=segments(parts),

@@ -7,6 +7,7 @@ of counted_events. An added tool's own parts are in `tools: rest`.
 
 import re
 import sqlite3
+import weakref
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        weakref.finalize(self, self._db.close)
         self._db.create_function("least", 2, min, deterministic=True)
         self._db.execute(f"CREATE TABLE e ({', '.join(_COLUMNS)})")
         self._insert = f"INSERT INTO e VALUES ({', '.join('?' * len(_COLUMNS))})"

@@ -11,7 +11,6 @@ from podium_analysis.report.page import Fact, Segment, segments
 from podium_analysis.report.page import Score as PageScore
 from podium_analysis.report.summary import TIME_KINDS
 from podium_analysis.scoring.scores import Score, wilson
-from podium_analysis.stats.compute import Stats
 from podium_analysis.stats.overview import Scores
 
 from podium_live.follow.follower import Follower
@@ -20,12 +19,6 @@ from podium_live.follow.tables import list_of, load, mapping_of, number_of, tabl
 TIME_NOTE: Final = "Summed over the tasks that ended; tasks run side by side, so the sum is more than the wall time."
 Tone = dict[str, str]
 STATE_TONES: Final[Tone] = {"running": "good", "finished": "good", "half_width": "good", "paused": "warn"}
-
-
-class _Scored(msgspec.Struct):
-    """As much of Stats as the score's words need."""
-
-    scores: Scores | None
 
 
 def snapshot(follower: Follower, *, controls: bool) -> dict[str, Any]:
@@ -118,7 +111,7 @@ def _load(follower: Follower) -> list[Fact]:
 
 def _words(follower: Follower, score: Score | None) -> PageScore:
     """The report's words; while tasks are missing also the score of those that ended."""
-    words = score_of(cast(Stats, _Scored(_scores(follower, score))))
+    words = score_of(_scores(follower, score), None)
     if score is None or not score.n_missing:
         return words
     n = score.n - score.n_missing
