@@ -157,7 +157,7 @@ def test_the_report_is_written_and_nothing_is_left_running(run: Path) -> None:
     assert (analysis / "report.html").stat().st_size > 10_000
     assert json.loads((analysis / "stats.json").read_text())
     assert list(analysis.glob("*_linear.png"))
-    assert {p.name for p in (run / "services").iterdir()} == {"vllm.log", "retrieval.log", "sandbox.log"}
+    assert {p.name for p in (run / "services").iterdir()} == {"vllm.log", "retrieval.log", "sandbox.log", "live.log"}
     mark = f"RUNS_DIR={run.parent}".encode()
     left = [p.parent.name for p in Path("/proc").glob("[0-9]*/environ") if mark in environ_of(p)]
     assert not left
